@@ -1,0 +1,210 @@
+//! How a client connects, and how long it waits.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::credentials::{Authentication, Credentials, Secret};
+use crate::limits::Limits;
+use crate::name::{InvalidSubject, Subject};
+use crate::server::{InvalidUrl, ServerUrl};
+
+/// The configuration of a session.
+///
+/// ```
+/// use std::time::Duration;
+/// use kv_proto::Config;
+///
+/// let config = Config::new("nats://10.0.0.1, nats://10.0.0.2")?
+///     .user("app", "s3cret")
+///     .name("inventory")
+///     .request_timeout(Duration::from_secs(2));
+/// # Ok::<(), kv_proto::InvalidUrl>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) servers: Vec<ServerUrl>,
+    pub(crate) authentication: Authentication,
+    pub(crate) name: Option<String>,
+    pub(crate) inbox_prefix: Option<Subject>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) ping_interval: Duration,
+    pub(crate) reconnect_spread: Duration,
+    pub(crate) reconnect_max: Duration,
+    pub(crate) retry_first_connect: bool,
+    pub(crate) limits: Limits,
+}
+
+/// The window in which the first reconnection attempt falls: wide enough that
+/// of a thousand clients cut off at once no more than a hundred arrive within
+/// any tenth of a second.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(2);
+
+/// The shortest time that something repeats in: with less, a session would
+/// have something to do at every instant.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+impl Config {
+    /// Names the servers: one URL, or several separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUrl`] of the first URL that is not valid.
+    pub fn new(urls: &str) -> Result<Self, InvalidUrl> {
+        Ok(Self::with_servers(ServerUrl::parse_list(urls)?))
+    }
+
+    /// Names the servers by parsed URLs. An empty list makes a client that
+    /// fails to connect.
+    #[must_use]
+    pub fn with_servers(servers: Vec<ServerUrl>) -> Self {
+        Self {
+            servers,
+            authentication: Authentication::default(),
+            name: None,
+            inbox_prefix: None,
+            request_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(20),
+            reconnect_spread: RECONNECT_SPREAD,
+            reconnect_max: Duration::from_secs(10),
+            retry_first_connect: false,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Logs in with a user name and password, on servers whose URL has no
+    /// credentials of its own.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>, password: impl Into<Secret>) -> Self {
+        self.authentication = Authentication::Fixed(Credentials::UserPassword {
+            user: user.into(),
+            password: password.into(),
+        });
+        self
+    }
+
+    /// Logs in with a token, on servers whose URL has no credentials of its own.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<Secret>) -> Self {
+        self.authentication = Authentication::Fixed(Credentials::Token(token.into()));
+        self
+    }
+
+    /// Says where credentials come from.
+    #[must_use]
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.authentication = authentication;
+        self
+    }
+
+    /// Names the client in the server's monitoring.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Receives replies under another prefix than `_INBOX`, for accounts that
+    /// grant only their own.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSubject`] if the prefix is no subject or holds a wildcard.
+    pub fn custom_inbox_prefix(mut self, prefix: &str) -> Result<Self, InvalidSubject> {
+        let prefix = Subject::new(prefix)?;
+        if prefix.is_wild() {
+            return Err(InvalidSubject::Wildcard { at: 0 });
+        }
+        self.inbox_prefix = Some(prefix);
+        Ok(self)
+    }
+
+    pub(crate) fn inbox_prefix(&self) -> &str {
+        self.inbox_prefix.as_deref().unwrap_or("_INBOX")
+    }
+
+    /// Sets the deadline of every operation that has none of its own: waiting
+    /// for a connection, writing, the reply and all retries together.
+    /// Default 5 s.
+    #[must_use]
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Sets the time for one attempt to connect, from dialling to the end of
+    /// the handshake. Default 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.max(SHORTEST);
+        self
+    }
+
+    /// Sets the time that closing waits for operations in flight. Default 5 s.
+    #[must_use]
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a link may be silent before it is pinged; after two
+    /// unanswered pings it counts as dead. Default 20 s.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.ping_interval = interval.max(SHORTEST);
+        self
+    }
+
+    /// Sets the back-off of reconnections: the first attempt comes at a random
+    /// time within `first`, and the window doubles with each round through
+    /// the servers up to `max`. Default 2 s and 10 s.
+    #[must_use]
+    pub const fn reconnect_within(mut self, first: Duration, max: Duration) -> Self {
+        self.reconnect_spread = first;
+        self.reconnect_max = max;
+        self
+    }
+
+    /// Keeps trying when no server answers at first, instead of failing after
+    /// each was tried once.
+    #[must_use]
+    pub const fn retry_first_connect(mut self, retry: bool) -> Self {
+        self.retry_first_connect = retry;
+        self
+    }
+
+    /// Sets the bounds on memory.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+impl TryFrom<&str> for Config {
+    type Error = InvalidUrl;
+
+    fn try_from(urls: &str) -> Result<Self, InvalidUrl> {
+        Self::new(urls)
+    }
+}
+
+impl TryFrom<String> for Config {
+    type Error = InvalidUrl;
+
+    fn try_from(urls: String) -> Result<Self, InvalidUrl> {
+        Self::new(&urls)
+    }
+}
+
+impl TryFrom<&String> for Config {
+    type Error = InvalidUrl;
+
+    fn try_from(urls: &String) -> Result<Self, InvalidUrl> {
+        Self::new(urls)
+    }
+}

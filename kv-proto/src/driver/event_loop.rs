@@ -1,0 +1,302 @@
+//! The event loop: bytes between sockets and the session, and nothing else.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::io;
+
+use bytes::{Buf, BytesMut};
+
+use super::shared::{Shared, State};
+use super::{Io, Runtime, Timer};
+use crate::error::{LinkError, LinkErrorKind};
+use crate::link::LinkId;
+use crate::session::{ConnectionState, LinkAction};
+
+/// Drives a client: a future that ends when the client is closed and that has
+/// to be polled for the client to work, usually by a task of its own.
+///
+/// Dropping it closes the client at once; whatever is pending ends with what
+/// is known of it.
+#[must_use = "a client does nothing unless its driver is polled"]
+pub struct Driver<R: Runtime> {
+    runtime: R,
+    shared: Arc<Shared>,
+    links: Vec<Transport<R>>,
+    timer: R::Timer,
+    wakers: Vec<Waker>,
+}
+
+/// The transport of one link.
+struct Transport<R: Runtime> {
+    link: LinkId,
+    stage: Stage<R>,
+    /// What happened since the session was told.
+    news: Option<News>,
+}
+
+enum Stage<R: Runtime> {
+    Dialing(Pin<Box<R::Dial>>),
+    Open {
+        io: R::Io,
+        input: BytesMut,
+        read_hint: usize,
+        unflushed: bool,
+    },
+    Gone,
+}
+
+enum News {
+    Dialed,
+    Input,
+    Closed(LinkError),
+}
+
+/// Rounds of one poll, so that a busy connection leaves its thread to others.
+const ROUNDS: usize = 32;
+
+/// What is read at once before the session says what it needs.
+const FIRST_READ: usize = 16 * 1024;
+
+impl<R: Runtime> Driver<R> {
+    pub(super) fn new(runtime: R, shared: Arc<Shared>) -> Self {
+        Self {
+            timer: runtime.timer(),
+            runtime,
+            shared,
+            links: Vec::new(),
+            wakers: Vec::new(),
+        }
+    }
+
+    /// One round: read, tell the session, act, write. Returns whether
+    /// anything happened, or `Ready` at the end of the client.
+    fn round(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut busy = false;
+        for link in &mut self.links {
+            busy |= link.poll_in(cx);
+        }
+        let shared = self.shared.clone();
+        let now = shared.now();
+        let mut state = shared.lock();
+        for link in &mut self.links {
+            link.report(&mut state, now);
+        }
+        let due = |state: &State| state.session.poll_timeout().is_some_and(|at| at <= now);
+        if due(&state) {
+            state.session.handle_timeout(now);
+        }
+        while let Some(action) = state.session.poll_link() {
+            busy = true;
+            self.act(action, cx);
+        }
+        for link in &mut self.links {
+            busy |= link.poll_out(cx, &mut state);
+        }
+        state.collect_wakers(&mut self.wakers);
+        let over = state.session.state() == ConnectionState::Closed;
+        let next = state.session.poll_timeout();
+        state.wait_for_work(cx);
+        drop(state);
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+        for link in &mut self.links {
+            busy |= link.poll_flush(cx);
+        }
+        self.links
+            .retain(|link| !matches!(link.stage, Stage::Gone) || link.news.is_some());
+        if over {
+            return Poll::Ready(true);
+        }
+        if let Some(at) = next
+            && self.timer.poll_until(cx, at).is_ready()
+        {
+            busy = true;
+        }
+        if busy {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn act(&mut self, action: LinkAction, cx: &mut Context<'_>) {
+        match action {
+            LinkAction::Dial { link, server } => {
+                let dial = Box::pin(self.runtime.dial(&server));
+                self.links.push(Transport {
+                    link,
+                    stage: Stage::Dialing(dial),
+                    news: None,
+                });
+            }
+            LinkAction::Close { link } => {
+                if let Some(position) = self.links.iter().position(|known| known.link == link)
+                    && let Stage::Open { mut io, .. } = self.links.swap_remove(position).stage
+                {
+                    // The session is done with it; what cannot be said at
+                    // once is left to the operating system.
+                    let _ = io.poll_close(cx);
+                }
+            }
+            LinkAction::Authenticate { .. } => {}
+        }
+    }
+}
+
+impl<R: Runtime> Transport<R> {
+    /// Connects or reads. Returns whether anything happened.
+    fn poll_in(&mut self, cx: &mut Context<'_>) -> bool {
+        let news = match &mut self.stage {
+            Stage::Dialing(dial) => match dial.as_mut().poll(cx) {
+                Poll::Ready(Ok(io)) => {
+                    self.stage = Stage::Open {
+                        io,
+                        input: BytesMut::new(),
+                        read_hint: FIRST_READ,
+                        unflushed: false,
+                    };
+                    News::Dialed
+                }
+                Poll::Ready(Err(error)) => self.fail(LinkErrorKind::Dial, &error),
+                Poll::Pending => return false,
+            },
+            Stage::Open {
+                io,
+                input,
+                read_hint,
+                ..
+            } => {
+                input.reserve(*read_hint);
+                match io.poll_read(cx, input) {
+                    Poll::Ready(Ok(0)) => {
+                        let end = io::Error::from(io::ErrorKind::UnexpectedEof);
+                        self.fail(LinkErrorKind::Read, &end)
+                    }
+                    Poll::Ready(Ok(_)) => News::Input,
+                    Poll::Ready(Err(error)) => self.fail(LinkErrorKind::Read, &error),
+                    Poll::Pending => return false,
+                }
+            }
+            Stage::Gone => return false,
+        };
+        self.news = Some(news);
+        true
+    }
+
+    fn fail(&mut self, kind: LinkErrorKind, error: &io::Error) -> News {
+        self.stage = Stage::Gone;
+        News::Closed(LinkError::new(kind, error.to_string()))
+    }
+
+    /// Tells the session what happened.
+    fn report(&mut self, state: &mut State, now: crate::time::Instant) {
+        let session = &mut state.session;
+        match self.news.take() {
+            Some(News::Dialed) => session.handle_dialed(now, self.link),
+            Some(News::Closed(error)) => session.handle_closed(now, self.link, error),
+            Some(News::Input) => {
+                if let Stage::Open {
+                    input, read_hint, ..
+                } = &mut self.stage
+                {
+                    session.handle_input(now, self.link, input);
+                    *read_hint = session.read_hint(self.link, input.len());
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Writes. Returns whether anything happened.
+    fn poll_out(&mut self, cx: &mut Context<'_>, state: &mut State) -> bool {
+        let Stage::Open { io, unflushed, .. } = &mut self.stage else {
+            return false;
+        };
+        let mut busy = false;
+        loop {
+            let mut output = state.session.transmit(self.link);
+            if !output.has_remaining() {
+                return busy;
+            }
+            match io.poll_write(cx, &mut output) {
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    *unflushed = true;
+                    busy = true;
+                }
+                Poll::Ready(result) => {
+                    let error = result
+                        .err()
+                        .unwrap_or_else(|| io::ErrorKind::WriteZero.into());
+                    self.news = Some(self.fail(LinkErrorKind::Write, &error));
+                    return true;
+                }
+                Poll::Pending => return busy,
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let Stage::Open { io, unflushed, .. } = &mut self.stage else {
+            return false;
+        };
+        if !*unflushed {
+            return false;
+        }
+        match io.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                *unflushed = false;
+                false
+            }
+            Poll::Ready(Err(error)) => {
+                self.news = Some(self.fail(LinkErrorKind::Write, &error));
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
+impl<R: Runtime> Unpin for Driver<R> {}
+
+impl<R: Runtime> Future for Driver<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            match self.round(cx) {
+                Poll::Ready(true) => return Poll::Ready(()),
+                Poll::Ready(false) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<R: Runtime> Drop for Driver<R> {
+    /// A client without its driver is closed, and says so.
+    fn drop(&mut self) {
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        state.session.abort(now);
+        state.collect_wakers(&mut self.wakers);
+        drop(state);
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Driver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! The executor-neutral async surface, and the only event loop of the project.
+//!
+//! A [`Driver`] owns the sockets and moves bytes between them and a
+//! [`Session`](crate::Session); [`Client`] and [`Bucket`] are handles that put
+//! requests into the same session and wait for their results. The outside
+//! world is two small traits, [`Runtime`] and [`Io`]; an adapter implements
+//! them for its runtime and adds nothing else, so that every runtime, the
+//! simulator included, runs the same code.
+//!
+//! ```text
+//!   Client, Bucket --requests--> Session <--bytes-- Driver <--poll--> Io (sockets)
+//!         ^---------- results ------'  '--deadlines--> Timer
+//! ```
+//!
+//! The driver holds no protocol knowledge: no retries, no time-outs, no state
+//! beyond wakers and sockets.
+
+mod bucket;
+mod client;
+mod event_loop;
+mod response;
+mod shared;
+mod value;
+
+use alloc::sync::Arc;
+use core::future::Future;
+use core::task::{Context, Poll};
+use std::io;
+
+use bytes::{Buf, BytesMut};
+
+use crate::config::Config;
+use crate::rng::Seed;
+use crate::server::ServerAddr;
+use crate::time::{Clock, Instant};
+
+pub use bucket::{Bucket, Create, Delete, Get, GetEntry, Purge, Put, Status, Update};
+pub use client::{
+    BucketNames, BucketStatuses, Client, DeleteBucket, OpenBucket, TimedOut, Timeout,
+};
+pub use event_loop::Driver;
+pub use response::{Response, Sleep};
+pub use value::IntoValue;
+
+/// What an adapter knows of its runtime: how to connect, to wait and to tell
+/// the time.
+pub trait Runtime: Send + Sync + 'static {
+    /// A connected transport.
+    type Io: Io;
+    /// Connecting to one server.
+    type Dial: Future<Output = io::Result<Self::Io>> + Send + 'static;
+    /// A timer; the driver uses one.
+    type Timer: Timer;
+
+    /// Starts to connect to a server.
+    fn dial(&self, server: &ServerAddr) -> Self::Dial;
+
+    /// Makes a timer.
+    fn timer(&self) -> Self::Timer;
+
+    /// Returns the clock that [`Timer`] goes by.
+    fn clock(&self) -> Arc<dyn Clock>;
+}
+
+/// A timer that can be set anew at any time.
+pub trait Timer: Unpin + Send + 'static {
+    /// Waits until the instant; a later call with another instant replaces it.
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+}
+
+/// A byte stream to a server.
+pub trait Io: Unpin + Send + 'static {
+    /// Reads what is there to the end of `input`; 0 means that the peer closed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// Writes a prefix of `output` and advances it by as much.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the stream.
+    fn poll_write<B: Buf>(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut B,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Sees to it that what was written leaves.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the stream.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Closes the stream.
+    ///
+    /// # Errors
+    ///
+    /// Nobody looks at them.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Makes a client and its driver. The client works while somebody polls the
+/// driver; the driver ends when every handle is dropped or the client is
+/// closed.
+#[must_use]
+pub fn new<R: Runtime>(runtime: R, config: Config, seed: Seed) -> (Client, Driver<R>) {
+    let clock = runtime.clock();
+    let shared = Arc::new(shared::Shared::new(config, seed, clock));
+    let client = Client::new(shared.clone());
+    (client, Driver::new(runtime, shared))
+}

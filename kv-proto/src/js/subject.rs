@@ -1,0 +1,24 @@
+//! The subjects of the JetStream API.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::name::BucketName;
+
+pub(crate) const ACCOUNT_INFO: &str = "$JS.API.INFO";
+pub(crate) const STREAM_CREATE: &str = "$JS.API.STREAM.CREATE.";
+pub(crate) const STREAM_UPDATE: &str = "$JS.API.STREAM.UPDATE.";
+pub(crate) const STREAM_INFO: &str = "$JS.API.STREAM.INFO.";
+pub(crate) const STREAM_DELETE: &str = "$JS.API.STREAM.DELETE.";
+pub(crate) const STREAM_NAMES: &str = "$JS.API.STREAM.NAMES";
+pub(crate) const STREAM_LIST: &str = "$JS.API.STREAM.LIST";
+pub(crate) const STREAM_MSG_GET: &str = "$JS.API.STREAM.MSG.GET.";
+pub(crate) const DIRECT_GET: &str = "$JS.API.DIRECT.GET.";
+
+/// The prefix of the streams that are buckets (ADR-8).
+pub(crate) const STREAM_PREFIX: &str = "KV_";
+
+/// The stream of a bucket.
+pub(crate) fn stream_of(bucket: &BucketName) -> String {
+    format!("{STREAM_PREFIX}{bucket}")
+}

@@ -1,0 +1,336 @@
+//! Buckets as a whole: open, status, create, update, delete.
+//!
+//! ```text
+//!   create            [Level ->] Create --exists--> Compare
+//!   update            [Level ->] Fetch --> Update
+//!   create or update  [Level ->] Fetch --found--> Update
+//!                                  '--none--> Create --exists--> Fetch
+//! ```
+//!
+//! `Level` asks which API level the server speaks, and only when the
+//! configuration needs one: servers up to 2.11 drop what they do not know
+//! without a word.
+
+use alloc::string::ToString;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::error::{BucketError, Doubt, Refused};
+use crate::js::account::AccountInfo;
+use crate::js::error::{ManagementOutcome, ServerError};
+use crate::js::message::ApiReply;
+use crate::js::stream::{StreamInfo, Success};
+use crate::js::subject;
+use crate::kv::binding::Binding;
+use crate::kv::config::BucketConfig;
+use crate::kv::status::BucketStatus;
+use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::name::BucketName;
+use crate::op::Output;
+use crate::out::Handover;
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) enum Goal {
+    Open,
+    Status,
+    Create(BucketConfig),
+    Update(BucketConfig),
+    CreateOrUpdate(BucketConfig),
+    Delete,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Level,
+    Fetch,
+    Create { body: Bytes },
+    Update { body: Bytes },
+    Compare,
+    Delete,
+}
+
+#[derive(Debug)]
+pub(crate) struct Manage {
+    stream: alloc::string::String,
+    goal: Goal,
+    stage: Stage,
+    tries: u32,
+    unanswered: bool,
+}
+
+/// How often "create or update" goes round when others create and delete the
+/// bucket meanwhile.
+const MAX_TRIES: u32 = 4;
+
+static EMPTY: Bytes = Bytes::new();
+
+impl Manage {
+    /// Makes a request; a configuration in the goal has been validated.
+    pub(crate) fn new(bucket: &BucketName, goal: Goal) -> Self {
+        let needs_level = goal
+            .config()
+            .is_some_and(|config| config.required_level().is_some());
+        let mut manage = Self {
+            stream: subject::stream_of(bucket),
+            stage: Stage::Level,
+            goal,
+            tries: 0,
+            unanswered: false,
+        };
+        if !needs_level {
+            manage.stage = manage.first_stage();
+        }
+        manage
+    }
+
+    fn first_stage(&self) -> Stage {
+        match &self.goal {
+            Goal::Open | Goal::Status | Goal::Update(_) | Goal::CreateOrUpdate(_) => Stage::Fetch,
+            Goal::Create(config) => creating(config),
+            Goal::Delete => Stage::Delete,
+        }
+    }
+
+    pub(crate) fn request(&self) -> Request<'_> {
+        let stream = &self.stream;
+        match &self.stage {
+            Stage::Level => Request::api(subject::ACCOUNT_INFO, "", &EMPTY),
+            Stage::Fetch | Stage::Compare => Request::api(subject::STREAM_INFO, stream, &EMPTY),
+            Stage::Create { body } => Request::api(subject::STREAM_CREATE, stream, body),
+            Stage::Update { body } => Request::api(subject::STREAM_UPDATE, stream, body),
+            Stage::Delete => Request::api(subject::STREAM_DELETE, stream, &EMPTY),
+        }
+    }
+
+    /// Bytes to account for while the request is pending.
+    pub(crate) fn weight(&self) -> usize {
+        self.request().payload.len() + self.stream.len()
+    }
+
+    pub(crate) fn answer(
+        mut self,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        match answer {
+            Answer::Reply(reply) => self.on_reply(&reply, around),
+            Answer::NoResponders if !around.jetstream => self.failed(BucketError::NoJetStream),
+            Answer::NoResponders => {
+                self.unanswered = true;
+                Step::Pause(self, around.pause())
+            }
+            Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
+            Answer::LinkLost(handover) => {
+                // Asking again is safe for all but a delete: it could hit a
+                // bucket that somebody else created since.
+                if matches!(self.stage, Stage::Delete) && handover == Handover::Whole {
+                    self.failed(BucketError::Unknown(Doubt::LinkLost))
+                } else {
+                    Step::Send(self)
+                }
+            }
+        }
+    }
+
+    /// Ends a request from outside; `handover` is that of its last message.
+    pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
+        let changes = match self.stage {
+            Stage::Level | Stage::Fetch | Stage::Compare => false,
+            Stage::Create { .. } | Stage::Update { .. } | Stage::Delete => true,
+        };
+        let in_doubt = changes && handover == Handover::Whole;
+        let error = match (ending, in_doubt) {
+            (Ending::Deadline, true) => BucketError::Unknown(Doubt::TimedOut),
+            (Ending::Closed, true) => BucketError::Unknown(Doubt::Closed),
+            (Ending::Deadline, false) if self.unanswered => BucketError::Unavailable,
+            (Ending::Deadline, false) => BucketError::TimedOut,
+            (Ending::Closed, false) => Refused::Closed.into(),
+        };
+        self.output(error)
+    }
+
+    fn on_reply(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match &self.stage {
+            Stage::Level => match AccountInfo::parse(reply.payload.bytes) {
+                Ok(ApiReply::Success(account)) => self.on_level(&account),
+                Ok(ApiReply::Failure(error)) => self.on_failure(error, around),
+                Err(_) => self.malformed(),
+            },
+            Stage::Fetch => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) => self.on_fetched(info),
+                Some(ApiReply::Failure(error)) => self.on_fetch_failure(error, around),
+                None => self.malformed(),
+            },
+            Stage::Create { .. } | Stage::Update { .. } => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) => self.on_stored(info),
+                Some(ApiReply::Failure(error)) if error.is_stream_name_in_use() => self.on_exists(),
+                Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                None => self.malformed(),
+            },
+            Stage::Compare => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) => self.on_compared(info),
+                Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                None => self.malformed(),
+            },
+            Stage::Delete => match reply.api::<Success>() {
+                Some(ApiReply::Success(reply)) if reply.success => {
+                    Step::Done(Output::Deleted(Ok(())))
+                }
+                Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                Some(ApiReply::Success(_)) | None => self.malformed(),
+            },
+        }
+    }
+
+    fn on_level(mut self, account: &AccountInfo) -> Step<Self> {
+        let required = self.goal.config().and_then(BucketConfig::required_level);
+        if let Some(required) = required
+            && account.api_level() < required.level
+        {
+            return self.failed(BucketError::Unsupported {
+                feature: required.feature,
+                needs: required.version,
+            });
+        }
+        self.stage = self.first_stage();
+        Step::Send(self)
+    }
+
+    fn on_fetched(mut self, info: StreamInfo) -> Step<Self> {
+        match &self.goal {
+            Goal::Status => Step::Done(Output::Status(
+                BucketStatus::from_info(info).map_err(|_| BucketError::NotABucket),
+            )),
+            Goal::Update(config) | Goal::CreateOrUpdate(config) => {
+                if BucketStatus::from_info(info.clone()).is_err() {
+                    return self.failed(BucketError::NotABucket);
+                }
+                let config = Value::Object(config.apply_to(&info.config.raw));
+                self.stage = Stage::Update {
+                    body: config.to_string().into(),
+                };
+                Step::Send(self)
+            }
+            Goal::Open | Goal::Create(_) | Goal::Delete => bound(info),
+        }
+    }
+
+    fn on_fetch_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+        match &self.goal {
+            Goal::CreateOrUpdate(config) if error.is_stream_not_found() => {
+                self.stage = creating(config);
+                Step::Send(self)
+            }
+            _ => self.on_failure(error, around),
+        }
+    }
+
+    /// The server took the configuration; did it take all of it?
+    fn on_stored(self, info: StreamInfo) -> Step<Self> {
+        let ignored = self
+            .goal
+            .config()
+            .map(|config| config.option_differences(&info))
+            .unwrap_or_default();
+        if ignored.is_empty() {
+            bound(info)
+        } else {
+            self.failed(BucketError::Exists {
+                differences: ignored,
+            })
+        }
+    }
+
+    /// The bucket exists with another configuration.
+    fn on_exists(mut self) -> Step<Self> {
+        self.tries += 1;
+        self.stage = match &self.goal {
+            Goal::CreateOrUpdate(_) if self.tries < MAX_TRIES => Stage::Fetch,
+            _ => Stage::Compare,
+        };
+        Step::Send(self)
+    }
+
+    /// No difference can be found although the server sees one: clusters up
+    /// to 2.12 refuse the very same sources. The bucket is what was asked for.
+    fn on_compared(self, info: StreamInfo) -> Step<Self> {
+        let differences = self
+            .goal
+            .config()
+            .map(|config| config.differences(&info))
+            .unwrap_or_default();
+        if differences.is_empty() {
+            bound(info)
+        } else {
+            self.failed(BucketError::Exists { differences })
+        }
+    }
+
+    fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+        let changes = matches!(
+            self.stage,
+            Stage::Create { .. } | Stage::Update { .. } | Stage::Delete
+        );
+        if error.is_transient() && !matches!(self.stage, Stage::Delete) {
+            self.unanswered = true;
+            return Step::Pause(self, around.pause());
+        }
+        if changes && error.management_outcome() == ManagementOutcome::Unknown {
+            return self.failed(BucketError::Unknown(error.into()));
+        }
+        self.failed(refused(error))
+    }
+
+    fn malformed(self) -> Step<Self> {
+        self.failed(BucketError::Unknown(Doubt::Malformed))
+    }
+
+    fn failed(self, error: BucketError) -> Step<Self> {
+        Step::Done(self.output(error))
+    }
+
+    pub(crate) fn output(self, error: BucketError) -> Output {
+        match self.goal {
+            Goal::Status => Output::Status(Err(error)),
+            Goal::Delete => Output::Deleted(Err(error)),
+            Goal::Open | Goal::Create(_) | Goal::Update(_) | Goal::CreateOrUpdate(_) => {
+                Output::Bound(Err(error))
+            }
+        }
+    }
+}
+
+impl Goal {
+    fn config(&self) -> Option<&BucketConfig> {
+        match self {
+            Self::Create(config) | Self::Update(config) | Self::CreateOrUpdate(config) => {
+                Some(config)
+            }
+            Self::Open | Self::Status | Self::Delete => None,
+        }
+    }
+}
+
+fn creating(config: &BucketConfig) -> Stage {
+    Stage::Create {
+        body: config.to_create().into(),
+    }
+}
+
+fn bound(info: StreamInfo) -> Step<Manage> {
+    let binding = Binding::from_info(info).map_err(|_| BucketError::NotABucket);
+    Step::Done(Output::Bound(binding))
+}
+
+/// The error for an answer that proves the request had no effect.
+pub(crate) fn refused(error: ServerError) -> BucketError {
+    if error.is_stream_not_found() {
+        BucketError::NotFound
+    } else if error.is_not_enabled() {
+        BucketError::NoJetStream
+    } else {
+        BucketError::Server(error)
+    }
+}

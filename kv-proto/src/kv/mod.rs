@@ -1,0 +1,97 @@
+//! The meaning of key-value buckets over the JetStream API: each operation is
+//! a small machine that consumes answers and says what to send next.
+
+pub(crate) mod binding;
+pub(crate) mod config;
+pub(crate) mod entry;
+pub(crate) mod list;
+pub(crate) mod manage;
+pub(crate) mod read;
+pub(crate) mod status;
+pub(crate) mod step;
+pub(crate) mod write;
+
+use crate::error::Refused;
+use crate::op::{Elapsed, Output};
+use crate::out::Handover;
+use list::List;
+use manage::Manage;
+use read::Read;
+use step::{Answer, Ending, Request, Step, Surroundings};
+use write::Write;
+
+/// Any operation.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    Write(Write),
+    Read(Read),
+    Manage(Manage),
+    List(List),
+    /// Waits for its deadline.
+    Sleep,
+}
+
+impl Machine {
+    /// The request to send now; `None` for what only waits.
+    pub(crate) fn request(&self) -> Option<Request<'_>> {
+        match self {
+            Self::Write(write) => Some(write.request()),
+            Self::Read(read) => Some(read.request()),
+            Self::Manage(manage) => Some(manage.request()),
+            Self::List(list) => Some(list.request()),
+            Self::Sleep => None,
+        }
+    }
+
+    pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match self {
+            Self::Write(write) => write.answer(answer, around).map(Self::Write),
+            Self::Read(read) => read.answer(answer, around).map(Self::Read),
+            Self::Manage(manage) => manage.answer(answer, around).map(Self::Manage),
+            Self::List(list) => list.answer(answer, around).map(Self::List),
+            Self::Sleep => Step::Ignore(Self::Sleep),
+        }
+    }
+
+    pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
+        match self {
+            Self::Write(write) => write.end(ending, handover),
+            Self::Read(read) => read.end(ending),
+            Self::Manage(manage) => manage.end(ending, handover),
+            Self::List(list) => list.end(ending),
+            Self::Sleep => Output::Elapsed(Ok(Elapsed)),
+        }
+    }
+
+    /// Ends an operation whose request no link can take.
+    pub(crate) fn refuse(self, refused: Refused) -> Output {
+        match self {
+            Self::Write(write) => write.refuse(refused),
+            Self::Read(_) => Output::Read(Err(refused.into())),
+            Self::Manage(manage) => manage.output(refused.into()),
+            Self::List(list) => list.output(refused.into()),
+            Self::Sleep => Output::Elapsed(Ok(Elapsed)),
+        }
+    }
+
+    /// Bytes to account for while the operation is pending.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Write(write) => write.weight(),
+            Self::Read(read) => read.weight(),
+            Self::Manage(manage) => manage.weight(),
+            Self::List(_) | Self::Sleep => 0,
+        }
+    }
+}
+
+impl<M> Step<M> {
+    fn map<N>(self, into: impl FnOnce(M) -> N) -> Step<N> {
+        match self {
+            Self::Send(machine) => Step::Send(into(machine)),
+            Self::Pause(machine, pause) => Step::Pause(into(machine), pause),
+            Self::Ignore(machine) => Step::Ignore(into(machine)),
+            Self::Done(output) => Step::Done(output),
+        }
+    }
+}

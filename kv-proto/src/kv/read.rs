@@ -1,0 +1,256 @@
+//! Reads: the last revision of a key, a given revision, and the leader's word.
+//!
+//! ```text
+//!   Direct --nobody there--> Probe --direct gets allowed--> pause --> Direct
+//!                              | not allowed                \
+//!                              v                             '--no bucket--> error
+//!   Leader <-------------------'
+//! ```
+//!
+//! A read has no effect, so whatever happens to its request it is sent again
+//! until the deadline.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::error::{EntryDefect, ReadError, Refused};
+use crate::js::error::ServerError;
+use crate::js::message::{ApiReply, StoredMessage};
+use crate::js::stream::StreamInfo;
+use crate::js::subject;
+use crate::kv::binding::Binding;
+use crate::kv::entry::{Damaged, Entry, Revision, Stored};
+use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::name::Key;
+use crate::op::Output;
+
+/// Which revision is wanted, and from whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadOptions {
+    pub(crate) revision: Option<Revision>,
+    /// Ask the stream's leader instead of any replica.
+    pub(crate) leader: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Direct,
+    Leader,
+    Probe,
+}
+
+#[derive(Debug)]
+pub(crate) struct Read {
+    binding: Binding,
+    key: Key,
+    revision: Option<Revision>,
+    stage: Stage,
+    /// The JSON of the request, where it has one.
+    body: Bytes,
+    /// Nobody answered the last attempt.
+    unanswered: bool,
+}
+
+static EMPTY: Bytes = Bytes::new();
+
+/// The body of a leader read of a key's last revision.
+pub(crate) fn last_of(binding: &Binding, key: &Key) -> Bytes {
+    let subject = format!("{}{key}", binding.stored_prefix());
+    Bytes::from(json!({ "last_by_subj": subject }).to_string())
+}
+
+impl Read {
+    pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions) -> Self {
+        let direct = binding.allow_direct() && !options.leader;
+        let read = Self {
+            binding,
+            key,
+            revision: options.revision,
+            stage: Stage::Direct,
+            body: Bytes::new(),
+            unanswered: false,
+        };
+        if direct {
+            read.asking_anyone()
+        } else {
+            read.asking_the_leader()
+        }
+    }
+
+    fn asking_anyone(mut self) -> Self {
+        self.stage = Stage::Direct;
+        self.body = self.revision.map_or_else(Bytes::new, by_revision);
+        self
+    }
+
+    fn asking_the_leader(mut self) -> Self {
+        self.stage = Stage::Leader;
+        self.body = match self.revision {
+            Some(revision) => by_revision(revision),
+            None => last_of(&self.binding, &self.key),
+        };
+        self
+    }
+
+    fn probing(mut self) -> Self {
+        self.unanswered = true;
+        self.stage = Stage::Probe;
+        self
+    }
+
+    pub(crate) fn request(&self) -> Request<'_> {
+        let stream = self.binding.stream();
+        match (self.stage, self.revision) {
+            (Stage::Direct, None) => {
+                Request::api(self.binding.direct_prefix(), &self.key, &self.body)
+            }
+            (Stage::Direct, Some(_)) => Request::api(subject::DIRECT_GET, stream, &self.body),
+            (Stage::Leader, _) => Request::api(subject::STREAM_MSG_GET, stream, &self.body),
+            (Stage::Probe, _) => Request::api(subject::STREAM_INFO, stream, &EMPTY),
+        }
+    }
+
+    /// Bytes to account for while the read is pending.
+    pub(crate) fn weight(&self) -> usize {
+        self.key.len() + self.body.len()
+    }
+
+    pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match (self.stage, answer) {
+            (Stage::Direct, Answer::Reply(reply)) => self.on_direct(&reply, around),
+            (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
+            (Stage::Probe, Answer::Reply(reply)) => self.on_probed(&reply, around),
+            (Stage::Direct | Stage::Leader, Answer::NoResponders) => Step::Send(self.probing()),
+            (Stage::Probe, Answer::NoResponders) if !around.jetstream => {
+                failed(ReadError::NoJetStream)
+            }
+            (Stage::Probe, Answer::NoResponders | Answer::Denied(_)) => {
+                Step::Pause(self.retrying(), around.pause())
+            }
+            (Stage::Direct | Stage::Leader, Answer::Denied(subject)) => {
+                failed(ReadError::Denied { subject })
+            }
+            (_, Answer::LinkLost(_)) => Step::Send(self),
+        }
+    }
+
+    /// Ends a read from outside.
+    pub(crate) fn end(self, ending: Ending) -> Output {
+        Output::Read(Err(match ending {
+            Ending::Deadline if self.unanswered => ReadError::Unavailable,
+            Ending::Deadline => ReadError::TimedOut,
+            Ending::Closed => Refused::Closed.into(),
+        }))
+    }
+
+    /// Back to the question itself, after a probe that settled nothing.
+    fn retrying(self) -> Self {
+        if self.binding.allow_direct() {
+            self.asking_anyone()
+        } else {
+            self.asking_the_leader()
+        }
+    }
+
+    fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        let Some(headers) = &reply.headers else {
+            return Step::Ignore(self);
+        };
+        match headers.status() {
+            None => {}
+            Some(status) if status.code == 404 => return Step::Done(Output::Read(Ok(None))),
+            Some(status) => {
+                let text = alloc::string::String::from_utf8_lossy(status.description);
+                let error = ServerError::from_status(status.code, &text);
+                return if error.is_transient() {
+                    Step::Pause(self, around.pause())
+                } else {
+                    failed(error.into())
+                };
+            }
+        }
+        self.judge(Stored::from_direct(headers, reply.payload))
+    }
+
+    fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match StoredMessage::parse(reply.payload.bytes) {
+            Ok(ApiReply::Success(message)) => {
+                let stored = Stored::from_leader(message, around.limits);
+                self.judge(stored)
+            }
+            Ok(ApiReply::Failure(error)) if error.is_no_message() => {
+                Step::Done(Output::Read(Ok(None)))
+            }
+            Ok(ApiReply::Failure(error)) => self.on_failure(error, around),
+            Err(_) => failed(ReadError::Malformed {
+                revision: None,
+                defect: EntryDefect::Body,
+            }),
+        }
+    }
+
+    fn on_probed(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match reply.api::<StreamInfo>() {
+            Some(ApiReply::Success(info)) if !info.config.allow_direct => {
+                Step::Send(self.asking_the_leader())
+            }
+            Some(ApiReply::Success(_)) | None => Step::Pause(self.retrying(), around.pause()),
+            Some(ApiReply::Failure(error)) if error.is_transient() => {
+                Step::Pause(self.retrying(), around.pause())
+            }
+            Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+        }
+    }
+
+    fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+        if error.is_stream_not_found() {
+            failed(ReadError::BucketNotFound)
+        } else if error.is_not_enabled() {
+            failed(ReadError::NoJetStream)
+        } else if error.is_transient() {
+            self.unanswered = true;
+            Step::Pause(self, around.pause())
+        } else {
+            failed(error.into())
+        }
+    }
+
+    /// Compares what came with what was asked for.
+    fn judge(self, stored: Result<Stored, Damaged>) -> Step<Self> {
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(Damaged { revision, defect }) => {
+                return failed(ReadError::Malformed { revision, defect });
+            }
+        };
+        let is_our_key = self.binding.key_of(&stored.subject) == Some(self.key.as_bytes());
+        match self.revision {
+            // A copy of an answer to somebody else.
+            Some(wanted) if wanted != stored.revision => Step::Ignore(self),
+            None if !is_our_key => Step::Ignore(self),
+            // The revision exists and belongs to another key.
+            Some(_) if !is_our_key => Step::Done(Output::Read(Ok(None))),
+            Some(_) | None => Step::Done(Output::Read(Ok(Some(Entry {
+                bucket: self.binding.name().clone(),
+                key: self.key,
+                value: stored.value,
+                revision: stored.revision,
+                created: stored.created,
+                operation: stored.operation,
+            })))),
+        }
+    }
+}
+
+fn by_revision(revision: Revision) -> Bytes {
+    let json: Vec<u8> = format!("{{\"seq\":{revision}}}").into_bytes();
+    Bytes::from(json)
+}
+
+fn failed(error: ReadError) -> Step<Read> {
+    Step::Done(Output::Read(Err(error)))
+}

@@ -1,0 +1,158 @@
+//! What an operation's machine and the session say to each other.
+//!
+//! A machine is a value that describes its next request. It consumes the
+//! answer and itself, and becomes the next step: an answer that is impossible
+//! in a state has nothing to match against.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::js::message::ApiReply;
+use crate::kv::entry::Payload;
+use crate::limits::Limits;
+use crate::op::Output;
+use crate::out::Handover;
+use crate::rng::Rng;
+use crate::wire::{self, Header, HeaderValue, Headers};
+
+/// Header lines of one request, kept in place.
+#[derive(Debug)]
+pub(crate) struct Lines<'a> {
+    lines: [Header<'a>; 4],
+    len: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn none() -> Self {
+        let unused = || Header {
+            name: "",
+            value: HeaderValue::Number(0),
+        };
+        Self {
+            lines: [unused(), unused(), unused(), unused()],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, name: &'static str, value: HeaderValue<'a>) {
+        if let Some(line) = self.lines.get_mut(self.len) {
+            *line = Header { name, value };
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Header<'a>] {
+        self.lines.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// A request as its machine describes it: a publish whose reply is awaited.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// The subject in pieces.
+    pub(crate) subject: [&'a str; 2],
+    pub(crate) headers: Lines<'a>,
+    pub(crate) payload: &'a Bytes,
+    /// The stream whose sequences the reply tells, if it is an acknowledgement.
+    pub(crate) acked_by: Option<u64>,
+}
+
+impl<'a> Request<'a> {
+    /// A call of the JetStream API.
+    pub(crate) fn api(subject: &'a str, name: &'a str, payload: &'a Bytes) -> Self {
+        Self {
+            subject: [subject, name],
+            headers: Lines::none(),
+            payload,
+            acked_by: None,
+        }
+    }
+
+    /// Header block and payload together.
+    pub(crate) fn size(&self) -> usize {
+        wire::header_block_len(self.headers.as_slice()) + self.payload.len()
+    }
+
+    pub(crate) fn is_to(&self, subject: &str) -> bool {
+        let [prefix, rest] = self.subject;
+        subject.strip_prefix(prefix) == Some(rest)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Answer<'a> {
+    /// A message came to its reply subject.
+    Reply(Reply<'a>),
+    /// Nobody listens to the request's subject.
+    NoResponders,
+    /// The server does not allow this client to publish it.
+    Denied(String),
+    /// Its link ended first.
+    LinkLost(Handover),
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) headers: Option<Headers<'a>>,
+    pub(crate) payload: Payload<'a>,
+    /// The highest sequence that was acknowledged before on this reply's
+    /// token: an acknowledgement at or below it is a copy of an old one.
+    pub(crate) acked_before: u64,
+}
+
+impl<'a> Reply<'a> {
+    /// Reads the answer of the JetStream API; `None` if it is none.
+    pub(crate) fn api<T: serde::Deserialize<'a>>(&self) -> Option<ApiReply<T>> {
+        ApiReply::parse(self.payload.bytes).ok()
+    }
+}
+
+/// What a machine may look at beside the answer.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) limits: &'a Limits,
+    /// The server that answers says that it has JetStream.
+    pub(crate) jetstream: bool,
+}
+
+impl Surroundings<'_> {
+    /// The pause before a request is repeated that found nobody: an election
+    /// lasts some tenths of a second, and clients shall not ask in step.
+    pub(crate) fn pause(&mut self) -> Duration {
+        PAUSE + self.rng.jitter(PAUSE)
+    }
+
+    /// A shorter pause, after losing against a write in flight.
+    pub(crate) fn short_pause(&mut self) -> Duration {
+        SHORT_PAUSE + self.rng.jitter(SHORT_PAUSE)
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(100);
+const SHORT_PAUSE: Duration = Duration::from_millis(5);
+
+/// What an operation does next.
+#[derive(Debug)]
+pub(crate) enum Step<M> {
+    /// It sends the request that the machine describes.
+    Send(M),
+    /// It sends that request after a pause.
+    Pause(M, Duration),
+    /// The reply was not for it: it keeps waiting.
+    Ignore(M),
+    /// It is over.
+    Done(Output),
+}
+
+/// Why an operation is ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Its deadline is over.
+    Deadline,
+    /// The session is closed.
+    Closed,
+}

@@ -1,0 +1,463 @@
+//! Writes: put, create, update, delete and purge, and the evidence by which
+//! they end.
+//!
+//! ```text
+//!   Publish --ack--> done                       ack below what its token saw --> Check
+//!      | conflict, and a revision is to be found out        |
+//!      v                                                     v
+//!   Lookup --tombstone, create--> Publish        stream rewound: done, else unknown
+//!      |
+//!      '--value--> exists / conflict
+//!   Publish --nobody there--> Probe --bucket exists--> pause --> Publish
+//!                               '--no bucket--> not applied
+//! ```
+//!
+//! A write that was handed over whole and not answered is never repeated: its
+//! outcome is unknown. One that certainly had no effect may be.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::{Cause, Doubt, Refused, WriteError};
+use crate::js::error::{ServerError, Verdict};
+use crate::js::message::{ApiReply, PublishReply, StoredMessage};
+use crate::js::stream::StreamInfo;
+use crate::js::subject;
+use crate::kv::binding::Binding;
+use crate::kv::entry::{Revision, Stored};
+use crate::kv::read;
+use crate::kv::step::{Answer, Ending, Lines, Reply, Request, Step, Surroundings};
+use crate::name::Key;
+use crate::op::Output;
+use crate::out::Handover;
+use crate::wire::HeaderValue;
+
+/// How often `create` replaces a tombstone that others keep changing, before
+/// it gives up.
+const MAX_TRIES: u32 = 8;
+
+/// Shortest time to live that a server keeps: it counts in whole seconds.
+pub(crate) const MIN_TTL: Duration = Duration::from_secs(1);
+
+/// What a write does to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Put,
+    Create,
+    Delete,
+    Purge,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The write itself.
+    Publish,
+    /// Nobody listened: is there a bucket?
+    Probe,
+    /// It conflicts: at which revision is the key? Asked of the leader, as
+    /// any other replica may be behind.
+    Lookup { body: Bytes },
+    /// The same of any replica, because the leader may not be asked.
+    DirectLookup,
+    /// The acknowledgement looks like a copy of an older one: has the stream
+    /// been rewound or created anew?
+    Check { revision: u64, before: u64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct Write {
+    binding: Binding,
+    key: Key,
+    value: Bytes,
+    kind: Kind,
+    /// The condition: the key's last revision, 0 for none.
+    expect: Option<Revision>,
+    ttl_seconds: Option<u64>,
+    stage: Stage,
+    tries: u32,
+    /// Nobody answered the last attempt.
+    unanswered: bool,
+}
+
+static EMPTY: Bytes = Bytes::new();
+
+impl Write {
+    /// Makes a write.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`] or [`Refused::TooLarge`].
+    pub(crate) fn new(
+        binding: Binding,
+        key: Key,
+        value: Bytes,
+        kind: Kind,
+        expect: Option<Revision>,
+        ttl: Option<Duration>,
+    ) -> Result<Self, Cause> {
+        if ttl.is_some_and(|ttl| ttl < MIN_TTL) {
+            return Err(Cause::InvalidTtl);
+        }
+        if ttl.is_some() && !binding.allow_ttl() {
+            return Err(Cause::TtlDisabled);
+        }
+        let write = Self {
+            expect: match kind {
+                Kind::Create => Some(Revision::new(0)),
+                Kind::Put | Kind::Delete | Kind::Purge => expect,
+            },
+            ttl_seconds: ttl.map(whole_seconds),
+            binding,
+            key,
+            value,
+            kind,
+            stage: Stage::Publish,
+            tries: 0,
+            unanswered: false,
+        };
+        let size = write.request().size();
+        match write.binding.max_message() {
+            Some(limit) if size > limit => Err(Refused::TooLarge { size, limit }.into()),
+            _ => Ok(write),
+        }
+    }
+
+    pub(crate) fn request(&self) -> Request<'_> {
+        match &self.stage {
+            Stage::Publish => self.publish(),
+            Stage::Probe | Stage::Check { .. } => {
+                Request::api(subject::STREAM_INFO, self.binding.acks_from(), &EMPTY)
+            }
+            Stage::Lookup { body } => {
+                Request::api(subject::STREAM_MSG_GET, self.binding.acks_from(), body)
+            }
+            Stage::DirectLookup => Request::api(self.binding.direct_prefix(), &self.key, &EMPTY),
+        }
+    }
+
+    fn publish(&self) -> Request<'_> {
+        let mut headers = Lines::none();
+        match self.kind {
+            Kind::Put | Kind::Create => {}
+            Kind::Delete => headers.push("KV-Operation", HeaderValue::Text("DEL")),
+            Kind::Purge => {
+                headers.push("KV-Operation", HeaderValue::Text("PURGE"));
+                headers.push("Nats-Rollup", HeaderValue::Text("sub"));
+            }
+        }
+        if let Some(expect) = self.expect {
+            headers.push(
+                "Nats-Expected-Last-Subject-Sequence",
+                HeaderValue::Number(expect.get()),
+            );
+        }
+        if let Some(seconds) = self.ttl_seconds {
+            headers.push("Nats-TTL", HeaderValue::Number(seconds));
+        }
+        Request {
+            subject: [self.binding.write_prefix(), &self.key],
+            headers,
+            payload: &self.value,
+            acked_by: Some(self.binding.tag()),
+        }
+    }
+
+    /// Bytes to account for while the write is pending.
+    pub(crate) fn weight(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+
+    pub(crate) fn answer(
+        mut self,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        match core::mem::replace(&mut self.stage, Stage::Publish) {
+            Stage::Publish => self.on_published(answer, around),
+            Stage::Probe => self.on_probed(answer, around),
+            Stage::Lookup { body } => self.on_looked_up(body, answer, around),
+            Stage::DirectLookup => self.on_direct_looked_up(answer, around),
+            Stage::Check { revision, before } => self.on_checked(revision, before, answer),
+        }
+    }
+
+    /// Ends a write from outside; `handover` is that of its last request.
+    pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
+        let in_doubt = match self.stage {
+            Stage::Publish => handover == Handover::Whole,
+            Stage::Check { .. } => true,
+            Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup => false,
+        };
+        failed(match (ending, in_doubt) {
+            (Ending::Deadline, true) => WriteError::Unknown(Doubt::TimedOut),
+            (Ending::Closed, true) => WriteError::Unknown(Doubt::Closed),
+            (Ending::Deadline, false) if self.unanswered => {
+                WriteError::NotApplied(Cause::Unavailable)
+            }
+            (Ending::Deadline, false) => WriteError::NotApplied(Cause::TimedOut),
+            (Ending::Closed, false) => Refused::Closed.into(),
+        })
+    }
+
+    /// Ends a write whose frame no link can take.
+    pub(crate) fn refuse(self, refused: Refused) -> Output {
+        failed(refused.into())
+    }
+
+    fn on_published(mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match answer {
+            Answer::Reply(reply) => self.on_ack(&reply, around),
+            Answer::NoResponders => {
+                self.unanswered = true;
+                self.stage = Stage::Probe;
+                Step::Send(self)
+            }
+            Answer::Denied(subject) => not_applied(Cause::Denied { subject }),
+            Answer::LinkLost(Handover::None) => Step::Send(self),
+            Answer::LinkLost(Handover::Partial) => not_applied(Cause::LinkLost),
+            Answer::LinkLost(Handover::Whole) => unknown(Doubt::LinkLost),
+        }
+    }
+
+    fn on_ack(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match PublishReply::parse(reply.payload.bytes) {
+            Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
+                Step::Ignore(self)
+            }
+            Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
+            Ok(PublishReply::Ack { seq, duplicate, .. }) => {
+                if duplicate || seq > reply.acked_before {
+                    Step::Done(Output::Written(Ok(Revision::new(seq))))
+                } else {
+                    self.stage = Stage::Check {
+                        revision: seq,
+                        before: reply.acked_before,
+                    };
+                    Step::Send(self)
+                }
+            }
+            Ok(PublishReply::Error(error)) if error.is_wrong_last_sequence() => {
+                self.on_conflict(&error)
+            }
+            Ok(PublishReply::Error(error)) => match error.write_verdict() {
+                Verdict::Retry => Step::Pause(self, around.pause()),
+                Verdict::Conflict { .. } => self.on_conflict(&error),
+                Verdict::Rejected | Verdict::Resources => not_applied(error.into()),
+                Verdict::Poll | Verdict::Unknown => unknown(error.into()),
+            },
+        }
+    }
+
+    /// The condition does not hold. What the answer says is enough for an
+    /// update; `create` has to see what is there, and the error for a write
+    /// that lost against one in flight (10164) names no revision.
+    fn on_conflict(self, error: &ServerError) -> Step<Self> {
+        match (self.kind, self.expect, error.current_sequence()) {
+            (Kind::Put | Kind::Delete | Kind::Purge, Some(expected), Some(current)) => {
+                failed_step(WriteError::Conflict {
+                    expected,
+                    current: Some(Revision::new(current)),
+                })
+            }
+            (Kind::Put | Kind::Delete | Kind::Purge, None, _) => not_applied(error.clone().into()),
+            _ => Step::Send(self.looking_up()),
+        }
+    }
+
+    fn looking_up(mut self) -> Self {
+        self.stage = Stage::Lookup {
+            body: read::last_of(&self.binding, &self.key),
+        };
+        self
+    }
+
+    fn on_probed(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        match answer {
+            Answer::Reply(reply) => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Failure(error)) => match api_failure(&error) {
+                    Some(cause) => not_applied(cause),
+                    None => Step::Pause(self, around.pause()),
+                },
+                Some(ApiReply::Success(_)) | None => Step::Pause(self, around.pause()),
+            },
+            Answer::NoResponders if !around.jetstream => not_applied(Cause::NoJetStream),
+            Answer::NoResponders | Answer::Denied(_) => Step::Pause(self, around.pause()),
+            Answer::LinkLost(_) => Step::Send(self),
+        }
+    }
+
+    fn on_looked_up(
+        mut self,
+        body: Bytes,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let again = |mut write: Self| {
+            write.stage = Stage::Lookup { body };
+            write
+        };
+        match answer {
+            Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
+                Ok(ApiReply::Success(message)) => {
+                    if message.subject.as_bytes() != self.stored_subject() {
+                        return Step::Ignore(again(self));
+                    }
+                    let revision = Revision::new(message.seq);
+                    let stored = Stored::from_leader(message, around.limits);
+                    // An entry that cannot be read is no tombstone.
+                    let live = stored.map_or(true, |stored| !stored.operation.is_tombstone());
+                    self.on_current(Some((revision, live)), around)
+                }
+                Ok(ApiReply::Failure(error)) if error.is_no_message() => {
+                    self.on_current(None, around)
+                }
+                Ok(ApiReply::Failure(error)) => match api_failure(&error) {
+                    Some(cause) => not_applied(cause),
+                    None if error.is_transient() => Step::Pause(again(self), around.pause()),
+                    None => not_applied(error.into()),
+                },
+                Err(_) => Step::Pause(again(self), around.pause()),
+            },
+            Answer::NoResponders if !around.jetstream => not_applied(Cause::NoJetStream),
+            Answer::NoResponders => {
+                self.unanswered = true;
+                Step::Pause(again(self), around.pause())
+            }
+            Answer::Denied(_) => {
+                self.stage = Stage::DirectLookup;
+                Step::Send(self)
+            }
+            Answer::LinkLost(_) => Step::Send(again(self)),
+        }
+    }
+
+    fn on_direct_looked_up(
+        mut self,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let again = |mut write: Self| {
+            write.stage = Stage::DirectLookup;
+            write
+        };
+        match answer {
+            Answer::Reply(reply) => match &reply.headers {
+                Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
+                    self.on_current(None, around)
+                }
+                Some(headers) => match Stored::from_direct(headers, reply.payload) {
+                    Ok(stored) if stored.subject != self.stored_subject() => {
+                        Step::Ignore(again(self))
+                    }
+                    Ok(stored) => {
+                        let live = !stored.operation.is_tombstone();
+                        self.on_current(Some((stored.revision, live)), around)
+                    }
+                    Err(damaged) => match damaged.revision {
+                        Some(revision) => self.on_current(Some((revision, true)), around),
+                        None => Step::Pause(again(self), around.pause()),
+                    },
+                },
+                None => Step::Pause(again(self), around.pause()),
+            },
+            Answer::NoResponders => {
+                self.unanswered = true;
+                Step::Pause(again(self), around.pause())
+            }
+            Answer::Denied(subject) => not_applied(Cause::Denied { subject }),
+            Answer::LinkLost(_) => Step::Send(again(self)),
+        }
+    }
+
+    /// The key's revision after a conflict is known.
+    fn on_current(
+        mut self,
+        current: Option<(Revision, bool)>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let revision = current.map_or(Revision::new(0), |(revision, _)| revision);
+        let occupied = current.is_some_and(|(_, live)| live);
+        match self.kind {
+            Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
+            Kind::Create => {
+                self.expect = Some(revision);
+                self.try_again(around)
+            }
+            Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
+                // The rival's write came to nothing: the condition still holds.
+                Some(expected) if expected == revision => self.try_again(around),
+                Some(expected) => failed_step(WriteError::Conflict {
+                    expected,
+                    current: Some(revision),
+                }),
+                None => self.try_again(around),
+            },
+        }
+    }
+
+    fn try_again(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.tries += 1;
+        if self.tries >= MAX_TRIES {
+            return not_applied(Cause::Contended);
+        }
+        self.stage = Stage::Publish;
+        if self.tries == 1 {
+            Step::Send(self)
+        } else {
+            Step::Pause(self, around.short_pause())
+        }
+    }
+
+    fn on_checked(mut self, revision: u64, before: u64, answer: Answer<'_>) -> Step<Self> {
+        match answer {
+            Answer::Reply(reply) => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) if info.state.last_seq < before => {
+                    Step::Done(Output::Written(Ok(Revision::new(revision))))
+                }
+                _ => unknown(Doubt::Malformed),
+            },
+            Answer::NoResponders | Answer::Denied(_) => unknown(Doubt::Malformed),
+            Answer::LinkLost(_) => {
+                self.stage = Stage::Check { revision, before };
+                Step::Send(self)
+            }
+        }
+    }
+
+    fn stored_subject(&self) -> alloc::vec::Vec<u8> {
+        [self.binding.stored_prefix().as_bytes(), self.key.as_bytes()].concat()
+    }
+}
+
+/// Rounds up to what the server counts in, so that nothing expires early.
+fn whole_seconds(ttl: Duration) -> u64 {
+    ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)
+}
+
+/// The cause that an API error proves about the bucket, if it proves one.
+fn api_failure(error: &ServerError) -> Option<Cause> {
+    if error.is_stream_not_found() {
+        Some(Cause::BucketNotFound)
+    } else if error.is_not_enabled() {
+        Some(Cause::NoJetStream)
+    } else {
+        None
+    }
+}
+
+fn failed(error: WriteError) -> Output {
+    Output::Written(Err(error))
+}
+
+fn failed_step(error: WriteError) -> Step<Write> {
+    Step::Done(failed(error))
+}
+
+fn not_applied(cause: Cause) -> Step<Write> {
+    failed_step(WriteError::NotApplied(cause))
+}
+
+fn unknown(doubt: Doubt) -> Step<Write> {
+    failed_step(WriteError::Unknown(doubt))
+}

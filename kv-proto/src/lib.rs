@@ -1,0 +1,58 @@
+#![doc = include_str!("manual/overview.md")]
+#![no_std]
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod config;
+mod credentials;
+mod error;
+mod js;
+mod kv;
+pub mod limits;
+mod link;
+mod mux;
+mod name;
+mod op;
+mod options;
+mod out;
+mod pool;
+mod rng;
+mod server;
+mod session;
+mod stats;
+mod time;
+mod timer;
+pub mod wire;
+
+#[cfg(feature = "driver")]
+pub mod driver;
+
+pub use config::Config;
+pub use credentials::{Authentication, Credentials, Secret};
+pub use error::{
+    BucketError, Cause, ConfigDifference, ConnectError, Disconnect, Doubt, EntryDefect,
+    HeaderDefect, InvalidBucketName, InvalidConfig, InvalidKey, InvalidSubject, InvalidUrl,
+    LinkError, LinkErrorKind, Outcome, ProtocolError, ReadError, Refused, ServerError, WriteError,
+};
+pub use kv::binding::Binding;
+pub use kv::config::{
+    BucketConfig, External, MAX_HISTORY, MAX_REPLICAS, Placement, Republish, Source, SourceStart,
+    Storage, SubjectTransform,
+};
+pub use kv::entry::{Entry, MarkerReason, Operation, Revision};
+pub use kv::list::{NamesPage, StatusPage};
+pub use kv::status::{BucketStatus, Replica, SourceStatus};
+pub use limits::Limits;
+pub use link::LinkId;
+pub use name::{BucketName, Key, MAX_BUCKET_NAME_LEN, MAX_KEY_LEN, MAX_SUBJECT_LEN, Subject};
+pub use op::{Elapsed, Op, OpId, OpResult};
+pub use options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions};
+pub use out::Transmit;
+pub use rng::Seed;
+pub use server::{DEFAULT_PORT, ServerAddr, ServerUrl};
+pub use session::{ConnectionState, Event, LinkAction, Session};
+pub use stats::Stats;
+pub use time::{Clock, Instant, Timestamp};

@@ -1,0 +1,396 @@
+//! One link: one socket from dialling to its end.
+//!
+//! ```text
+//!   Dialing --dialed--> Greeting --INFO--> Authorizing --credentials--> LoggingIn --PONG--> Ready
+//!                                     \---- credentials known ----------^                     |
+//!   any state --transport ends, fatal -ERR, protocol breach, time-out--> gone       ldm: Draining
+//! ```
+//!
+//! The link knows the handshake, pings and the classes of `-ERR`; it knows
+//! nothing of key-value operations. What it finds it returns to the session.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::error::Disconnect;
+use crate::limits::Limits;
+use crate::mux::{INBOX_SID, Mux};
+use crate::out::{Outbox, Span};
+use crate::server::ServerAddr;
+use crate::timer::TimerId;
+use crate::wire::{self, ConnectOptions, Decoder, ProtocolError, ServerInfo};
+
+/// Names one link of a session; never used again after the link ended, so an
+/// input that comes late for an old link is recognised and ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(u64);
+
+impl LinkId {
+    pub(crate) const fn from_raw(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The embedder is asked to connect.
+    Dialing,
+    /// Connected; the server has not said `INFO` yet.
+    Greeting,
+    /// The embedder is asked for credentials.
+    Authorizing,
+    /// `CONNECT` and `PING` are on their way.
+    LoggingIn,
+    /// Logged in.
+    Ready,
+    /// Logged in, and finishing what is in flight before it is closed.
+    Draining,
+}
+
+/// What a control line from the server means for the session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Nothing beyond the link.
+    None,
+    /// `INFO` came: read [`Link::info`].
+    Info,
+    /// The handshake is over.
+    Ready,
+    /// Credentials are wanted from the embedder.
+    Authorize,
+    /// A publish to this subject was refused.
+    PublishDenied(String),
+    /// The link is over.
+    End(Disconnect),
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) addr: ServerAddr,
+    pub(crate) state: State,
+    pub(crate) decoder: Decoder,
+    pub(crate) outbox: Outbox,
+    pub(crate) mux: Mux,
+    pub(crate) handshake: Option<TimerId>,
+    pub(crate) liveness: Option<TimerId>,
+    pub(crate) drained: Option<TimerId>,
+    info: Box<ServerInfo>,
+    /// Bytes arrived since liveness was last checked.
+    heard: bool,
+    pings_unanswered: u32,
+    /// A `PONG` that the transport has not begun to take: further `PING`s are
+    /// answered by it, so a flood of them costs nothing.
+    pong: Option<Span>,
+}
+
+/// Pings that may stay unanswered before the server counts as dead.
+const MAX_PINGS_UNANSWERED: u32 = 2;
+
+impl Link {
+    pub(crate) fn new(id: LinkId, addr: ServerAddr, mux: Mux) -> Self {
+        Self {
+            id,
+            addr,
+            state: State::Dialing,
+            decoder: Decoder::new(),
+            outbox: Outbox::default(),
+            mux,
+            handshake: None,
+            liveness: None,
+            drained: None,
+            info: Box::default(),
+            heard: false,
+            pings_unanswered: 0,
+            pong: None,
+        }
+    }
+
+    /// What the server last said of itself.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    pub(crate) fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::Ready | State::Draining)
+    }
+
+    /// The largest message the server takes.
+    pub(crate) fn max_payload(&self) -> usize {
+        match usize::try_from(self.info.max_payload) {
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(max) => max,
+        }
+    }
+
+    pub(crate) fn heard(&mut self) {
+        self.heard = true;
+    }
+
+    pub(crate) fn on_info(&mut self, json: &[u8], limits: &Limits) -> Notice {
+        let info = match ServerInfo::parse(json, limits) {
+            Ok(info) => info,
+            Err(error) => return Notice::End(error.into()),
+        };
+        *self.info = info;
+        if self.state != State::Greeting {
+            return Notice::Info;
+        }
+        if self.info.tls_required {
+            return Notice::End(Disconnect::Requires("TLS"));
+        }
+        if !self.info.headers {
+            return Notice::End(Disconnect::Requires("a client without headers"));
+        }
+        self.state = State::Authorizing;
+        Notice::Authorize
+    }
+
+    /// Sends `CONNECT` and `PING`; the answer to the latter ends the handshake.
+    pub(crate) fn log_in(&mut self, credentials: &Credentials, config: &Config) {
+        let mut options = ConnectOptions {
+            verbose: false,
+            pedantic: false,
+            tls_required: false,
+            name: config.name.as_deref(),
+            lang: "rust",
+            version: env!("CARGO_PKG_VERSION"),
+            protocol: 1,
+            echo: true,
+            headers: true,
+            no_responders: true,
+            ..ConnectOptions::default()
+        };
+        match credentials {
+            Credentials::None => {}
+            Credentials::UserPassword { user, password } => {
+                options.user = Some(user);
+                options.pass = Some(password.expose());
+            }
+            Credentials::Token(token) => options.auth_token = Some(token.expose()),
+        }
+        self.outbox.frame(|out| {
+            wire::connect(out, &options);
+            wire::ping(out);
+        });
+        self.state = State::LoggingIn;
+    }
+
+    pub(crate) fn on_pong(&mut self) -> Notice {
+        self.pings_unanswered = 0;
+        if self.state != State::LoggingIn {
+            return Notice::None;
+        }
+        self.state = State::Ready;
+        let inbox = self.mux.prefix();
+        self.outbox
+            .frame(|out| wire::subscribe(out, &[inbox, "*"], None, INBOX_SID));
+        Notice::Ready
+    }
+
+    pub(crate) fn on_ping(&mut self) {
+        let unbegun = self.pong.is_some_and(|span| self.outbox.is_unbegun(span));
+        if !unbegun {
+            self.pong = Some(self.outbox.frame(wire::pong));
+        }
+    }
+
+    /// Checks the peer: returns false when it is dead.
+    pub(crate) fn check_liveness(&mut self) -> bool {
+        if core::mem::take(&mut self.heard) {
+            self.pings_unanswered = 0;
+            return true;
+        }
+        if self.pings_unanswered >= MAX_PINGS_UNANSWERED {
+            return false;
+        }
+        self.pings_unanswered += 1;
+        self.outbox.frame(wire::ping);
+        true
+    }
+
+    /// Sorts an `-ERR` line. Texts that are not known are left to the socket:
+    /// the server closes it if it means to.
+    pub(crate) fn on_err(&self, text: &[u8]) -> Notice {
+        let text = excerpt(text);
+        let lower = text.to_ascii_lowercase();
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
+        if starts(&["permissions violation for publish"]) {
+            return match quoted(&text) {
+                Some(subject) => Notice::PublishDenied(subject.into()),
+                None => Notice::None,
+            };
+        }
+        if starts(AUTHENTICATION) {
+            return Notice::End(Disconnect::Authentication(text));
+        }
+        if !self.is_logged_in() || starts(FATAL) {
+            return Notice::End(Disconnect::Server(text));
+        }
+        Notice::None
+    }
+
+    /// A message before the login is complete.
+    pub(crate) const fn unexpected() -> Disconnect {
+        Disconnect::Protocol(ProtocolError::Unexpected)
+    }
+}
+
+/// `-ERR` texts (lower case, by their beginning) that refuse the credentials.
+const AUTHENTICATION: &[&str] = &[
+    "authorization violation",
+    "authentication timeout",
+    "authentication expired",
+    "user authentication",
+    "account authentication",
+];
+
+/// `-ERR` texts (lower case, by their beginning) after which the server closes.
+const FATAL: &[&str] = &[
+    "stale connection",
+    "unknown protocol operation",
+    "parser error",
+    "maximum control line exceeded",
+    "maximum payload violation",
+    "maximum connections exceeded",
+    "maximum account active connections exceeded",
+    "connection throttling",
+    "attempted to connect to",
+    "secure connection",
+    "invalid client protocol",
+    "no responders requires",
+    "slow consumer",
+    "server shutdown",
+];
+
+/// The longest part of an `-ERR` text that is kept.
+const MAX_ERR_TEXT: usize = 4_400;
+
+fn excerpt(text: &[u8]) -> String {
+    let text = text.get(..MAX_ERR_TEXT).unwrap_or(text);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// The part between the first and the next double quote.
+fn quoted(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once('"')?;
+    rest.split_once('"').map(|(subject, _)| subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Rng, Seed};
+    use alloc::vec::Vec;
+    use bytes::Buf;
+
+    fn link() -> Link {
+        let mux = Mux::new("_INBOX", &mut Rng::new(&Seed::from_u64(1)));
+        let url: crate::server::ServerUrl = "localhost".parse().unwrap();
+        let mut link = Link::new(LinkId::from_raw(1), url.addr().clone(), mux);
+        link.state = State::Greeting;
+        link
+    }
+
+    fn written(link: &mut Link) -> Vec<u8> {
+        let mut transmit = link.outbox.transmit();
+        let all = transmit.copy_to_bytes(transmit.remaining());
+        all.to_vec()
+    }
+
+    #[test]
+    fn handshake_in_order() {
+        let mut link = link();
+        let info = br#"{"server_id":"N","version":"2.15.1","headers":true,"max_payload":9}"#;
+        assert_eq!(link.on_info(info, &Limits::default()), Notice::Authorize);
+        assert_eq!(link.max_payload(), 9);
+        link.log_in(&Credentials::None, &Config::new("x").unwrap());
+        let connect = written(&mut link);
+        assert!(connect.starts_with(b"CONNECT {"), "{connect:?}");
+        assert!(connect.ends_with(b"}\r\nPING\r\n"), "{connect:?}");
+        assert_eq!(link.on_pong(), Notice::Ready);
+        assert!(written(&mut link).ends_with(b".* 1\r\n"));
+        assert_eq!(link.on_pong(), Notice::None);
+    }
+
+    #[test]
+    fn a_server_that_needs_what_we_lack_is_left() {
+        for (json, what) in [
+            (&br#"{"headers":true,"tls_required":true}"#[..], "TLS"),
+            (&br#"{"headers":false}"#[..], "a client without headers"),
+        ] {
+            assert_eq!(
+                link().on_info(json, &Limits::default()),
+                Notice::End(Disconnect::Requires(what))
+            );
+        }
+    }
+
+    #[test]
+    fn errors_by_class() {
+        let mut link = link();
+        link.state = State::Ready;
+        let denied = b"Permissions Violation for Publish to \"$KV.b.k\"";
+        assert_eq!(link.on_err(denied), Notice::PublishDenied("$KV.b.k".into()));
+        for quiet in [
+            "",
+            "Something new",
+            "Invalid Subject",
+            "maximum subscriptions exceeded",
+        ] {
+            assert_eq!(link.on_err(quiet.as_bytes()), Notice::None, "{quiet}");
+        }
+        for fatal in [
+            "Stale Connection",
+            "slow consumer",
+            "Maximum Payload Violation",
+        ] {
+            assert_eq!(
+                link.on_err(fatal.as_bytes()),
+                Notice::End(Disconnect::Server(fatal.into()))
+            );
+        }
+        assert_eq!(
+            link.on_err(b"User Authentication Expired"),
+            Notice::End(Disconnect::Authentication(
+                "User Authentication Expired".into()
+            ))
+        );
+        link.state = State::LoggingIn;
+        assert_eq!(
+            link.on_err(b"whatever"),
+            Notice::End(Disconnect::Server("whatever".into()))
+        );
+    }
+
+    #[test]
+    fn a_flood_of_pings_costs_one_pong() {
+        let mut link = link();
+        for _ in 0..1_000 {
+            link.on_ping();
+        }
+        assert_eq!(written(&mut link), b"PONG\r\n");
+        link.on_ping();
+        assert_eq!(written(&mut link), b"PONG\r\n");
+    }
+
+    #[test]
+    fn a_silent_server_is_dead_after_two_pings() {
+        let mut link = link();
+        assert!(link.check_liveness());
+        assert!(link.check_liveness());
+        assert!(!link.check_liveness());
+        link.heard();
+        assert!(link.check_liveness());
+        assert!(link.check_liveness());
+    }
+}

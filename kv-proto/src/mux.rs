@@ -1,0 +1,285 @@
+//! Requests and replies of one link, over one wildcard subscription.
+//!
+//! Each request in flight holds a *slot*, and the slot's *token* is the last
+//! part of its reply subject. A slot whose reply arrived keeps its token for
+//! the next request: the server caches routes per subject, and re-using
+//! subjects saves it about a quarter of its work. A slot whose request ended
+//! *without* its reply gets a new generation, hence a new token, so a late
+//! reply can never complete another operation.
+//!
+//! ```text
+//!   free --claim--> busy --complete--> free (same token)
+//!                     \---abandon----> free (next generation)
+//! ```
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use crate::op::OpId;
+use crate::rng::Rng;
+
+/// The subscription id of the reply inbox; watches take others.
+pub(crate) const INBOX_SID: u64 = 1;
+
+/// Names a busy slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    slot: u32,
+    generation: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    owner: Option<OpId>,
+    /// The stream that acknowledged on this token.
+    stream: Option<u64>,
+    /// The highest sequence that it acknowledged here: an acknowledgement at
+    /// or below it is a copy of an old one.
+    acked: u64,
+    /// The token as text, made once per generation.
+    text: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Mux {
+    /// `<inbox prefix>.<random>.`, new for each link.
+    prefix: String,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Mux {
+    /// Makes the inbox of a new link: 22 base-62 digits are 131 random bits.
+    pub(crate) fn new(inbox_prefix: &str, rng: &mut Rng) -> Self {
+        let random: [u8; 22] = rng.base62();
+        let mut prefix = String::with_capacity(inbox_prefix.len() + random.len() + 2);
+        prefix.push_str(inbox_prefix);
+        prefix.push('.');
+        prefix.extend(random.iter().map(|byte| char::from(*byte)));
+        prefix.push('.');
+        Self {
+            prefix,
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Returns the inbox without its last token: `_INBOX.<random>.`
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Takes a slot for a request; `stream` is the one that will acknowledge
+    /// it, if it is a write.
+    pub(crate) fn claim(&mut self, owner: OpId, stream: Option<u64>) -> Token {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+            self.slots.push(Slot {
+                generation: 0,
+                owner: None,
+                stream: None,
+                acked: 0,
+                text: token_text(slot, 0),
+            });
+            slot
+        });
+        let entry = &mut self.slots[index(slot)];
+        entry.owner = Some(owner);
+        if stream.is_some() && entry.stream != stream {
+            // The sequences of two streams cannot be compared.
+            if entry.acked > 0 {
+                renew(entry, slot);
+            }
+            entry.stream = stream;
+        }
+        Token {
+            slot,
+            generation: entry.generation,
+        }
+    }
+
+    /// Returns the text of a token that is held.
+    pub(crate) fn text(&self, token: Token) -> &str {
+        self.slots
+            .get(index(token.slot))
+            .map_or("", |slot| slot.text.as_str())
+    }
+
+    /// Finds who waits for a reply that came to `subject`.
+    pub(crate) fn route(&self, subject: &[u8]) -> Option<(OpId, Token)> {
+        let text = subject.strip_prefix(self.prefix.as_bytes())?;
+        let slot = slot_of(text)?;
+        let entry = self.slots.get(index(slot))?;
+        if entry.text.as_bytes() != text {
+            return None;
+        }
+        let token = Token {
+            slot,
+            generation: entry.generation,
+        };
+        entry.owner.map(|owner| (owner, token))
+    }
+
+    /// The highest sequence acknowledged on this token.
+    pub(crate) fn acked(&self, token: Token) -> u64 {
+        self.slots
+            .get(index(token.slot))
+            .map_or(0, |slot| slot.acked)
+    }
+
+    /// Frees a slot whose reply arrived; the token is used again.
+    pub(crate) fn complete(&mut self, token: Token, acked: Option<u64>) {
+        if let Some(slot) = self.held(token) {
+            slot.owner = None;
+            slot.acked = slot.acked.max(acked.unwrap_or(0));
+            self.free.push(token.slot);
+        }
+    }
+
+    /// Frees a slot whose reply may still come; its token is retired.
+    pub(crate) fn abandon(&mut self, token: Token) {
+        if let Some(slot) = self.held(token) {
+            slot.owner = None;
+            renew(slot, token.slot);
+            self.free.push(token.slot);
+        }
+    }
+
+    /// Retires the tokens of all free slots, because what they remember (the
+    /// sequences of a stream's earlier life) no longer holds.
+    pub(crate) fn forget(&mut self) {
+        for free in &self.free {
+            let slot = &mut self.slots[index(*free)];
+            if slot.acked > 0 {
+                renew(slot, *free);
+            }
+        }
+    }
+
+    fn held(&mut self, token: Token) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(index(token.slot))
+            .filter(|slot| slot.generation == token.generation && slot.owner.is_some())
+    }
+
+    /// Slots that are held, for checks of leaks.
+    pub(crate) fn busy(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+fn renew(slot: &mut Slot, number: u32) {
+    slot.generation = slot.generation.wrapping_add(1);
+    slot.acked = 0;
+    slot.text = token_text(number, slot.generation);
+}
+
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+/// `<slot>` or `<slot>-<generation>`, in lower-case hexadecimal.
+fn token_text(slot: u32, generation: u32) -> String {
+    let mut text = String::new();
+    let written = if generation == 0 {
+        write!(text, "{slot:x}")
+    } else {
+        write!(text, "{slot:x}-{generation:x}")
+    };
+    debug_assert!(written.is_ok(), "writing to a string does not fail");
+    text
+}
+
+fn slot_of(text: &[u8]) -> Option<u32> {
+    let end = text.iter().position(|b| *b == b'-').unwrap_or(text.len());
+    let digits = core::str::from_utf8(text.get(..end)?).ok()?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Seed;
+    use alloc::format;
+
+    fn mux() -> Mux {
+        Mux::new("_INBOX", &mut Rng::new(&Seed::from_u64(1)))
+    }
+
+    fn subject(mux: &Mux, token: Token) -> String {
+        format!("{}{}", mux.prefix(), mux.text(token))
+    }
+
+    #[test]
+    fn an_answered_token_is_used_again_and_an_unanswered_one_is_not() {
+        let mut mux = mux();
+        let (a, b, c) = (
+            OpId::from_raw(1, 0),
+            OpId::from_raw(2, 0),
+            OpId::from_raw(3, 0),
+        );
+        let first = mux.claim(a, None);
+        let answered = subject(&mux, first);
+        assert_eq!(mux.route(answered.as_bytes()), Some((a, first)));
+        mux.complete(first, Some(7));
+        assert_eq!(mux.route(answered.as_bytes()), None);
+
+        let second = mux.claim(b, None);
+        assert_eq!(subject(&mux, second), answered);
+        assert_eq!(mux.acked(second), 7);
+        mux.abandon(second);
+
+        let third = mux.claim(c, None);
+        assert_ne!(subject(&mux, third), answered);
+        assert_eq!(mux.acked(third), 0);
+        assert_eq!(mux.route(answered.as_bytes()), None);
+        assert_eq!(mux.route(subject(&mux, third).as_bytes()), Some((c, third)));
+        assert_eq!(mux.busy(), 1);
+    }
+
+    #[test]
+    fn a_stale_token_frees_nothing() {
+        let mut mux = mux();
+        let old = mux.claim(OpId::from_raw(1, 0), None);
+        mux.abandon(old);
+        let new = mux.claim(OpId::from_raw(2, 0), None);
+        mux.complete(old, None);
+        mux.abandon(old);
+        assert_eq!(mux.busy(), 1);
+        mux.complete(new, None);
+        assert_eq!(mux.busy(), 0);
+    }
+
+    #[test]
+    fn only_own_and_exact_subjects_are_routed() {
+        let mut mux = mux();
+        let token = mux.claim(OpId::from_raw(1, 0), None);
+        let good = subject(&mux, token);
+        for bad in [
+            format!("{good}0"),
+            format!("{good}-0"),
+            format!("{}00", mux.prefix()),
+            format!("{}+0", mux.prefix()),
+            format!("{}ffffffff", mux.prefix()),
+            format!("{}123456789", mux.prefix()),
+            format!("{}", mux.prefix()),
+            "_INBOX.other.0".into(),
+        ] {
+            assert_eq!(mux.route(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn forgetting_renews_tokens_that_remember_a_sequence() {
+        let mut mux = mux();
+        let token = mux.claim(OpId::from_raw(1, 0), None);
+        let before = subject(&mux, token);
+        mux.complete(token, Some(9));
+        mux.forget();
+        let token = mux.claim(OpId::from_raw(2, 0), None);
+        assert_eq!(mux.acked(token), 0);
+        assert_ne!(subject(&mux, token), before);
+    }
+}

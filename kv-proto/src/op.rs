@@ -1,0 +1,289 @@
+//! Operations: tickets that embedders hold, and the table behind them.
+//!
+//! An operation waits for a link with room, is sent, perhaps pauses and is
+//! sent again, and ends exactly once; its result stays until it is taken.
+//!
+//! ```text
+//!   Waiting --encoded--> Sent --answer--> Ended --taken--> (free)
+//!      ^                   |                ^
+//!      |--- next request --|--- deadline ---|
+//!      \-- pause is over -- Paused          |
+//! ```
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::error::{BucketError, ReadError, Refused, WriteError};
+use crate::kv::Machine;
+use crate::kv::binding::Binding;
+use crate::kv::entry::{Entry, Revision};
+use crate::kv::list::{NamesPage, StatusPage};
+use crate::kv::status::BucketStatus;
+use crate::link::LinkId;
+use crate::mux::Token;
+use crate::out::Span;
+use crate::timer::TimerId;
+
+/// Names an operation; a name whose operation was taken or cancelled is
+/// recognised and means nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId {
+    index: u32,
+    generation: u32,
+}
+
+impl OpId {
+    #[cfg(test)]
+    pub(crate) const fn from_raw(index: u32, generation: u32) -> Self {
+        Self { index, generation }
+    }
+
+    /// Returns a small number that no other live operation of the session has:
+    /// usable as an index of a table beside it, such as one of wakers.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::try_from(self.index).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Debug for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpId({}.{})", self.index, self.generation)
+    }
+}
+
+/// A typed ticket: what [`Session::take`](crate::Session::take) returns for it
+/// has the type `T`.
+pub struct Op<T> {
+    id: OpId,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T> Op<T> {
+    pub(crate) const fn new(id: OpId) -> Self {
+        Self {
+            id,
+            result: PhantomData,
+        }
+    }
+
+    /// Returns the operation's name, as events carry it.
+    #[must_use]
+    pub const fn id(&self) -> OpId {
+        self.id
+    }
+}
+
+impl<T> Clone for Op<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Op<T> {}
+
+impl<T> fmt::Debug for Op<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.id, f)
+    }
+}
+
+/// The result of an operation on whose time alone it depended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// How any operation ended.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Written(Result<Revision, WriteError>),
+    Read(Result<Option<Entry>, ReadError>),
+    Bound(Result<Binding, BucketError>),
+    Status(Result<BucketStatus, BucketError>),
+    Deleted(Result<(), BucketError>),
+    Names(Result<NamesPage, BucketError>),
+    Statuses(Result<StatusPage, BucketError>),
+    Elapsed(Result<Elapsed, Refused>),
+}
+
+impl Output {
+    /// The bytes that the result holds while nobody takes it.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Read(Ok(Some(entry))) => entry.value.len() + entry.key.len(),
+            Self::Names(Ok(page)) => page.weight(),
+            Self::Statuses(Ok(page)) => page.weight(),
+            Self::Written(_)
+            | Self::Read(_)
+            | Self::Bound(_)
+            | Self::Status(_)
+            | Self::Deleted(_)
+            | Self::Names(_)
+            | Self::Statuses(_)
+            | Self::Elapsed(_) => 0,
+        }
+    }
+}
+
+/// What an operation can result in: the type a ticket carries, and the error
+/// that comes instead.
+///
+/// Implemented for [`Revision`] (writes), `Option<Entry>` (reads), [`Binding`]
+/// (open, create, update), [`BucketStatus`], `()` (delete a bucket),
+/// [`NamesPage`], [`StatusPage`] and [`Elapsed`] (sleep). Sealed.
+#[allow(private_bounds, reason = "sealed")]
+pub trait OpResult: FromOutput<Failure = Self::Error> {
+    /// How the operation can fail.
+    type Error;
+}
+
+pub(crate) trait FromOutput: Sized {
+    type Failure;
+    /// Returns `None` for another operation's output.
+    fn from_output(output: Output) -> Option<Result<Self, Self::Failure>>;
+}
+
+macro_rules! results {
+    ($($type:ty, $error:ty, $variant:ident;)*) => {$(
+        impl OpResult for $type {
+            type Error = $error;
+        }
+
+        impl FromOutput for $type {
+            type Failure = $error;
+
+            fn from_output(output: Output) -> Option<Result<Self, $error>> {
+                if let Output::$variant(result) = output {
+                    Some(result)
+                } else {
+                    None
+                }
+            }
+        }
+    )*};
+}
+results! {
+    Revision, WriteError, Written;
+    Option<Entry>, ReadError, Read;
+    Binding, BucketError, Bound;
+    BucketStatus, BucketError, Status;
+    (), BucketError, Deleted;
+    NamesPage, BucketError, Names;
+    StatusPage, BucketError, Statuses;
+    Elapsed, Refused, Elapsed;
+}
+
+/// Where an operation is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Its next request waits for a link with room.
+    Waiting,
+    /// Its request is in a link's outbox or beyond.
+    Sent {
+        link: LinkId,
+        token: Token,
+        span: Span,
+    },
+    /// It waits before its next request.
+    Paused { timer: TimerId },
+    /// It is over.
+    Ended(Output),
+}
+
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// `None` only while it handles an answer, and after the end.
+    pub(crate) machine: Option<Machine>,
+    pub(crate) phase: Phase,
+    pub(crate) deadline: Option<TimerId>,
+    /// Bytes accounted as pending.
+    pub(crate) pending: usize,
+    /// An event for this operation is queued.
+    pub(crate) hinted: bool,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    running: Option<Running>,
+}
+
+/// All operations that were accepted and whose result was not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Ops {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Ops {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn insert(&mut self, running: Running) -> OpId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let slot = &mut self.slots[position(index)];
+        slot.running = Some(running);
+        OpId {
+            index,
+            generation: slot.generation,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: OpId) -> Option<&mut Running> {
+        self.slots
+            .get_mut(position(id.index))
+            .filter(|slot| slot.generation == id.generation)
+            .and_then(|slot| slot.running.as_mut())
+    }
+
+    pub(crate) fn get(&self, id: OpId) -> Option<&Running> {
+        self.slots
+            .get(position(id.index))
+            .filter(|slot| slot.generation == id.generation)
+            .and_then(|slot| slot.running.as_ref())
+    }
+
+    /// Frees the name; what still comes for it is recognised as late.
+    pub(crate) fn remove(&mut self, id: OpId) -> Option<Running> {
+        let slot = self
+            .slots
+            .get_mut(position(id.index))
+            .filter(|slot| slot.generation == id.generation)?;
+        let running = slot.running.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.index);
+        Some(running)
+    }
+
+    /// Returns whether any operation still works towards its end; sleeping is
+    /// no work.
+    pub(crate) fn any_running(&self) -> bool {
+        self.slots.iter().any(|slot| {
+            let machine = slot
+                .running
+                .as_ref()
+                .and_then(|running| running.machine.as_ref());
+            machine.is_some_and(|machine| machine.request().is_some())
+        })
+    }
+
+    /// The names of all operations, in the order of their index.
+    pub(crate) fn ids(&self) -> Vec<OpId> {
+        let named = (0_u32..).zip(&self.slots);
+        named
+            .filter(|(_, slot)| slot.running.is_some())
+            .map(|(index, slot)| OpId {
+                index,
+                generation: slot.generation,
+            })
+            .collect()
+    }
+}
+
+fn position(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,363 @@
+//! One client's whole life over many sockets, as a value.
+
+mod flow;
+mod links;
+mod requests;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::BytesMut;
+
+use crate::config::Config;
+use crate::error::{ConnectError, Disconnect};
+use crate::limits::Limits;
+use crate::link::{Link, LinkId, State};
+use crate::op::{Op, OpId, OpResult, Ops, Phase};
+use crate::out::Transmit;
+use crate::pool::Pool;
+use crate::rng::{Rng, Seed};
+use crate::server::ServerAddr;
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::timer::{Reason, TimerId, Timers};
+
+/// A key-value client without I/O.
+///
+/// It has four kinds of methods. *Requests* ([`put`](Self::put),
+/// [`get`](Self::get), [`open`](Self::open) …) return typed tickets at once.
+/// *Inputs* (`handle_*`) report what sockets and the clock did. *Outputs*
+/// ([`poll_link`](Self::poll_link), [`transmit`](Self::transmit),
+/// [`poll_timeout`](Self::poll_timeout), [`poll_event`](Self::poll_event)) say
+/// what to do next. *Pulls* ([`take`](Self::take)) hand results over.
+///
+/// # Contract
+///
+/// 1. Any interleaving of requests, inputs, outputs and pulls is legal. Not
+///    polling costs latency, never correctness.
+/// 2. Events are `Copy` hints, at most one pending per id. Ignoring all of
+///    them and only calling `take`, `transmit` and `poll_timeout` gives the
+///    same results.
+/// 3. `now` never runs backwards inside: a smaller value counts as the largest
+///    seen. After `handle_timeout(t)`, `poll_timeout()` is `None` or later
+///    than `t`.
+/// 4. Memory stays under [`Limits::worst_case_bytes`], from the first byte
+///    received, before authentication too. Every queue has a capacity and a
+///    named refusal.
+/// 5. No bytes from a server and no sequence of calls can panic. (A broken
+///    internal invariant may: a panic means *our* bug.)
+/// 6. Same seed and same calls give byte-identical output and identical
+///    results, in any process and build.
+/// 7. All impurity enters through the constructor and arguments: no clock,
+///    randomness, environment, thread or hash-map order inside.
+///
+/// # Embedding
+///
+/// ```
+/// use kv_proto::{Config, Instant, LinkAction, Seed, Session};
+///
+/// let mut session = Session::new(Instant::ORIGIN, Config::new("localhost")?, Seed::from_u64(1));
+/// let Some(LinkAction::Dial { link, server }) = session.poll_link() else {
+///     unreachable!("a new session wants a connection");
+/// };
+/// assert_eq!(server.to_string(), "localhost:4222");
+/// // Connect, then report `handle_dialed(now, link)`; then move bytes with
+/// // `handle_input` and `transmit`, and call `handle_timeout` when
+/// // `poll_timeout` is due. `examples/blocking.rs` is the whole loop.
+/// # Ok::<(), kv_proto::InvalidUrl>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    now: Instant,
+    config: Config,
+    /// What is accepted of a server that has not let us in yet.
+    limits_before_login: Limits,
+    rng: Rng,
+    timers: Timers,
+    pool: Pool,
+    links: Vec<Link>,
+    /// The link that takes new requests.
+    active: Option<LinkId>,
+    last_link: u64,
+    actions: VecDeque<LinkAction>,
+    dial_timer: Option<TimerId>,
+    ops: Ops,
+    /// Operations whose next request waits for a link with room, in order.
+    waiting: VecDeque<OpId>,
+    pending_bytes: usize,
+    result_bytes: usize,
+    events: VecDeque<Event>,
+    connection_hinted: bool,
+    life: Life,
+    last_disconnect: Option<Disconnect>,
+    stats: Stats,
+}
+
+/// What the embedder shall do with a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkAction {
+    /// Connect to the server, then call
+    /// [`handle_dialed`](Session::handle_dialed), or
+    /// [`handle_closed`](Session::handle_closed) if that fails.
+    Dial {
+        /// The name of the new link.
+        link: LinkId,
+        /// Where to connect to.
+        server: ServerAddr,
+    },
+    /// Find credentials, then call
+    /// [`handle_credentials`](Session::handle_credentials).
+    Authenticate {
+        /// The link to log in on.
+        link: LinkId,
+        /// The server's challenge, for credentials that sign.
+        nonce: Option<String>,
+    },
+    /// Close the transport. The session has forgotten the link.
+    Close {
+        /// The link that is gone.
+        link: LinkId,
+    },
+}
+
+/// A hint that something is ready to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Event {
+    /// The operation ended: [`take`](Session::take) its result.
+    Op(OpId),
+    /// The connection changed: look at [`state`](Session::state).
+    Connection,
+}
+
+/// Whether the session has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// No connection was made yet.
+    Connecting,
+    /// Requests are sent.
+    Connected,
+    /// The connection was lost; requests wait for the next one.
+    Reconnecting,
+    /// The last requests are finished, and no more are accepted.
+    Closing,
+    /// The session is over.
+    Closed,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Life {
+    /// No link was ready yet.
+    Starting,
+    Running,
+    Closing(TimerId),
+    /// Over; with the reason if it was not asked for.
+    Closed(Option<ConnectError>),
+}
+
+impl Session {
+    /// Makes a session that wants a connection. `seed` is the only source of
+    /// randomness; take it from the operating system outside of tests.
+    #[must_use]
+    pub fn new(now: Instant, config: Config, seed: Seed) -> Self {
+        let mut session = Self {
+            now,
+            limits_before_login: config.limits.before_login(),
+            rng: Rng::new(&seed),
+            timers: Timers::default(),
+            pool: Pool::new(&config),
+            config,
+            links: Vec::new(),
+            active: None,
+            last_link: 0,
+            actions: VecDeque::new(),
+            dial_timer: None,
+            ops: Ops::default(),
+            waiting: VecDeque::new(),
+            pending_bytes: 0,
+            result_bytes: 0,
+            events: VecDeque::new(),
+            connection_hinted: false,
+            life: Life::Starting,
+            last_disconnect: None,
+            stats: Stats::default(),
+        };
+        session.want_link();
+        session
+    }
+
+    // ---- outputs ----------------------------------------------------------
+
+    /// Returns the next thing to do with a link.
+    pub fn poll_link(&mut self) -> Option<LinkAction> {
+        self.actions.pop_front()
+    }
+
+    /// Returns what is to be written to a link now; nothing for a link that is
+    /// gone. What is not taken stays for the next call.
+    pub fn transmit(&mut self, link: LinkId) -> Transmit<'_> {
+        self.pump();
+        match self.links.iter_mut().find(|known| known.id == link) {
+            Some(link) if !matches!(link.state, State::Dialing) => link.outbox.transmit(),
+            _ => Transmit::nothing(),
+        }
+    }
+
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout) next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Returns the next hint.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(event) = self.events.pop_front() {
+            match event {
+                Event::Connection => self.connection_hinted = false,
+                Event::Op(id) => match self.ops.get_mut(id) {
+                    Some(running) => running.hinted = false,
+                    None => continue,
+                },
+            }
+            return Some(event);
+        }
+        None
+    }
+
+    /// Returns how many bytes the embedder should make room for before it
+    /// reads into the buffer of a link that holds `have` bytes.
+    #[must_use]
+    pub fn read_hint(&self, link: LinkId, have: usize) -> usize {
+        const READ_AHEAD: usize = 16 * 1024;
+        let known = self.links.iter().find(|known| known.id == link);
+        known.map_or(READ_AHEAD, |link| {
+            link.decoder.missing(have).max(READ_AHEAD)
+        })
+    }
+
+    /// Returns whether there is a connection.
+    #[must_use]
+    pub fn state(&self) -> ConnectionState {
+        match (&self.life, self.active) {
+            (Life::Closed(_), _) => ConnectionState::Closed,
+            (Life::Closing(_), _) => ConnectionState::Closing,
+            (_, Some(_)) => ConnectionState::Connected,
+            (Life::Starting, None) => ConnectionState::Connecting,
+            (Life::Running, None) => ConnectionState::Reconnecting,
+        }
+    }
+
+    /// Returns why the session ended, if it ended without being asked to.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&ConnectError> {
+        match &self.life {
+            Life::Closed(reason) => reason.as_ref(),
+            Life::Starting | Life::Running | Life::Closing(_) => None,
+        }
+    }
+
+    /// Returns why the last link ended.
+    #[must_use]
+    pub const fn last_disconnect(&self) -> Option<&Disconnect> {
+        self.last_disconnect.as_ref()
+    }
+
+    /// Returns the server of the connection in use.
+    #[must_use]
+    pub fn server(&self) -> Option<&ServerAddr> {
+        self.active_link().map(|link| &link.addr)
+    }
+
+    /// Returns the servers known now: those configured, then those that
+    /// servers announced.
+    pub fn servers(&self) -> impl Iterator<Item = &ServerAddr> {
+        self.pool.servers()
+    }
+
+    /// Returns the counters.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Returns the current instant as the session knows it: the largest that
+    /// it was told.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    // ---- pulls ------------------------------------------------------------
+
+    /// Returns the result of an operation that ended, once; `None` while it
+    /// runs, and for a ticket that was taken or cancelled before.
+    pub fn take<T: OpResult>(&mut self, op: &Op<T>) -> Option<Result<T, T::Error>> {
+        match self.ops.get(op.id())?.phase {
+            Phase::Ended(_) => {}
+            Phase::Waiting | Phase::Sent { .. } | Phase::Paused { .. } => return None,
+        }
+        let ended = self.ops.remove(op.id())?;
+        let Phase::Ended(output) = ended.phase else {
+            return None;
+        };
+        self.result_bytes -= output.weight();
+        T::from_output(output)
+    }
+
+    // ---- shared -----------------------------------------------------------
+
+    fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn hint_connection(&mut self) {
+        if !self.connection_hinted {
+            self.connection_hinted = true;
+            self.events.push_back(Event::Connection);
+        }
+    }
+
+    fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.id == id)
+    }
+
+    fn active_link(&self) -> Option<&Link> {
+        let active = self.active?;
+        self.links.iter().find(|link| link.id == active)
+    }
+
+    /// Fires what is due.
+    ///
+    /// A reply that was fed before this call wins over a deadline of the same
+    /// instant.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.tick(now);
+        while let Some(reason) = self.timers.pop_due(self.now) {
+            match reason {
+                Reason::Deadline(op) => self.on_deadline(op),
+                Reason::Retry(op) => self.on_retry(op),
+                Reason::Handshake(link) => self.end_link(link, Disconnect::HandshakeTimedOut),
+                Reason::Liveness(link) => self.on_liveness(link),
+                Reason::Drained(link) => self.end_link(link, Disconnect::LameDuck),
+                Reason::Dial => {
+                    self.dial_timer = None;
+                    self.want_link();
+                }
+                Reason::Close => self.finish(None),
+            }
+        }
+        self.pump();
+    }
+
+    /// Feeds bytes that a link received. Whole frames are taken from the front
+    /// of `input`, a partial one stays; between calls only append to it.
+    pub fn handle_input(&mut self, now: Instant, link: LinkId, input: &mut BytesMut) {
+        self.tick(now);
+        self.read(link, input);
+        self.pump();
+        self.finish_if_idle();
+    }
+}

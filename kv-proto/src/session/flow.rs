@@ -1,0 +1,308 @@
+//! How operations flow: from the queue to a link, from an answer to the next
+//! step, and to their end.
+
+use bytes::Bytes;
+
+use super::{Event, Life, Session};
+use crate::error::{BucketError, ReadError, Refused};
+use crate::kv::Machine;
+use crate::kv::entry::Payload;
+use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::link::LinkId;
+use crate::op::{OpId, Output, Phase};
+use crate::out::{HIGH_WATER, Handover};
+use crate::timer::Reason;
+use crate::wire::{self, Headers, Message};
+
+impl Session {
+    /// Encodes what waits, while the link has room.
+    pub(super) fn pump(&mut self) {
+        let Some(active) = self.active else {
+            return;
+        };
+        while let Some(position) = self.links.iter().position(|link| link.id == active)
+            && self.links[position].outbox.held() < HIGH_WATER
+            && let Some(id) = self.waiting.pop_front()
+        {
+            self.send(id, position);
+        }
+    }
+
+    fn send(&mut self, id: OpId, position: usize) {
+        let link = &mut self.links[position];
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Some(machine) = &running.machine else {
+            return;
+        };
+        let Some(request) = machine
+            .request()
+            .filter(|_| matches!(running.phase, Phase::Waiting))
+        else {
+            return;
+        };
+        let (size, limit) = (request.size(), link.max_payload());
+        if size > limit {
+            if let Some(machine) = running.machine.take() {
+                self.end(id, machine.refuse(Refused::TooLarge { size, limit }));
+            }
+            return;
+        }
+        let token = link.mux.claim(id, request.acked_by);
+        let reply = [link.mux.prefix(), link.mux.text(token)];
+        let Request {
+            subject,
+            headers,
+            payload,
+            ..
+        } = &request;
+        let span = link.outbox.publish(payload, |out| {
+            wire::publish_head(out, subject, &reply, headers.as_slice(), payload.len());
+        });
+        self.stats.frames_out += 1;
+        self.stats.bytes_out += span.len();
+        running.phase = Phase::Sent {
+            link: link.id,
+            token,
+            span,
+        };
+    }
+
+    /// Routes a message that came to the reply inbox.
+    pub(super) fn on_reply(&mut self, id: LinkId, message: &Message<'_>, owner: Option<&Bytes>) {
+        let Some(link) = self.links.iter().find(|link| link.id == id) else {
+            return;
+        };
+        let Some((op, token)) = link.mux.route(message.subject) else {
+            self.stats.stray_messages += 1;
+            return;
+        };
+        let headers = message
+            .headers
+            .map(|block| Headers::parse(block, &self.config.limits));
+        let status = headers.as_ref().and_then(Headers::status);
+        let nobody = message.payload.is_empty() && status.is_some_and(|s| s.code == 503);
+        let answer = if nobody {
+            Answer::NoResponders
+        } else {
+            Answer::Reply(Reply {
+                headers,
+                payload: Payload {
+                    bytes: message.payload,
+                    owner,
+                },
+                acked_before: link.mux.acked(token),
+            })
+        };
+        self.answer(op, answer);
+    }
+
+    /// Hands an answer to the operation that was sent.
+    pub(super) fn answer(&mut self, id: OpId, answer: Answer<'_>) {
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
+        let Phase::Sent { link, token, .. } = running.phase else {
+            return;
+        };
+        let Some(machine) = running.machine.take() else {
+            return;
+        };
+        let lost = matches!(answer, Answer::LinkLost(_));
+        let arrived = matches!(answer, Answer::Reply(_) | Answer::NoResponders);
+        let mux = self.links.iter_mut().find(|known| known.id == link);
+        let mut around = Surroundings {
+            rng: &mut self.rng,
+            limits: &self.config.limits,
+            jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
+        };
+        let step = machine.answer(answer, &mut around);
+        if let Step::Ignore(machine) = step {
+            self.stats.stray_messages += 1;
+            running.machine = Some(machine);
+            return;
+        }
+        if let Some(link) = mux {
+            match &step {
+                Step::Done(Output::Written(Ok(revision))) if arrived => {
+                    link.mux.complete(token, Some(revision.get()));
+                }
+                _ if arrived => link.mux.complete(token, None),
+                _ => link.mux.abandon(token),
+            }
+        }
+        self.take_step(id, step, lost);
+        self.end_drained(link);
+    }
+
+    fn take_step(&mut self, id: OpId, step: Step<Machine>, lost: bool) {
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
+        match step {
+            Step::Send(machine) | Step::Ignore(machine) => {
+                running.machine = Some(machine);
+                running.phase = Phase::Waiting;
+                // What was on a lost link was asked for before what waits.
+                if lost {
+                    self.waiting.push_front(id);
+                } else {
+                    self.waiting.push_back(id);
+                }
+            }
+            Step::Pause(machine, pause) => {
+                let timer = self.timers.arm(self.now + pause, Reason::Retry(id));
+                running.machine = Some(machine);
+                running.phase = Phase::Paused { timer };
+            }
+            Step::Done(output) => self.end(id, output),
+        }
+    }
+
+    pub(super) fn on_retry(&mut self, id: OpId) {
+        if let Some(running) = self.ops.get_mut(id)
+            && matches!(running.phase, Phase::Paused { .. })
+        {
+            running.phase = Phase::Waiting;
+            self.waiting.push_back(id);
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, id: OpId) {
+        if let Some(running) = self.ops.get_mut(id) {
+            running.deadline = None;
+        }
+        self.end_op(id, Ending::Deadline);
+        self.finish_if_idle();
+    }
+
+    /// Ends an operation from outside, with what is known of its request.
+    pub(super) fn end_op(&mut self, id: OpId, ending: Ending) {
+        let handover = self.let_go(id);
+        let machine = self
+            .ops
+            .get_mut(id)
+            .and_then(|running| running.machine.take());
+        if let Some(machine) = machine {
+            self.end(id, machine.end(ending, handover));
+        }
+    }
+
+    /// Takes an operation off whatever it waits for. A frame that was not
+    /// begun is withdrawn; a begun one will be finished, so it counts as
+    /// handed over whole.
+    fn let_go(&mut self, id: OpId) -> Handover {
+        let Some(running) = self.ops.get_mut(id) else {
+            return Handover::None;
+        };
+        match running.phase {
+            Phase::Sent { link, token, span } => {
+                let known = self.links.iter_mut().find(|known| known.id == link);
+                let Some(known) = known else {
+                    return Handover::Whole;
+                };
+                if known.outbox.withdraw(span) {
+                    known.mux.complete(token, None);
+                    Handover::None
+                } else {
+                    known.mux.abandon(token);
+                    Handover::Whole
+                }
+            }
+            Phase::Paused { timer } => {
+                self.timers.cancel(timer);
+                Handover::None
+            }
+            Phase::Waiting | Phase::Ended(_) => Handover::None,
+        }
+    }
+
+    /// Stores how an operation ended.
+    pub(super) fn end(&mut self, id: OpId, output: Output) {
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
+        if let Some(timer) = running.deadline.take() {
+            self.timers.cancel(timer);
+        }
+        if matches!(output, Output::Deleted(Ok(()))) {
+            // The bucket's sequences start again if it is created again.
+            for link in &mut self.links {
+                link.mux.forget();
+            }
+        }
+        self.pending_bytes -= core::mem::take(&mut running.pending);
+        let room = self.config.limits.max_result_bytes - self.result_bytes;
+        let output = if output.weight() > room {
+            overflow(output)
+        } else {
+            output
+        };
+        self.result_bytes += output.weight();
+        running.machine = None;
+        running.phase = Phase::Ended(output);
+        if !running.hinted {
+            running.hinted = true;
+            self.events.push_back(Event::Op(id));
+        }
+    }
+
+    /// Forgets an operation: nobody will take its result. A frame that was
+    /// not begun is withdrawn, a begun one is finished.
+    pub fn cancel(&mut self, id: OpId) {
+        let was_sent_on = match self.ops.get(id).map(|running| &running.phase) {
+            Some(Phase::Sent { link, .. }) => Some(*link),
+            Some(Phase::Waiting | Phase::Paused { .. } | Phase::Ended(_)) | None => None,
+        };
+        self.let_go(id);
+        let Some(gone) = self.ops.remove(id) else {
+            return;
+        };
+        if let Some(timer) = gone.deadline {
+            self.timers.cancel(timer);
+        }
+        self.pending_bytes -= gone.pending;
+        if let Phase::Ended(output) = gone.phase {
+            self.result_bytes -= output.weight();
+        }
+        self.sweep_queues();
+        if let Some(link) = was_sent_on {
+            self.end_drained(link);
+        }
+        if matches!(self.life, Life::Closing(_)) {
+            self.finish_if_idle();
+        }
+    }
+
+    /// Keeps queues from filling up with names of operations that are gone.
+    fn sweep_queues(&mut self) {
+        const SLACK: usize = 64;
+        let most = 2 * self.ops.len() + SLACK;
+        if self.waiting.len() > most {
+            let ops = &self.ops;
+            self.waiting.retain(|id| ops.get(*id).is_some());
+        }
+        if self.events.len() > most {
+            let ops = &self.ops;
+            self.events.retain(|event| match event {
+                Event::Op(id) => ops.get(*id).is_some(),
+                Event::Connection => true,
+            });
+        }
+    }
+}
+
+/// What becomes of a result that there is no room for.
+fn overflow(output: Output) -> Output {
+    match output {
+        Output::Read(_) => Output::Read(Err(ReadError::ResultsFull)),
+        Output::Names(_) => Output::Names(Err(BucketError::Refused(Refused::Full))),
+        Output::Statuses(_) => Output::Statuses(Err(BucketError::Refused(Refused::Full))),
+        weightless @ (Output::Written(_)
+        | Output::Bound(_)
+        | Output::Status(_)
+        | Output::Deleted(_)
+        | Output::Elapsed(_)) => weightless,
+    }
+}

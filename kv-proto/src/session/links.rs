@@ -1,0 +1,405 @@
+//! What happens to links: dialling, handshake, input, loss, and closing.
+
+use alloc::vec::Vec;
+
+use bytes::{Buf, BytesMut};
+
+use super::{Life, LinkAction, Session};
+use crate::credentials::{Authentication, Credentials};
+use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind};
+use crate::kv::step::Answer;
+use crate::limits::{COPY_THRESHOLD, MAX_LINKS};
+use crate::link::{Link, LinkId, Notice, State};
+use crate::mux::{INBOX_SID, Mux};
+use crate::op::{OpId, Phase};
+use crate::out::Handover;
+use crate::pool::Choice;
+use crate::time::Instant;
+use crate::timer::Reason;
+use crate::wire::{self, ServerOp};
+
+impl Session {
+    // ---- inputs -----------------------------------------------------------
+
+    /// Reports that the transport of a link is connected.
+    pub fn handle_dialed(&mut self, now: Instant, link: LinkId) {
+        self.tick(now);
+        if let Some(link) = self.link_mut(link)
+            && link.state == State::Dialing
+        {
+            link.state = State::Greeting;
+        }
+    }
+
+    /// Answers [`LinkAction::Authenticate`].
+    pub fn handle_credentials(&mut self, now: Instant, link: LinkId, credentials: &Credentials) {
+        self.tick(now);
+        let known = self.links.iter_mut().find(|known| known.id == link);
+        if let Some(link) = known
+            && link.state == State::Authorizing
+        {
+            link.log_in(credentials, &self.config);
+        }
+    }
+
+    /// Reports that a link could not be made, or that its transport ended.
+    pub fn handle_closed(&mut self, now: Instant, link: LinkId, error: LinkError) {
+        self.tick(now);
+        self.drop_link(link, error.into());
+        self.finish_if_idle();
+    }
+
+    // ---- making links -----------------------------------------------------
+
+    /// Sees to it that a connection is made if one is missing.
+    pub(super) fn want_link(&mut self) {
+        if matches!(self.life, Life::Closed(_)) || self.links.len() >= MAX_LINKS {
+            return;
+        }
+        let making = self.links.iter().any(|link| !link.is_logged_in());
+        let leaving = self.active_link().filter(|link| link.info().ldm);
+        let avoid = leaving.map(|link| link.addr.clone());
+        if making || (self.active.is_some() && avoid.is_none()) {
+            return;
+        }
+        match self.pool.choose(self.now, avoid.as_ref()) {
+            Choice::Dial(server) => {
+                self.last_link += 1;
+                let id = LinkId::from_raw(self.last_link);
+                let mux = Mux::new(self.config.inbox_prefix(), &mut self.rng);
+                let mut link = Link::new(id, server.clone(), mux);
+                let at = self.now + self.config.connect_timeout;
+                link.handshake = Some(self.timers.arm(at, Reason::Handshake(id)));
+                self.links.push(link);
+                self.actions
+                    .push_back(LinkAction::Dial { link: id, server });
+            }
+            Choice::Wait(at) => {
+                if let Some(timer) = self.dial_timer.take() {
+                    self.timers.cancel(timer);
+                }
+                self.dial_timer = Some(self.timers.arm(at, Reason::Dial));
+            }
+            Choice::GiveUp => {
+                let last = self.last_disconnect.clone();
+                let reason = last.map_or(ConnectError::Closed, ConnectError::Failed);
+                self.finish(Some(reason));
+            }
+        }
+    }
+
+    // ---- reading ----------------------------------------------------------
+
+    pub(super) fn read(&mut self, id: LinkId, input: &mut BytesMut) {
+        if let Some(link) = self.link_mut(id) {
+            link.heard();
+        }
+        loop {
+            let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+                input.clear();
+                return;
+            };
+            let limits = if link.is_logged_in() {
+                &self.config.limits
+            } else {
+                &self.limits_before_login
+            };
+            let frame = match link.decoder.next(input, limits) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(error) => {
+                    self.stats.protocol_errors += 1;
+                    self.end_link(id, error.into());
+                    continue;
+                }
+            };
+            let len = frame.len;
+            self.stats.frames_in += 1;
+            self.stats.bytes_in += u64::try_from(len).unwrap_or(u64::MAX);
+            if len < COPY_THRESHOLD {
+                self.on_frame(id, frame.op, None);
+                input.advance(len);
+            } else {
+                let owner = input.split_to(len).freeze();
+                if let Ok(op) = wire::decode_frame(&owner, &self.config.limits) {
+                    self.on_frame(id, op, Some(&owner));
+                }
+            }
+        }
+    }
+
+    fn on_frame(&mut self, id: LinkId, op: ServerOp<'_>, owner: Option<&bytes::Bytes>) {
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+            return;
+        };
+        let notice = match op {
+            ServerOp::Message(message) if link.is_logged_in() => {
+                if message.sid == INBOX_SID {
+                    self.on_reply(id, &message, owner);
+                } else {
+                    self.stats.stray_messages += 1;
+                }
+                Notice::None
+            }
+            ServerOp::Message(_) => Notice::End(Link::unexpected()),
+            ServerOp::Info(json) => link.on_info(json, &self.config.limits),
+            ServerOp::Pong => link.on_pong(),
+            ServerOp::Err(text) => link.on_err(text),
+            ServerOp::Ping => {
+                link.on_ping();
+                Notice::None
+            }
+            ServerOp::Ok => Notice::None,
+        };
+        match notice {
+            Notice::None => {}
+            Notice::Info => self.learn(id),
+            Notice::Authorize => {
+                self.learn(id);
+                self.authorize(id);
+            }
+            Notice::Ready => self.on_ready(id),
+            Notice::PublishDenied(subject) => self.on_denied(id, &subject),
+            Notice::End(reason) => {
+                if matches!(reason, Disconnect::Protocol(_)) {
+                    self.stats.protocol_errors += 1;
+                }
+                self.end_link(id, reason);
+            }
+        }
+    }
+
+    /// Takes over what an `INFO` says.
+    fn learn(&mut self, id: LinkId) {
+        let Some(link) = self.links.iter().find(|link| link.id == id) else {
+            return;
+        };
+        let info = link.info();
+        self.pool
+            .discover(info.connect_urls.iter().map(|url| &**url));
+        let moves = info.ldm && link.state == State::Ready && self.pool.has_other_than(&link.addr);
+        if moves && self.active == Some(id) {
+            self.pool.lost(self.now, &mut self.rng);
+            self.want_link();
+        }
+    }
+
+    fn authorize(&mut self, id: LinkId) {
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+            return;
+        };
+        let of_url = self.pool.credentials(&link.addr);
+        let credentials = match (of_url, &self.config.authentication) {
+            (Some(credentials), _) | (None, Authentication::Fixed(credentials)) => credentials,
+            (None, Authentication::Anonymous) => &Credentials::None,
+            (None, Authentication::Asked) => {
+                self.actions.push_back(LinkAction::Authenticate {
+                    link: id,
+                    nonce: link.info().nonce.clone(),
+                });
+                return;
+            }
+        };
+        link.log_in(credentials, &self.config);
+    }
+
+    fn on_ready(&mut self, id: LinkId) {
+        let at = self.now + self.config.ping_interval;
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+            return;
+        };
+        if let Some(timer) = link.handshake.take() {
+            self.timers.cancel(timer);
+        }
+        link.liveness = Some(self.timers.arm(at, Reason::Liveness(id)));
+        self.stats.connects += 1;
+        self.pool.ready(self.now);
+        if matches!(self.life, Life::Starting) {
+            self.life = Life::Running;
+        }
+        if let Some(former) = self.active.replace(id) {
+            self.drain(former);
+        }
+        self.hint_connection();
+    }
+
+    /// Lets a link that was replaced finish what is in flight on it.
+    fn drain(&mut self, id: LinkId) {
+        let at = self.now + self.config.request_timeout;
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+            return;
+        };
+        link.state = State::Draining;
+        link.drained = Some(self.timers.arm(at, Reason::Drained(id)));
+        self.end_drained(id);
+    }
+
+    /// Ends a draining link on which nothing is in flight any more.
+    pub(super) fn end_drained(&mut self, id: LinkId) {
+        let drained = self.links.iter().any(|link| {
+            link.id == id
+                && link.state == State::Draining
+                && link.mux.busy() == 0
+                && link.outbox.is_empty()
+        });
+        if drained {
+            self.end_link(id, Disconnect::LameDuck);
+        }
+    }
+
+    pub(super) fn on_liveness(&mut self, id: LinkId) {
+        let at = self.now + self.config.ping_interval;
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+            return;
+        };
+        if link.check_liveness() {
+            link.liveness = Some(self.timers.arm(at, Reason::Liveness(id)));
+        } else {
+            self.end_link(id, Disconnect::Stale);
+        }
+    }
+
+    // ---- losing links -----------------------------------------------------
+
+    /// Ends a link whose transport the embedder still has to close.
+    pub(super) fn end_link(&mut self, id: LinkId, reason: Disconnect) {
+        let never_dialled =
+            |action: &LinkAction| matches!(action, LinkAction::Dial { link, .. } if *link == id);
+        if !self.links.iter().any(|link| link.id == id) {
+            return;
+        }
+        match self.actions.iter().position(never_dialled) {
+            Some(position) => {
+                self.actions.remove(position);
+            }
+            None => self.actions.push_back(LinkAction::Close { link: id }),
+        }
+        self.drop_link(id, reason);
+    }
+
+    /// Forgets a link and tells every operation on it what became of its frame.
+    fn drop_link(&mut self, id: LinkId, reason: Disconnect) {
+        let Some(position) = self.links.iter().position(|link| link.id == id) else {
+            return;
+        };
+        let link = self.links.swap_remove(position);
+        let timers = [link.handshake, link.liveness, link.drained];
+        for timer in timers.into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
+        self.actions.retain(
+            |action| !matches!(action, LinkAction::Authenticate { link, .. } if *link == id),
+        );
+        let write_failed = matches!(
+            &reason,
+            Disconnect::Transport(error) if error.kind() == LinkErrorKind::Write
+        );
+        let was_active = self.active == Some(id);
+        if was_active {
+            self.active = None;
+            self.hint_connection();
+        }
+        // A link that was replaced, or that is closed on purpose, is no failure.
+        if was_active || !link.is_logged_in() {
+            self.pool.lost(self.now, &mut self.rng);
+        }
+        self.last_disconnect = Some(reason);
+        let orphans = self.in_flight_on(id, |span| link.outbox.handover(span, write_failed));
+        for (op, handover) in orphans.into_iter().rev() {
+            self.answer(op, Answer::LinkLost(handover));
+        }
+        self.want_link();
+    }
+
+    /// The operations in flight on a link in the order of their frames, and
+    /// how much of each frame was handed over.
+    fn in_flight_on(
+        &self,
+        id: LinkId,
+        handover: impl Fn(crate::out::Span) -> Handover,
+    ) -> Vec<(OpId, Handover)> {
+        let mut found: Vec<_> = self.ops.ids().into_iter().collect();
+        found.retain(|op| self.sent_on(*op, id).is_some());
+        found.sort_by_key(|op| self.sent_on(*op, id).map(crate::out::Span::start));
+        found
+            .into_iter()
+            .filter_map(|op| Some((op, handover(self.sent_on(op, id)?))))
+            .collect()
+    }
+
+    fn sent_on(&self, op: OpId, id: LinkId) -> Option<crate::out::Span> {
+        match self.ops.get(op)?.phase {
+            Phase::Sent { link, span, .. } if link == id => Some(span),
+            Phase::Sent { .. } | Phase::Waiting | Phase::Paused { .. } | Phase::Ended(_) => None,
+        }
+    }
+
+    /// The server refused publishes to a subject; it does not say which one,
+    /// so all that are in flight to it end.
+    fn on_denied(&mut self, id: LinkId, subject: &str) {
+        for op in self.ops.ids() {
+            let denied = self.sent_on(op, id).is_some()
+                && self.ops.get(op).is_some_and(|running| {
+                    let request = running.machine.as_ref().and_then(|m| m.request());
+                    request.is_some_and(|request| request.is_to(subject))
+                });
+            if denied {
+                self.answer(op, Answer::Denied(subject.into()));
+            }
+        }
+    }
+
+    // ---- closing ----------------------------------------------------------
+
+    /// Accepts no more requests, finishes those that were accepted within
+    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends.
+    pub fn close(&mut self, now: Instant) {
+        self.tick(now);
+        if matches!(self.life, Life::Starting | Life::Running) {
+            let at = self.now + self.config.close_timeout;
+            self.life = Life::Closing(self.timers.arm(at, Reason::Close));
+            self.hint_connection();
+            self.finish_if_idle();
+        }
+    }
+
+    /// Ends at once: every operation ends with what is known of it, and every
+    /// link is closed. For embedders whose event loop is going away.
+    pub fn abort(&mut self, now: Instant) {
+        self.tick(now);
+        self.finish(None);
+    }
+
+    /// Ends a closing session that has nothing left to do.
+    pub(super) fn finish_if_idle(&mut self) {
+        if matches!(self.life, Life::Closing(_))
+            && !self.ops.any_running()
+            && self
+                .links
+                .iter()
+                .all(|link| link.outbox.is_empty() || !link.is_logged_in())
+        {
+            self.finish(None);
+        }
+    }
+
+    pub(super) fn finish(&mut self, reason: Option<ConnectError>) {
+        match self.life {
+            Life::Closed(_) => return,
+            Life::Closing(timer) => self.timers.cancel(timer),
+            Life::Starting | Life::Running => {}
+        }
+        self.life = Life::Closed(reason);
+        for op in self.ops.ids() {
+            self.end_op(op, crate::kv::step::Ending::Closed);
+        }
+        self.waiting.clear();
+        while let Some(id) = self.links.first().map(|link| link.id) {
+            self.end_link(id, Disconnect::Closed);
+        }
+        if let Some(timer) = self.dial_timer.take() {
+            self.timers.cancel(timer);
+        }
+        self.hint_connection();
+    }
+}

@@ -1,0 +1,408 @@
+//! What can be asked of a session.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Life, Session};
+use crate::error::{BucketError, Refused, WriteError};
+use crate::kv::Machine;
+use crate::kv::binding::Binding;
+use crate::kv::config::BucketConfig;
+use crate::kv::entry::{Entry, Revision};
+use crate::kv::list::{List, NamesPage, StatusPage, What};
+use crate::kv::manage::{Goal, Manage};
+use crate::kv::read::Read;
+use crate::kv::status::BucketStatus;
+use crate::kv::write::{Kind, Write};
+use crate::name::{BucketName, Key};
+use crate::op::{Elapsed, Op, OpId, Phase, Running};
+use crate::options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions};
+use crate::time::Instant;
+use crate::timer::Reason;
+
+/// Writes.
+///
+/// Each returns a ticket at once, or the error if nothing will be sent.
+/// [`WriteError`] says of every failure whether the write can have had an
+/// effect.
+impl Session {
+    /// Stores a value under a key, whatever was there.
+    ///
+    /// A put is sent at most once: when its acknowledgement is lost, its
+    /// outcome is [`WriteError::Unknown`]. Use [`update`](Self::update) for
+    /// what must not be overwritten.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotApplied`] with the [`Refused`] reason.
+    pub fn put(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        value: Bytes,
+        options: CallOptions,
+    ) -> Result<Op<Revision>, WriteError> {
+        self.write(
+            now,
+            bucket,
+            key,
+            value,
+            Kind::Put,
+            None,
+            None,
+            options.timeout,
+        )
+    }
+
+    /// Stores a value under a key that has none: one that never existed, or
+    /// whose last revision is a tombstone.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotApplied`] if it is refused, or the time to live is
+    /// below a second or not allowed in this bucket.
+    pub fn create(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        value: Bytes,
+        options: CreateOptions,
+    ) -> Result<Op<Revision>, WriteError> {
+        let CreateOptions { timeout, ttl } = options;
+        self.write(now, bucket, key, value, Kind::Create, None, ttl, timeout)
+    }
+
+    /// Stores a value under a key whose last revision is `expected`; 0 stands
+    /// for a key without any revision, not even a tombstone.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotApplied`] with the [`Refused`] reason.
+    pub fn update(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        value: Bytes,
+        expected: Revision,
+        options: CallOptions,
+    ) -> Result<Op<Revision>, WriteError> {
+        let expect = Some(expected);
+        self.write(
+            now,
+            bucket,
+            key,
+            value,
+            Kind::Put,
+            expect,
+            None,
+            options.timeout,
+        )
+    }
+
+    /// Puts a tombstone on a key; older revisions stay as history.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotApplied`] with the [`Refused`] reason.
+    pub fn delete(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        options: DeleteOptions,
+    ) -> Result<Op<Revision>, WriteError> {
+        let DeleteOptions { timeout, expect } = options;
+        self.write(
+            now,
+            bucket,
+            key,
+            Bytes::new(),
+            Kind::Delete,
+            expect,
+            None,
+            timeout,
+        )
+    }
+
+    /// Puts a tombstone on a key and removes its history.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotApplied`] if it is refused, or the time to live is
+    /// below a second or not allowed in this bucket.
+    pub fn purge(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        options: PurgeOptions,
+    ) -> Result<Op<Revision>, WriteError> {
+        let PurgeOptions {
+            timeout,
+            expect,
+            ttl,
+        } = options;
+        self.write(
+            now,
+            bucket,
+            key,
+            Bytes::new(),
+            Kind::Purge,
+            expect,
+            ttl,
+            timeout,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what five requests differ in")]
+    fn write(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        value: Bytes,
+        kind: Kind,
+        expect: Option<Revision>,
+        ttl: Option<Duration>,
+        timeout: Option<Duration>,
+    ) -> Result<Op<Revision>, WriteError> {
+        let write = Write::new(bucket.clone(), key, value, kind, expect, ttl)
+            .map_err(WriteError::NotApplied)?;
+        let id = self.start(now, Machine::Write(write), timeout)?;
+        Ok(Op::new(id))
+    }
+}
+
+/// Reads.
+impl Session {
+    /// Reads the last revision of a key, or another one; a tombstone is
+    /// returned as an entry, a key without any revision as `None`.
+    ///
+    /// Any replica may answer, so another client's latest write can be
+    /// missing: see [`GetOptions::leader`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] by this session.
+    pub fn get(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        key: Key,
+        options: GetOptions,
+    ) -> Result<Op<Option<Entry>>, Refused> {
+        let read = Read::new(bucket.clone(), key, options.read);
+        let id = self.start(now, Machine::Read(read), options.timeout)?;
+        Ok(Op::new(id))
+    }
+}
+
+/// Buckets.
+impl Session {
+    /// Opens a bucket that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Refused`] by this session.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        bucket: &BucketName,
+        options: CallOptions,
+    ) -> Result<Op<Binding>, BucketError> {
+        self.manage(now, bucket, Goal::Open, options).map(Op::new)
+    }
+
+    /// Creates a bucket and opens it. One that exists with the very same
+    /// configuration is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::InvalidConfig`] before anything is sent, or
+    /// [`BucketError::Refused`].
+    pub fn create_bucket(
+        &mut self,
+        now: Instant,
+        config: BucketConfig,
+        options: CallOptions,
+    ) -> Result<Op<Binding>, BucketError> {
+        let bucket = valid_name(&config)?;
+        self.manage(now, &bucket, Goal::Create(config), options)
+            .map(Op::new)
+    }
+
+    /// Changes the configuration of a bucket that exists. What this client
+    /// does not know of it is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::InvalidConfig`] before anything is sent, or
+    /// [`BucketError::Refused`].
+    pub fn update_bucket(
+        &mut self,
+        now: Instant,
+        config: BucketConfig,
+        options: CallOptions,
+    ) -> Result<Op<Binding>, BucketError> {
+        let bucket = valid_name(&config)?;
+        self.manage(now, &bucket, Goal::Update(config), options)
+            .map(Op::new)
+    }
+
+    /// Changes the configuration of a bucket, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::InvalidConfig`] before anything is sent, or
+    /// [`BucketError::Refused`].
+    pub fn create_or_update_bucket(
+        &mut self,
+        now: Instant,
+        config: BucketConfig,
+        options: CallOptions,
+    ) -> Result<Op<Binding>, BucketError> {
+        let bucket = valid_name(&config)?;
+        self.manage(now, &bucket, Goal::CreateOrUpdate(config), options)
+            .map(Op::new)
+    }
+
+    /// Deletes a bucket with everything in it.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Refused`] by this session.
+    pub fn delete_bucket(
+        &mut self,
+        now: Instant,
+        bucket: &BucketName,
+        options: CallOptions,
+    ) -> Result<Op<()>, BucketError> {
+        self.manage(now, bucket, Goal::Delete, options).map(Op::new)
+    }
+
+    /// Asks the server for a bucket's state and configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Refused`] by this session.
+    pub fn status(
+        &mut self,
+        now: Instant,
+        bucket: &BucketName,
+        options: CallOptions,
+    ) -> Result<Op<BucketStatus>, BucketError> {
+        self.manage(now, bucket, Goal::Status, options).map(Op::new)
+    }
+
+    /// Lists bucket names, one page from `offset` (0 first, then
+    /// [`NamesPage::next`]).
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Refused`] by this session.
+    pub fn bucket_names(
+        &mut self,
+        now: Instant,
+        offset: u64,
+        options: CallOptions,
+    ) -> Result<Op<NamesPage>, BucketError> {
+        let list = Machine::List(List::new(What::Names, offset));
+        Ok(Op::new(self.start(now, list, options.timeout)?))
+    }
+
+    /// Lists bucket statuses, one page from `offset` (0 first, then
+    /// [`StatusPage::next`]).
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Refused`] by this session.
+    pub fn bucket_statuses(
+        &mut self,
+        now: Instant,
+        offset: u64,
+        options: CallOptions,
+    ) -> Result<Op<StatusPage>, BucketError> {
+        let list = Machine::List(List::new(What::Statuses, offset));
+        Ok(Op::new(self.start(now, list, options.timeout)?))
+    }
+
+    fn manage(
+        &mut self,
+        now: Instant,
+        bucket: &BucketName,
+        goal: Goal,
+        options: CallOptions,
+    ) -> Result<OpId, BucketError> {
+        let manage = Machine::Manage(Manage::new(bucket, goal));
+        Ok(self.start(now, manage, options.timeout)?)
+    }
+}
+
+/// Time.
+impl Session {
+    /// Ends after a while, or when the session ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] by this session.
+    pub fn sleep(&mut self, now: Instant, duration: Duration) -> Result<Op<Elapsed>, Refused> {
+        let id = self.start(now, Machine::Sleep, Some(duration))?;
+        Ok(Op::new(id))
+    }
+}
+
+impl Session {
+    fn start(
+        &mut self,
+        now: Instant,
+        machine: Machine,
+        timeout: Option<Duration>,
+    ) -> Result<OpId, Refused> {
+        self.tick(now);
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
+            return Err(Refused::Closed);
+        }
+        let limits = &self.config.limits;
+        let weight = machine.weight();
+        let room = limits.max_pending_bytes.saturating_sub(self.pending_bytes);
+        if self.ops.len() >= limits.max_ops || weight > room {
+            return Err(Refused::Full);
+        }
+        let size = machine.request().map_or(0, |request| request.size());
+        let server = self
+            .active_link()
+            .map_or(usize::MAX, |link| link.max_payload());
+        let limit = server.min(limits.max_message);
+        if size > limit {
+            return Err(Refused::TooLarge { size, limit });
+        }
+        let waits_for_link = machine.request().is_some();
+        let id = self.ops.insert(Running {
+            machine: Some(machine),
+            phase: Phase::Waiting,
+            deadline: None,
+            pending: weight,
+            hinted: false,
+        });
+        self.pending_bytes += weight;
+        let at = self.now + timeout.unwrap_or(self.config.request_timeout);
+        let timer = self.timers.arm(at, Reason::Deadline(id));
+        if let Some(running) = self.ops.get_mut(id) {
+            running.deadline = Some(timer);
+        }
+        if waits_for_link {
+            self.waiting.push_back(id);
+            self.pump();
+        }
+        Ok(id)
+    }
+}
+
+fn valid_name(config: &BucketConfig) -> Result<BucketName, BucketError> {
+    config.validate()?;
+    Ok(config.name()?.clone())
+}

@@ -1,0 +1,21 @@
+//! Counters.
+
+/// What a session did since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that were ready; the first one is no reconnection.
+    pub connects: u64,
+    /// Protocol frames received.
+    pub frames_in: u64,
+    /// Bytes of those frames.
+    pub bytes_in: u64,
+    /// Requests encoded.
+    pub frames_out: u64,
+    /// Bytes of those requests.
+    pub bytes_out: u64,
+    /// Messages that nobody waited for: late or doubled replies.
+    pub stray_messages: u64,
+    /// Times a server broke the protocol.
+    pub protocol_errors: u64,
+}

@@ -1,0 +1,202 @@
+//! Deadlines. Each one carries its reason: what fires, and for whom.
+//!
+//! An indexed binary heap: arming with a later time than all others is O(1),
+//! cancelling is exact (nothing stale is left behind), and equal times fire in
+//! the order in which they were armed.
+
+use alloc::vec::Vec;
+
+use crate::link::LinkId;
+use crate::op::OpId;
+use crate::time::Instant;
+
+/// Why the session wants to be called at a certain time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The operation's one deadline is over.
+    Deadline(OpId),
+    /// The operation waited before its next attempt.
+    Retry(OpId),
+    /// The link should be ready by now.
+    Handshake(LinkId),
+    /// Time to see whether the link's peer is alive.
+    Liveness(LinkId),
+    /// The link has had time enough to finish what was in flight.
+    Drained(LinkId),
+    /// The pool may dial again.
+    Dial,
+    /// The session has had time enough to close.
+    Close,
+}
+
+/// Names an armed timer; a name that fired or was cancelled is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerId {
+    slot: usize,
+    serial: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    at: Instant,
+    serial: u64,
+    /// `None`: free.
+    reason: Option<Reason>,
+    /// Where the heap has this slot.
+    place: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    heap: Vec<usize>,
+    serial: u64,
+}
+
+impl Timers {
+    pub(crate) fn arm(&mut self, at: Instant, reason: Reason) -> TimerId {
+        self.serial += 1;
+        let place = self.heap.len();
+        let filled = Slot {
+            at,
+            serial: self.serial,
+            reason: Some(reason),
+            place,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = filled;
+                slot
+            }
+            None => {
+                self.slots.push(filled);
+                self.slots.len() - 1
+            }
+        };
+        self.heap.push(slot);
+        self.rise(place);
+        TimerId {
+            slot,
+            serial: self.serial,
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, id: TimerId) {
+        let armed = self
+            .slots
+            .get(id.slot)
+            .is_some_and(|slot| slot.serial == id.serial && slot.reason.is_some());
+        if armed {
+            self.remove(id.slot);
+        }
+    }
+
+    /// Takes the earliest timer that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Reason> {
+        let slot = *self.heap.first()?;
+        if self.slots[slot].at > now {
+            return None;
+        }
+        self.remove(slot)
+    }
+
+    /// Returns when the earliest timer is due.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.first().map(|slot| self.slots[*slot].at)
+    }
+
+    fn remove(&mut self, slot: usize) -> Option<Reason> {
+        let place = self.slots[slot].place;
+        self.heap.swap_remove(place);
+        if let Some(moved) = self.heap.get(place) {
+            self.slots[*moved].place = place;
+            self.rise(place);
+            self.sink(place);
+        }
+        self.free.push(slot);
+        self.slots[slot].reason.take()
+    }
+
+    fn earlier(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.slots[self.heap[a]], &self.slots[self.heap[b]]);
+        (a.at, a.serial) < (b.at, b.serial)
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        while place > 0 && self.earlier(place, (place - 1) / 2) {
+            self.swap(place, (place - 1) / 2);
+            place = (place - 1) / 2;
+        }
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let left = 2 * place + 1;
+            if left >= self.heap.len() {
+                return;
+            }
+            let right = left + 1;
+            let child = if right < self.heap.len() && self.earlier(right, left) {
+                right
+            } else {
+                left
+            };
+            if !self.earlier(child, place) {
+                return;
+            }
+            self.swap(place, child);
+            place = child;
+        }
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.heap.swap(a, b);
+        let (at_a, at_b) = (self.heap[a], self.heap[b]);
+        self.slots[at_a].place = a;
+        self.slots[at_b].place = b;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Law: timers fire in the order of (time, armed first), each exactly
+        /// once, and never after they were cancelled.
+        #[test]
+        fn fires_like_a_sorted_list(
+            steps in proptest::collection::vec((0_u8..4, 0_u64..50), 0..200)
+        ) {
+            let mut timers = Timers::default();
+            let mut model: Vec<(Instant, u64, TimerId)> = Vec::new();
+            for (serial, (kind, number)) in (0_u64..).zip(steps) {
+                let at = Instant::from_nanos(number);
+                match kind {
+                    0 | 1 => {
+                        let id = timers.arm(at, Reason::Handshake(LinkId::from_raw(serial)));
+                        model.push((at, serial, id));
+                    }
+                    2 if !model.is_empty() => {
+                        let index = usize::try_from(number).unwrap() % model.len();
+                        let (_, _, id) = model.remove(index);
+                        timers.cancel(id);
+                        timers.cancel(id);
+                    }
+                    _ => {
+                        model.sort_by_key(|(at, serial, _)| (*at, *serial));
+                        while let Some(reason) = timers.pop_due(at) {
+                            let (due, serial, id) = model.remove(0);
+                            prop_assert!(due <= at);
+                            prop_assert_eq!(reason, Reason::Handshake(LinkId::from_raw(serial)));
+                            timers.cancel(id);
+                        }
+                    }
+                }
+                prop_assert_eq!(timers.next(), model.iter().map(|(at, ..)| *at).min());
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A bucket from its creation to its end, told step by step.
+//!
+//! Connects to `NATS_URL`, or else to a server on this machine.
+
+use std::error::Error;
+use std::time::Duration;
+
+use kv_tokio::{BucketConfig, Outcome, WriteError};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::var("NATS_URL").unwrap_or_else(|_| "nats://localhost:4222".into());
+    let client = kv_tokio::connect(url).await?;
+    println!("connected to {}", client.server().ok_or("no server")?);
+
+    let config = BucketConfig::new("quickstart").history(5);
+    let bucket = client.create_or_update_bucket(config).await?;
+    println!("bucket {:?} keeps 5 revisions of each key", bucket.name());
+
+    let first = bucket.put("app.setting", "on").await?;
+    println!("put          app.setting = on           -> revision {first}");
+    let value = bucket.get("app.setting").await?.ok_or("just written")?;
+    println!("get          app.setting                -> {value:?}");
+
+    let second = bucket.update("app.setting", "off", first).await?;
+    println!("update       app.setting = off, if at {first} -> revision {second}");
+    match bucket.update("app.setting", "maybe", first).await {
+        Err(WriteError::Conflict { expected, current }) => {
+            let current = current.map_or("?".into(), |revision| revision.to_string());
+            println!(
+                "update       app.setting, if at {expected}       -> lost: it is at {current}"
+            );
+        }
+        other => return Err(format!("expected a conflict, got {other:?}").into()),
+    }
+
+    bucket.create("app.lock", "me").await?;
+    match bucket.create("app.lock", "you").await {
+        Err(error @ WriteError::Exists { .. }) => {
+            assert_eq!(error.outcome(), Outcome::NotApplied);
+            println!("create       app.lock, twice            -> lost: {error}");
+        }
+        other => return Err(format!("expected a lost race, got {other:?}").into()),
+    }
+
+    let old = bucket.entry("app.setting").revision(first).await?;
+    let old = old.ok_or("history of 5")?;
+    println!(
+        "entry        app.setting at {first}           -> {:?}, {}",
+        old.value, old.created
+    );
+
+    bucket.delete("app.setting").expect(second).await?;
+    let gone = bucket.get("app.setting").await?;
+    println!("delete, get  app.setting                -> {gone:?}");
+    bucket
+        .purge("app.lock")
+        .timeout(Duration::from_secs(1))
+        .await?;
+
+    let status = bucket.status().await?;
+    println!(
+        "status       {} keys, {} messages, {} bytes, last revision {}",
+        status.keys(),
+        status.values(),
+        status.bytes(),
+        status.last_revision()
+    );
+
+    client.delete_bucket("quickstart").await?;
+    client.close().await;
+    println!("bucket deleted, connection closed: {:?}", client.state());
+    Ok(())
+}

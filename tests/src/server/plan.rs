@@ -1,0 +1,116 @@
+//! What a server is to be like, and the configuration file that says so.
+
+use super::Server;
+use crate::Version;
+
+/// How often [`ServerBuilder::start`] tries another port after a stranger took the one it found free.
+const PORTS_TO_TRY: usize = 5;
+
+/// The server's own defaults (10 s of grace) would make a lame-duck test slow; 30 s is its minimum.
+const LAME_DUCK: &str = "lame_duck_grace_period: 1s\nlame_duck_duration: 30s\n";
+
+/// What a [`Server`] is to be like.
+#[derive(Clone, Debug)]
+#[must_use = "a builder starts nothing before `start`"]
+pub struct ServerBuilder {
+    pub(super) version: Version,
+    jetstream: bool,
+    pub(super) login: Login,
+    max_payload: Option<usize>,
+    pub(super) extra: String,
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Debug)]
+pub(crate) enum Login {
+    Open,
+    User { name: String, password: String },
+    Token(String),
+}
+
+impl ServerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            version: Version::DEFAULT,
+            jetstream: true,
+            login: Login::Open,
+            max_payload: None,
+            extra: String::new(),
+        }
+    }
+
+    /// Which version runs; [`Version::DEFAULT`] unless told.
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Whether JetStream is on; it is unless told.
+    pub fn jetstream(mut self, on: bool) -> Self {
+        self.jetstream = on;
+        self
+    }
+
+    /// Lets in only this user.
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.login = Login::User {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        };
+        self
+    }
+
+    /// Lets in only clients with this token.
+    pub fn token(mut self, token: &str) -> Self {
+        self.login = Login::Token(token.to_owned());
+        self
+    }
+
+    /// The largest message the server takes, in bytes.
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.max_payload = Some(bytes);
+        self
+    }
+
+    /// Lines for the end of the configuration file, as they are.
+    pub fn config_extra(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.extra);
+        self
+    }
+
+    /// Starts the server and waits until it accepts.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up; the message ends with its log.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        for _ in 0..PORTS_TO_TRY {
+            let server = Server::down(self.clone());
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("nats-server: {PORTS_TO_TRY} ports in a row were taken before it could listen");
+    }
+
+    /// The configuration file of a server so named, with `extra` in place of the builder's own lines.
+    pub(super) fn config(&self, name: &str, port: u16, store: &str, extra: &str) -> String {
+        let mut text = format!("server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n{LAME_DUCK}");
+        if self.jetstream {
+            text +=
+                &format!("jetstream {{ store_dir: {store:?}, max_mem: 256MB, max_file: 4GB }}\n");
+        }
+        match &self.login {
+            Login::Open => {}
+            Login::User { name, password } => {
+                text += &format!("authorization {{ user: {name:?}, password: {password:?} }}\n");
+            }
+            Login::Token(token) => text += &format!("authorization {{ token: {token:?} }}\n"),
+        }
+        if let Some(bytes) = self.max_payload {
+            text += &format!("max_payload: {bytes}\n");
+        }
+        text + extra + "\n"
+    }
+}
