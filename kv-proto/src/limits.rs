@@ -38,9 +38,20 @@ pub const MAX_JSON_DEPTH: usize = 32;
 /// drains, one that is being established.
 pub const MAX_LINKS: usize = 3;
 
-/// Payloads up to this size are copied out of the read buffer, so that a small
-/// value which is kept does not pin the 64 KiB it arrived in.
-pub const COPY_THRESHOLD: usize = 512;
+/// Frames up to this size are copied out of the read buffer, so that a value
+/// which is kept pins at most [`PINNED`] times its own size.
+pub const COPY_THRESHOLD: usize = 16 * 1024;
+
+/// How much more than itself a value can keep alive that was not copied: a
+/// read buffer has at most 64 KiB or twice the frame.
+pub const PINNED: usize = 4;
+
+/// Largest answer of the JetStream API that is looked into, in bytes. A page
+/// of 256 streams has 400 KiB without metadata.
+pub const MAX_API_REPLY: usize = 4 * 1024 * 1024;
+
+/// How much larger than its text JSON can be in memory: `[[],[],…`.
+const JSON_GROWTH: usize = 16;
 
 /// How much a session may hold.
 ///
@@ -54,7 +65,7 @@ pub const COPY_THRESHOLD: usize = 512;
 ///     max_message: 64 * 1024,
 ///     ..Limits::default()
 /// };
-/// assert!(small.worst_case_bytes() < 4 * 1024 * 1024);
+/// assert!(small.worst_case_bytes() < 72 * 1024 * 1024);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,11 +88,45 @@ pub struct Limits {
     /// acknowledged. Default 64 MiB.
     pub max_pending_bytes: usize,
     /// Most bytes of results that were received and not yet taken.
-    /// Default 128 MiB.
+    /// Default 64 MiB.
     pub max_result_bytes: usize,
 }
 
+/// What one operation takes beside its key, value and result: its place in
+/// the table, a reply slot on each link, two timers, its places in two queues
+/// (each in a vector that doubles), and the text of an error.
+const PER_OP: usize = 8 * 1024;
+
+/// What a session takes beside all that grows: itself, 256 discovered servers
+/// while they are merged, and the smallest capacities of its queues.
+const FIXED: usize = 1024 * 1024;
+
 impl Limits {
+    /// Returns a bound in bytes on everything that a session holds at any
+    /// time, together with the read buffers that its embedder keeps for it.
+    ///
+    /// Each link counts a read buffer that grew to twice its largest frame, an
+    /// outbox of [`COPY_THRESHOLD`]-sized chunks and one message beyond it, and
+    /// two `INFO` lines. Kept results can pin [`PINNED`] times their size.
+    #[must_use]
+    pub fn worst_case_bytes(&self) -> usize {
+        let frame = self.max_message.max(self.max_info_line) + self.max_control_line;
+        let outbox = 4 * crate::out::HIGH_WATER + self.max_message;
+        let link = 2 * (frame + crate::session::READ_AHEAD) + outbox + 4 * self.max_info_line;
+        let answer = self
+            .max_message
+            .max(JSON_GROWTH * self.max_message.min(MAX_API_REPLY));
+        let parts = [
+            MAX_LINKS * link,
+            answer,
+            2 * self.max_pending_bytes,
+            PINNED * self.max_result_bytes,
+            self.max_ops * PER_OP,
+            FIXED,
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
     /// What is accepted of a server before the login: it has nothing to
     /// deliver yet, so nothing large.
     pub(crate) fn before_login(&self) -> Self {
@@ -103,7 +148,7 @@ impl Default for Limits {
             max_message: MAX_MESSAGE,
             max_ops: 16 * 1024,
             max_pending_bytes: 64 * 1024 * 1024,
-            max_result_bytes: 128 * 1024 * 1024,
+            max_result_bytes: 64 * 1024 * 1024,
         }
     }
 }

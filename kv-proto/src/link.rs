@@ -69,6 +69,8 @@ pub(crate) enum Notice {
     Authorize,
     /// A publish to this subject was refused.
     PublishDenied(String),
+    /// The reply inbox was refused: no answer will ever come on this link.
+    InboxDenied,
     /// The link is over.
     End(Disconnect),
 }
@@ -85,6 +87,8 @@ pub(crate) struct Link {
     pub(crate) liveness: Option<TimerId>,
     pub(crate) drained: Option<TimerId>,
     info: Box<ServerInfo>,
+    /// The subject of the reply inbox, if the server refused it.
+    pub(crate) inbox_denied: Option<String>,
     /// Bytes arrived since liveness was last checked.
     heard: bool,
     pings_unanswered: u32,
@@ -109,6 +113,7 @@ impl Link {
             liveness: None,
             drained: None,
             info: Box::default(),
+            inbox_denied: None,
             heard: false,
             pings_unanswered: 0,
             pong: None,
@@ -220,13 +225,21 @@ impl Link {
 
     /// Sorts an `-ERR` line. Texts that are not known are left to the socket:
     /// the server closes it if it means to.
-    pub(crate) fn on_err(&self, text: &[u8]) -> Notice {
+    pub(crate) fn on_err(&mut self, text: &[u8]) -> Notice {
         let text = excerpt(text);
         let lower = text.to_ascii_lowercase();
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
         if starts(&["permissions violation for publish"]) {
             return match quoted(&text) {
                 Some(subject) => Notice::PublishDenied(subject.into()),
+                None => Notice::None,
+            };
+        }
+        if starts(&["permissions violation for subscription"]) {
+            let subject = quoted(&text).filter(|denied| denied.starts_with(self.mux.prefix()));
+            self.inbox_denied = subject.map(String::from);
+            return match self.inbox_denied {
+                Some(_) => Notice::InboxDenied,
                 None => Notice::None,
             };
         }

@@ -10,7 +10,9 @@
 //!      \-- pause is over -- Paused          |
 //! ```
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::convert::identity;
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -99,7 +101,7 @@ pub(crate) enum Output {
     Written(Result<Revision, WriteError>),
     Read(Result<Option<Entry>, ReadError>),
     Bound(Result<Binding, BucketError>),
-    Status(Result<BucketStatus, BucketError>),
+    Status(Result<Box<BucketStatus>, BucketError>),
     Deleted(Result<(), BucketError>),
     Names(Result<NamesPage, BucketError>),
     Statuses(Result<StatusPage, BucketError>),
@@ -107,12 +109,15 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// The bytes that the result holds while nobody takes it.
-    pub(crate) fn weight(&self) -> usize {
+    /// The bytes that the result holds while nobody takes it, if it was read
+    /// from an answer of `answer` bytes.
+    pub(crate) fn weight(&self, answer: usize) -> usize {
         match self {
             Self::Read(Ok(Some(entry))) => entry.value.len() + entry.key.len(),
-            Self::Names(Ok(page)) => page.weight(),
-            Self::Statuses(Ok(page)) => page.weight(),
+            Self::Names(Ok(_))
+            | Self::Statuses(Ok(_))
+            | Self::Status(Ok(_))
+            | Self::Bound(Ok(_) | Err(BucketError::Exists { .. })) => answer,
             Self::Written(_)
             | Self::Read(_)
             | Self::Bound(_)
@@ -144,7 +149,7 @@ pub(crate) trait FromOutput: Sized {
 }
 
 macro_rules! results {
-    ($($type:ty, $error:ty, $variant:ident;)*) => {$(
+    ($($type:ty, $error:ty, $variant:ident, $unpack:expr;)*) => {$(
         impl OpResult for $type {
             type Error = $error;
         }
@@ -154,7 +159,7 @@ macro_rules! results {
 
             fn from_output(output: Output) -> Option<Result<Self, $error>> {
                 if let Output::$variant(result) = output {
-                    Some(result)
+                    Some(result.map($unpack))
                 } else {
                     None
                 }
@@ -163,14 +168,14 @@ macro_rules! results {
     )*};
 }
 results! {
-    Revision, WriteError, Written;
-    Option<Entry>, ReadError, Read;
-    Binding, BucketError, Bound;
-    BucketStatus, BucketError, Status;
-    (), BucketError, Deleted;
-    NamesPage, BucketError, Names;
-    StatusPage, BucketError, Statuses;
-    Elapsed, Refused, Elapsed;
+    Revision, WriteError, Written, identity;
+    Option<Entry>, ReadError, Read, identity;
+    Binding, BucketError, Bound, identity;
+    BucketStatus, BucketError, Status, |status| *status;
+    (), BucketError, Deleted, identity;
+    NamesPage, BucketError, Names, identity;
+    StatusPage, BucketError, Statuses, identity;
+    Elapsed, Refused, Elapsed, identity;
 }
 
 /// Where an operation is.
@@ -196,8 +201,9 @@ pub(crate) struct Running {
     pub(crate) machine: Option<Machine>,
     pub(crate) phase: Phase,
     pub(crate) deadline: Option<TimerId>,
-    /// Bytes accounted as pending.
-    pub(crate) pending: usize,
+    /// Bytes accounted for: those of the request until the end, then those of
+    /// the result.
+    pub(crate) held: usize,
     /// An event for this operation is queued.
     pub(crate) hinted: bool,
 }

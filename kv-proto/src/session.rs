@@ -94,6 +94,9 @@ pub struct Session {
     stats: Stats,
 }
 
+/// The least room to make before a read.
+pub(crate) const READ_AHEAD: usize = 16 * 1024;
+
 /// What the embedder shall do with a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -193,6 +196,7 @@ impl Session {
 
     /// Returns the next thing to do with a link.
     pub fn poll_link(&mut self) -> Option<LinkAction> {
+        self.finish_if_idle();
         self.actions.pop_front()
     }
 
@@ -231,11 +235,10 @@ impl Session {
     /// reads into the buffer of a link that holds `have` bytes.
     #[must_use]
     pub fn read_hint(&self, link: LinkId, have: usize) -> usize {
-        const READ_AHEAD: usize = 16 * 1024;
         let known = self.links.iter().find(|known| known.id == link);
-        known.map_or(READ_AHEAD, |link| {
-            link.decoder.missing(have).max(READ_AHEAD)
-        })
+        let missing = known.map_or(1, |link| link.decoder.missing(have));
+        // Room grows with what was received, never with what is announced.
+        missing.min(have).max(READ_AHEAD)
     }
 
     /// Returns whether there is a connection.
@@ -303,7 +306,7 @@ impl Session {
         let Phase::Ended(output) = ended.phase else {
             return None;
         };
-        self.result_bytes -= output.weight();
+        self.result_bytes -= ended.held;
         T::from_output(output)
     }
 

@@ -54,7 +54,7 @@ const COPIES: usize = 64;
 /// copies, which no interruption can make too small.
 fn best(stream: &[u8], mut step: impl FnMut(&[u8]) -> usize) -> f64 {
     let mut best = f64::MAX;
-    for _ in 0..2_000 {
+    for _ in 0..20_000 {
         let start = Instant::now();
         let mut rest = black_box(stream);
         while !rest.is_empty() {
@@ -70,6 +70,7 @@ fn best(stream: &[u8], mut step: impl FnMut(&[u8]) -> usize) -> f64 {
 #[ignore = "measures time; run it in a release build"]
 fn decoding_stays_near_a_framing_only_scan() {
     let limits = Limits::default();
+    let mut slow = Vec::new();
     for (name, frame) in frames() {
         let stream = frame.repeat(COPIES);
         let floor = best(&stream, |rest| framing_only(rest).unwrap());
@@ -97,6 +98,9 @@ fn decoding_stays_near_a_framing_only_scan() {
              headers read too {with_fields:5.1} ns",
             frame.len()
         );
-        assert!(ratio <= 4.0, "{name}: {ratio:.1} times a framing-only scan");
+        if ratio > 4.0 {
+            slow.push(name);
+        }
     }
+    assert!(slow.is_empty(), "above four framing-only scans: {slow:?}");
 }

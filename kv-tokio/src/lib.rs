@@ -79,3 +79,8 @@ where
         Seed::new(entropy),
     ))
 }
+
+/// The README's snippets, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -223,7 +223,6 @@ macro_rules! timeout {
         impl $request {
             /// Sets the deadline of this request, counted from the time it is
             /// awaited: waiting for a connection and all retries together.
-            #[must_use]
             pub fn timeout(mut self, timeout: Duration) -> Self {
                 self.options.timeout = Some(timeout);
                 self

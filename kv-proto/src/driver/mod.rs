@@ -106,7 +106,6 @@ pub trait Io: Unpin + Send + 'static {
 /// Makes a client and its driver. The client works while somebody polls the
 /// driver; the driver ends when every handle is dropped or the client is
 /// closed.
-#[must_use]
 pub fn new<R: Runtime>(runtime: R, config: Config, seed: Seed) -> (Client, Driver<R>) {
     let clock = runtime.clock();
     let shared = Arc::new(shared::Shared::new(config, seed, clock));

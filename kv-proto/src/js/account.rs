@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::message::{ApiReply, nullable};
-use crate::wire::JsonError;
+use super::message::nullable;
 
 /// What matters here of what JetStream reports of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
@@ -20,15 +19,6 @@ struct Api {
 }
 
 impl AccountInfo {
-    /// Parses an answer.
-    ///
-    /// # Errors
-    ///
-    /// [`JsonError`] when the payload is neither account information nor an error.
-    pub(crate) fn parse(payload: &[u8]) -> Result<ApiReply<Self>, JsonError> {
-        ApiReply::parse(payload)
-    }
-
     /// Returns the API level of the server that answers: 0 up to 2.10, 1 for
     /// 2.11, and so on.
     pub(crate) const fn api_level(&self) -> u32 {
@@ -38,11 +28,12 @@ impl AccountInfo {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::ApiReply;
     use super::*;
 
     #[test]
     fn servers_before_2_11_tell_no_level() {
-        let level = |json: &[u8]| match AccountInfo::parse(json) {
+        let level = |json: &[u8]| match ApiReply::<AccountInfo>::parse(json) {
             Ok(ApiReply::Success(account)) => Some(account.api_level()),
             Ok(ApiReply::Failure(_)) | Err(_) => None,
         };

@@ -244,15 +244,6 @@ pub(crate) struct Success {
     pub(crate) success: bool,
 }
 
-/// The reply to a purge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct PurgeReply {
-    pub(crate) success: bool,
-    /// Messages removed.
-    pub(crate) purged: u64,
-}
-
 impl<'de> Deserialize<'de> for StreamInfo {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let body = InfoBody::deserialize(deserializer)?;
@@ -349,7 +340,6 @@ mod tests {
             }
             "stream_names_response" => parse::<StreamNames>(bytes).map(|_| "names"),
             "stream_delete_response" => parse::<Success>(bytes).map(|_| "delete"),
-            "stream_purge_response" => parse::<PurgeReply>(bytes).map(|_| "purge"),
             "stream_msg_get_response" => {
                 StoredMessage::parse(bytes).expect("a message");
                 Some("message")

@@ -39,21 +39,6 @@ pub struct StatusPage {
     pub next: Option<u64>,
 }
 
-impl NamesPage {
-    pub(crate) fn weight(&self) -> usize {
-        self.names.iter().map(|name| name.len()).sum()
-    }
-}
-
-/// What a status weighs, roughly: its configuration as text.
-const STATUS_WEIGHT: usize = 1_024;
-
-impl StatusPage {
-    pub(crate) fn weight(&self) -> usize {
-        (self.statuses.len() + self.missing.len()) * STATUS_WEIGHT
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Names,

@@ -11,6 +11,7 @@
 //! configuration needs one: servers up to 2.11 drop what they do not know
 //! without a word.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 
 use bytes::Bytes;
@@ -153,10 +154,10 @@ impl Manage {
 
     fn on_reply(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match &self.stage {
-            Stage::Level => match AccountInfo::parse(reply.payload.bytes) {
-                Ok(ApiReply::Success(account)) => self.on_level(&account),
-                Ok(ApiReply::Failure(error)) => self.on_failure(error, around),
-                Err(_) => self.malformed(),
+            Stage::Level => match reply.api::<AccountInfo>() {
+                Some(ApiReply::Success(account)) => self.on_level(&account),
+                Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                None => self.malformed(),
             },
             Stage::Fetch => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) => self.on_fetched(info),
@@ -201,7 +202,9 @@ impl Manage {
     fn on_fetched(mut self, info: StreamInfo) -> Step<Self> {
         match &self.goal {
             Goal::Status => Step::Done(Output::Status(
-                BucketStatus::from_info(info).map_err(|_| BucketError::NotABucket),
+                BucketStatus::from_info(info)
+                    .map(Box::new)
+                    .map_err(|_| BucketError::NotABucket),
             )),
             Goal::Update(config) | Goal::CreateOrUpdate(config) => {
                 if BucketStatus::from_info(info.clone()).is_err() {
@@ -218,13 +221,13 @@ impl Manage {
     }
 
     fn on_fetch_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
-        match &self.goal {
-            Goal::CreateOrUpdate(config) if error.is_stream_not_found() => {
-                self.stage = creating(config);
-                Step::Send(self)
-            }
-            _ => self.on_failure(error, around),
+        if let Goal::CreateOrUpdate(config) = &self.goal
+            && error.is_stream_not_found()
+        {
+            self.stage = creating(config);
+            return Step::Send(self);
         }
+        self.on_failure(error, around)
     }
 
     /// The server took the configuration; did it take all of it?
@@ -246,10 +249,8 @@ impl Manage {
     /// The bucket exists with another configuration.
     fn on_exists(mut self) -> Step<Self> {
         self.tries += 1;
-        self.stage = match &self.goal {
-            Goal::CreateOrUpdate(_) if self.tries < MAX_TRIES => Stage::Fetch,
-            _ => Stage::Compare,
-        };
+        let again = matches!(self.goal, Goal::CreateOrUpdate(_)) && self.tries < MAX_TRIES;
+        self.stage = if again { Stage::Fetch } else { Stage::Compare };
         Step::Send(self)
     }
 

@@ -11,6 +11,8 @@ pub(crate) mod status;
 pub(crate) mod step;
 pub(crate) mod write;
 
+use alloc::boxed::Box;
+
 use crate::error::Refused;
 use crate::op::{Elapsed, Output};
 use crate::out::Handover;
@@ -25,7 +27,7 @@ use write::Write;
 pub(crate) enum Machine {
     Write(Write),
     Read(Read),
-    Manage(Manage),
+    Manage(Box<Manage>),
     List(List),
     /// Waits for its deadline.
     Sleep,
@@ -47,7 +49,10 @@ impl Machine {
         match self {
             Self::Write(write) => write.answer(answer, around).map(Self::Write),
             Self::Read(read) => read.answer(answer, around).map(Self::Read),
-            Self::Manage(manage) => manage.answer(answer, around).map(Self::Manage),
+            Self::Manage(manage) => {
+                let boxed = |manage| Self::Manage(Box::new(manage));
+                manage.answer(answer, around).map(boxed)
+            }
             Self::List(list) => list.answer(answer, around).map(Self::List),
             Self::Sleep => Step::Ignore(Self::Sleep),
         }

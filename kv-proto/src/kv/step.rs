@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::js::message::ApiReply;
 use crate::kv::entry::Payload;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_API_REPLY};
 use crate::op::Output;
 use crate::out::Handover;
 use crate::rng::Rng;
@@ -104,8 +104,11 @@ pub(crate) struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Reads the answer of the JetStream API; `None` if it is none.
+    /// Reads the answer of the JetStream API; `None` if it is none, or too large.
     pub(crate) fn api<T: serde::Deserialize<'a>>(&self) -> Option<ApiReply<T>> {
+        if self.payload.bytes.len() > MAX_API_REPLY {
+            return None;
+        }
         ApiReply::parse(self.payload.bytes).ok()
     }
 }

@@ -165,7 +165,8 @@ impl Write {
 
     /// Bytes to account for while the write is pending.
     pub(crate) fn weight(&self) -> usize {
-        self.key.len() + self.value.len()
+        // The key once more in the body of a lookup.
+        2 * self.key.len() + self.value.len()
     }
 
     pub(crate) fn answer(

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Event, Life, Session};
-use crate::error::{BucketError, ReadError, Refused};
+use crate::error::{ReadError, Refused};
 use crate::kv::Machine;
 use crate::kv::entry::Payload;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
@@ -45,8 +45,18 @@ impl Session {
         let (size, limit) = (request.size(), link.max_payload());
         if size > limit {
             if let Some(machine) = running.machine.take() {
-                self.end(id, machine.refuse(Refused::TooLarge { size, limit }));
+                self.end(id, machine.refuse(Refused::TooLarge { size, limit }), 0);
             }
+            return;
+        }
+        if let Some(subject) = link.inbox_denied.clone() {
+            let token = link.mux.claim(id, None);
+            running.phase = Phase::Sent {
+                link: link.id,
+                token,
+                span: link.outbox.frame(|_| {}),
+            };
+            self.answer(id, Answer::Denied(subject));
             return;
         }
         let token = link.mux.claim(id, request.acked_by);
@@ -117,6 +127,10 @@ impl Session {
             limits: &self.config.limits,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
         };
+        let len = match &answer {
+            Answer::Reply(reply) => reply.payload.bytes.len(),
+            Answer::NoResponders | Answer::Denied(_) | Answer::LinkLost(_) => 0,
+        };
         let step = machine.answer(answer, &mut around);
         if let Step::Ignore(machine) = step {
             self.stats.stray_messages += 1;
@@ -124,19 +138,19 @@ impl Session {
             return;
         }
         if let Some(link) = mux {
-            match &step {
-                Step::Done(Output::Written(Ok(revision))) if arrived => {
-                    link.mux.complete(token, Some(revision.get()));
-                }
-                _ if arrived => link.mux.complete(token, None),
-                _ => link.mux.abandon(token),
+            if !arrived {
+                link.mux.abandon(token);
+            } else if let Step::Done(Output::Written(Ok(revision))) = &step {
+                link.mux.complete(token, Some(revision.get()));
+            } else {
+                link.mux.complete(token, None);
             }
         }
-        self.take_step(id, step, lost);
+        self.take_step(id, step, len, lost);
         self.end_drained(link);
     }
 
-    fn take_step(&mut self, id: OpId, step: Step<Machine>, lost: bool) {
+    fn take_step(&mut self, id: OpId, step: Step<Machine>, len: usize, lost: bool) {
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
@@ -156,7 +170,7 @@ impl Session {
                 running.machine = Some(machine);
                 running.phase = Phase::Paused { timer };
             }
-            Step::Done(output) => self.end(id, output),
+            Step::Done(output) => self.end(id, output, len),
         }
     }
 
@@ -185,7 +199,7 @@ impl Session {
             .get_mut(id)
             .and_then(|running| running.machine.take());
         if let Some(machine) = machine {
-            self.end(id, machine.end(ending, handover));
+            self.end(id, machine.end(ending, handover), 0);
         }
     }
 
@@ -218,8 +232,8 @@ impl Session {
         }
     }
 
-    /// Stores how an operation ended.
-    pub(super) fn end(&mut self, id: OpId, output: Output) {
+    /// Stores how an operation ended, with the size of the answer that said so.
+    pub(super) fn end(&mut self, id: OpId, output: Output, answer: usize) {
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
@@ -232,14 +246,15 @@ impl Session {
                 link.mux.forget();
             }
         }
-        self.pending_bytes -= core::mem::take(&mut running.pending);
+        self.pending_bytes -= running.held;
         let room = self.config.limits.max_result_bytes - self.result_bytes;
-        let output = if output.weight() > room {
+        let output = if output.weight(answer) > room {
             overflow(output)
         } else {
             output
         };
-        self.result_bytes += output.weight();
+        running.held = output.weight(answer);
+        self.result_bytes += running.held;
         running.machine = None;
         running.phase = Phase::Ended(output);
         if !running.hinted {
@@ -262,9 +277,11 @@ impl Session {
         if let Some(timer) = gone.deadline {
             self.timers.cancel(timer);
         }
-        self.pending_bytes -= gone.pending;
-        if let Phase::Ended(output) = gone.phase {
-            self.result_bytes -= output.weight();
+        match gone.phase {
+            Phase::Ended(_) => self.result_bytes -= gone.held,
+            Phase::Waiting | Phase::Sent { .. } | Phase::Paused { .. } => {
+                self.pending_bytes -= gone.held;
+            }
         }
         self.sweep_queues();
         if let Some(link) = was_sent_on {
@@ -297,12 +314,10 @@ impl Session {
 fn overflow(output: Output) -> Output {
     match output {
         Output::Read(_) => Output::Read(Err(ReadError::ResultsFull)),
-        Output::Names(_) => Output::Names(Err(BucketError::Refused(Refused::Full))),
-        Output::Statuses(_) => Output::Statuses(Err(BucketError::Refused(Refused::Full))),
-        weightless @ (Output::Written(_)
-        | Output::Bound(_)
-        | Output::Status(_)
-        | Output::Deleted(_)
-        | Output::Elapsed(_)) => weightless,
+        Output::Names(_) => Output::Names(Err(Refused::Full.into())),
+        Output::Statuses(_) => Output::Statuses(Err(Refused::Full.into())),
+        Output::Bound(_) => Output::Bound(Err(Refused::Full.into())),
+        Output::Status(_) => Output::Status(Err(Refused::Full.into())),
+        weightless @ (Output::Written(_) | Output::Deleted(_) | Output::Elapsed(_)) => weightless,
     }
 }

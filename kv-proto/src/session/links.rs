@@ -160,6 +160,7 @@ impl Session {
             }
             Notice::Ready => self.on_ready(id),
             Notice::PublishDenied(subject) => self.on_denied(id, &subject),
+            Notice::InboxDenied => self.on_deaf(id),
             Notice::End(reason) => {
                 if matches!(reason, Disconnect::Protocol(_)) {
                     self.stats.protocol_errors += 1;
@@ -346,6 +347,14 @@ impl Session {
             if denied {
                 self.answer(op, Answer::Denied(subject.into()));
             }
+        }
+    }
+
+    /// The server refused the reply inbox, so the answers to what was sent are
+    /// lost; what is sent from now on is refused here.
+    fn on_deaf(&mut self, id: LinkId) {
+        for (op, _) in self.in_flight_on(id, |_| Handover::Whole) {
+            self.answer(op, Answer::LinkLost(Handover::Whole));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can be asked of a session.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -337,7 +338,7 @@ impl Session {
         goal: Goal,
         options: CallOptions,
     ) -> Result<OpId, BucketError> {
-        let manage = Machine::Manage(Manage::new(bucket, goal));
+        let manage = Machine::Manage(Box::new(Manage::new(bucket, goal)));
         Ok(self.start(now, manage, options.timeout)?)
     }
 }
@@ -385,7 +386,7 @@ impl Session {
             machine: Some(machine),
             phase: Phase::Waiting,
             deadline: None,
-            pending: weight,
+            held: weight,
             hinted: false,
         });
         self.pending_bytes += weight;

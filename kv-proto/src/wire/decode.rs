@@ -64,6 +64,7 @@ impl Decoder {
     /// # Errors
     ///
     /// [`ProtocolError`] is final: the next frame cannot be found.
+    #[inline]
     pub fn next<'a>(
         &mut self,
         input: &'a [u8],
@@ -92,6 +93,7 @@ impl Decoder {
         self.needed.saturating_sub(have).max(1)
     }
 
+    #[inline]
     fn search<'a>(
         &mut self,
         input: &'a [u8],
@@ -133,6 +135,7 @@ pub fn decode_frame<'a>(bytes: &'a [u8], limits: &Limits) -> Result<ServerOp<'a>
 
 /// Finds the first line, searching from an offset. Returns the line without
 /// its end, and the offset behind it.
+#[inline]
 fn find_line<'a>(
     input: &'a [u8],
     from: usize,
@@ -167,6 +170,7 @@ fn find_line<'a>(
 
 /// Whether the first line is an `INFO`, which has its own limit; `None` while
 /// it may become one.
+#[inline]
 fn is_info(input: &[u8]) -> Option<bool> {
     let verb = input.get(..4).unwrap_or(input);
     let fits = b"INFO"
@@ -185,6 +189,7 @@ struct Body {
 
 impl Body {
     /// Holds the announced sizes against the limits, before any waiting.
+    #[inline]
     fn announced(
         delivery: &Delivery<'_>,
         start: usize,
@@ -218,6 +223,7 @@ impl Body {
     }
 
     /// Cuts a message out of an input that holds all of it.
+    #[inline]
     fn read<'a>(
         &self,
         delivery: &Delivery<'a>,

@@ -6,10 +6,10 @@
 //! (`MSG $JS.EVENT.ADVISORY.x 2  189`, nats-server 2.15).
 
 use memchr::memchr3;
-use nom::bytes::complete::take;
-use nom::character::complete::space0;
-use nom::combinator::{eof, map_opt, opt, verify};
-use nom::error::{ContextError, ErrorKind, ParseError, context};
+use nom::branch::alt;
+use nom::combinator::{eof, peek};
+use nom::error::{ErrorKind, ParseError};
+
 use nom::{IResult, Parser};
 
 use super::error::ProtocolError;
@@ -36,6 +36,7 @@ pub(super) struct Delivery<'a> {
 }
 
 /// Parses a control line without its line end.
+#[inline]
 pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
     let (verb, rest) = split_verb(line);
     let is = |name: &[u8]| verb.eq_ignore_ascii_case(name);
@@ -62,10 +63,11 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
 }
 
 /// Splits the line after its first token and the blanks behind it.
+#[inline]
 fn split_verb(line: &[u8]) -> (&[u8], &[u8]) {
     let end = line.iter().position(|&byte| is_blank(byte));
-    end.and_then(|end| line.split_at_checked(end))
-        .unwrap_or((line, &[]))
+    let parts = end.and_then(|end| line.split_at_checked(end));
+    parts.map_or((line, &[]), |(verb, rest)| (verb, skip_blanks(rest)))
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -74,9 +76,7 @@ const fn is_blank(byte: u8) -> bool {
 
 /// Drops blanks at both ends.
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
+    text = skip_blanks(text);
     while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
@@ -104,12 +104,7 @@ impl ParseError<&[u8]> for Fault {
     }
 }
 
-impl ContextError<&[u8]> for Fault {
-    fn add_context(_: &[u8], what: &'static str, _: Self) -> Self {
-        Self(what)
-    }
-}
-
+#[inline]
 fn finish<'a, T>(verb: &'static str, parsed: Parsed<'a, T>) -> Result<T, ProtocolError> {
     match parsed {
         Ok((_, value)) => Ok(value),
@@ -124,17 +119,18 @@ fn finish<'a, T>(verb: &'static str, parsed: Parsed<'a, T>) -> Result<T, Protoco
 }
 
 /// `<subject> <sid> [reply] <size>`
+#[inline]
 fn msg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
-    let (input, (_, subject, sid)) =
-        (space0, context("subject", token), context("sid", number)).parse(input)?;
-    let (input, third) = context("size", token).parse(input)?;
-    let (input, fourth) = opt(token).parse(input)?;
-    let (input, ()) = end(input)?;
-    let (reply, size) = match fourth {
-        Some(size) => (Some(third), size),
-        None => (None, third),
-    };
-    let (_, total_size) = context("size", number).parse(size)?;
+    let sized = (|i| number("size", i), peek(end)).map(|(size, ())| (None, size));
+    let answered =
+        (|i| token("reply", i), |i| number("size", i)).map(|(reply, size)| (Some(reply), size));
+    let (input, (subject, sid, (reply, total_size), ())) = (
+        |i| token("subject", i),
+        |i| number("sid", i),
+        alt((sized, answered)),
+        end,
+    )
+        .parse(input)?;
     let delivery = Delivery {
         subject,
         sid,
@@ -146,19 +142,27 @@ fn msg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
 }
 
 /// `<subject> <sid> [reply] <header size> <total size>`
+#[inline]
 fn hmsg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
-    let (input, (_, subject, sid)) =
-        (space0, context("subject", token), context("sid", number)).parse(input)?;
-    let (input, third) = context("header size", token).parse(input)?;
-    let (input, fourth) = context("total size", token).parse(input)?;
-    let (input, fifth) = opt(token).parse(input)?;
-    let (input, ()) = end(input)?;
-    let (reply, header, total) = match fifth {
-        Some(total) => (Some(third), fourth, total),
-        None => (None, third, fourth),
-    };
-    let (_, header_size) = context("header size", number).parse(header)?;
-    let (_, total_size) = context("total size", number).parse(total)?;
+    let sized = (
+        |i| number("header size", i),
+        |i| number("total size", i),
+        peek(end),
+    )
+        .map(|(h, t, ())| (None, h, t));
+    let answered = (
+        |i| token("reply", i),
+        |i| number("header size", i),
+        |i| number("total size", i),
+    )
+        .map(|(reply, h, t)| (Some(reply), h, t));
+    let (input, (subject, sid, (reply, header_size, total_size), ())) = (
+        |i| token("subject", i),
+        |i| number("sid", i),
+        alt((sized, answered)),
+        end,
+    )
+        .parse(input)?;
     let delivery = Delivery {
         subject,
         sid,
@@ -171,22 +175,52 @@ fn hmsg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
 
 /// One argument and the blanks behind it. A CR cannot be part of it: servers
 /// treat it as a separator, so no subject holds one.
-fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
+#[inline(always)]
+fn token<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
     let end = memchr3(b' ', b'\t', b'\r', input).unwrap_or(input.len());
-    let (input, token) = verify(take(end), |token: &[u8]| !token.is_empty()).parse(input)?;
-    let (input, _) = space0(input)?;
-    Ok((input, token))
+    match input.split_at_checked(end) {
+        Some((token, rest)) if !token.is_empty() => Ok((skip_blanks(rest), token)),
+        _ => Err(nom::Err::Error(Fault(what))),
+    }
 }
 
-fn number(input: &[u8]) -> Parsed<'_, u64> {
-    map_opt(token, decimal).parse(input)
+/// A decimal number that fits a `u64`, and the blanks behind it.
+#[inline(always)]
+fn number<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u64> {
+    let mut value = Some(0_u64);
+    let mut rest = input;
+    while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+        value = value.and_then(|value| push_digit(value, *digit));
+        rest = tail;
+    }
+    match (value, rest) {
+        (Some(value), [] | [b' ' | b'\t', ..]) if rest.len() < input.len() => {
+            Ok((skip_blanks(rest), value))
+        }
+        _ => Err(nom::Err::Error(Fault(what))),
+    }
 }
 
+#[inline]
+fn push_digit(value: u64, digit: u8) -> Option<u64> {
+    value.checked_mul(10)?.checked_add(u64::from(digit & 0x0f))
+}
+
+#[inline]
 fn end(input: &[u8]) -> Parsed<'_, ()> {
-    (space0, eof).map(|_| ()).parse(input)
+    eof(input).map(|(input, _)| (input, ()))
+}
+
+#[inline]
+fn skip_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 /// The value of a run of decimal digits, unless it exceeds a `u64`.
+#[inline]
 pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -1,0 +1,30 @@
+//! The client against real servers, and against hostile ones: each test runs on every adapter, and on
+//! the oldest and the newest nats-server where both can serve it.
+//!
+//! A test is an `async fn name<A: Adapter>(site: Site<A>)` that its file lists in [`site::tests!`]; one
+//! that is not listed is dead code, and the compiler says so. Tests share one server for each version,
+//! each with buckets of its own; a test that kills, limits or reloads a server starts its own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+//X mod buckets;
+//X mod cancellation;
+//X mod conditions;
+//X mod config;
+//X mod connection;
+//X mod creates;
+//X mod denied;
+//X mod examples;
+//X mod handshake;
+//X mod hostile;
+//X mod listings;
+//X mod load;
+//X mod mirrors;
+//X mod outcomes;
+//X mod poison;
+mod reads;
+//X mod reconnect;
+//X mod refusals;
+mod site;
+//X mod ttl;
+//X mod writes;

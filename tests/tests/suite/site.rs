@@ -1,0 +1,298 @@
+//! Where a test runs: an adapter, a version of the server, and what tests share.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use kv_proto::driver::{Bucket, Client};
+use kv_proto::{BucketConfig, Config, ConnectError, Key};
+use kv_tests::{Admin, Server, ServerBuilder, Version, unique};
+use serde_json::{Value, json};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// How long a whole test may take before it counts as hanging.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// What a test needs of a runtime.
+///
+/// The driver and spawned tasks run on threads of the runtime, the test itself on the test's own: it may
+/// block, as the harness does.
+pub(crate) trait Adapter: 'static {
+    /// Runs a test; panics when it takes longer than `limit`.
+    fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T;
+
+    /// Runs a task beside the test. Its panic is passed on to whoever awaits it.
+    fn spawn<T: Send + 'static>(
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send + Unpin + 'static;
+
+    /// The adapter's `connect`.
+    fn connect(config: Config) -> impl Future<Output = Result<Client, ConnectError>> + Send;
+
+    /// The adapter's `connect_with_driver`.
+    fn connect_with_driver(
+        config: Config,
+    ) -> Result<(Client, impl Future<Output = ()> + Send + 'static), ConnectError>;
+}
+
+/// [`kv_tokio`] on tokio's multi-threaded runtime.
+pub(crate) struct Tokio;
+
+impl Adapter for Tokio {
+    fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let limited = async { tokio::time::timeout(limit, test).await };
+        let result = runtime.block_on(limited);
+        result.unwrap_or_else(|_| panic!("the test hangs: it has not ended within {limit:?}"))
+    }
+
+    fn spawn<T: Send + 'static>(
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send + Unpin + 'static {
+        let handle = tokio::spawn(task);
+        Box::pin(async move {
+            match handle.await {
+                Ok(output) => output,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        })
+    }
+
+    fn connect(config: Config) -> impl Future<Output = Result<Client, ConnectError>> + Send {
+        kv_tokio::connect(config)
+    }
+
+    fn connect_with_driver(
+        config: Config,
+    ) -> Result<(Client, impl Future<Output = ()> + Send + 'static), ConnectError> {
+        kv_tokio::connect_with_driver(config)
+    }
+}
+
+/// Makes tests of functions: `on_both_ends` of those that the oldest and the newest server serve,
+/// `on_the_newest` of those that need a recent one, or none that is real.
+macro_rules! tests {
+    ($($tests:tt)*) => {
+        $crate::site::tests_of! { tokio Tokio $($tests)* }
+    };
+}
+
+macro_rules! tests_of {
+    ($module:ident $adapter:ident
+        $(on_both_ends { $($both:ident)* })?
+        $(on_the_newest { $($newest:ident)* })?
+    ) => {
+        mod $module {
+            use $crate::site::$adapter as Runtime;
+
+            $(mod v2_10 {$(
+                #[test]
+                fn $both() {
+                    let version = kv_tests::Version::V2_10;
+                    $crate::site::run(version, super::super::$both::<super::Runtime>);
+                }
+            )*})?
+
+            mod v2_15 {
+                $($(
+                    #[test]
+                    fn $both() {
+                        let version = kv_tests::Version::V2_15;
+                        $crate::site::run(version, super::super::$both::<super::Runtime>);
+                    }
+                )*)?
+                $($(
+                    #[test]
+                    fn $newest() {
+                        let version = kv_tests::Version::V2_15;
+                        $crate::site::run(version, super::super::$newest::<super::Runtime>);
+                    }
+                )*)?
+            }
+        }
+    };
+}
+pub(crate) use {tests, tests_of};
+
+/// Runs a test against a version of the server.
+pub(crate) fn run<A, F>(version: Version, test: impl FnOnce(Site<A>) -> F)
+where
+    A: Adapter,
+    F: Future<Output = ()>,
+{
+    let site = Site {
+        version,
+        adapter: PhantomData,
+    };
+    A::block_on(HANGS, test(site));
+}
+
+/// An adapter, and a server to use it on.
+pub(crate) struct Site<A> {
+    version: Version,
+    adapter: PhantomData<fn() -> A>,
+}
+
+impl<A: Adapter> Site<A> {
+    /// The server that all tests of a version share, open to all.
+    pub(crate) fn server(&self) -> &'static Server {
+        static SHARED: Mutex<BTreeMap<Version, &'static Server>> = Mutex::new(BTreeMap::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.version;
+        shared
+            .entry(version)
+            .or_insert_with(|| Box::leak(Box::new(Server::builder().version(version).start())))
+    }
+
+    /// A server of the test's own.
+    pub(crate) fn own_server(&self) -> ServerBuilder {
+        Server::builder().version(self.version)
+    }
+
+    /// Whether the server expires single values and leaves markers (2.11 and newer).
+    pub(crate) fn expires_values(&self) -> bool {
+        self.server().version() >= Version::V2_11
+    }
+
+    pub(crate) fn admin(&self) -> Admin {
+        Admin::connect(self.server())
+    }
+
+    /// A client of the shared server.
+    pub(crate) async fn client(&self) -> Client {
+        self.connect(&self.server().url()).await
+    }
+
+    /// A client of any server.
+    pub(crate) async fn connect(&self, urls: &str) -> Client {
+        self.connect_with(config(urls)).await
+    }
+
+    pub(crate) async fn connect_with(&self, config: Config) -> Client {
+        A::connect(config).await.expect("connects")
+    }
+
+    /// A new bucket of the shared server that keeps one revision, on a connection of its own.
+    pub(crate) async fn bucket(&self) -> Bucket {
+        self.bucket_with(|config| config).await
+    }
+
+    /// A new bucket of the shared server.
+    pub(crate) async fn bucket_with(
+        &self,
+        change: impl FnOnce(BucketConfig) -> BucketConfig,
+    ) -> Bucket {
+        let config = change(BucketConfig::new(unique("b")));
+        let client = self.client().await;
+        client.create_bucket(config).await.expect("a new bucket")
+    }
+}
+
+/// A configuration that reconnects fast.
+pub(crate) fn config(urls: &str) -> Config {
+    let (first, most) = (Duration::from_millis(10), Duration::from_millis(50));
+    let config = Config::new(urls).expect("valid urls");
+    config.reconnect_within(first, most)
+}
+
+/// Awaits what is known at once: panics when it comes as late as a deadline would make it.
+#[track_caller]
+pub(crate) fn at_once<F: IntoFuture>(future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let began = Instant::now();
+        let output = future.await;
+        let took = began.elapsed();
+        assert!(took < SECOND, "took {took:?} at {caller}");
+        output
+    }
+}
+
+/// Polls a future once.
+pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    let mut cx = Context::from_waker(Waker::noop());
+    pin!(future).poll(&mut cx)
+}
+
+/// Awaits all, in order.
+pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut outputs = Vec::new();
+    for future in futures {
+        outputs.push(future.await);
+    }
+    outputs
+}
+
+/// Makes a request and keeps its future: what `await` does first.
+pub(crate) fn begin<F>(request: F) -> Pin<Box<F::IntoFuture>>
+where
+    F: IntoFuture,
+{
+    Box::pin(request.into_future())
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    Key::new(text).expect("a key")
+}
+
+/// The name of the stream behind a bucket.
+pub(crate) fn stream(bucket: &Bucket) -> String {
+    format!("KV_{}", bucket.name())
+}
+
+/// The subject of a key.
+pub(crate) fn subject(bucket: &Bucket, key: &str) -> String {
+    format!("$KV.{}.{key}", bucket.name())
+}
+
+/// A message as the stream holds it, seen without the client.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) revision: u64,
+    pub(crate) headers: String,
+    pub(crate) value: Vec<u8>,
+}
+
+/// The last message of a key, asked of the stream's leader.
+pub(crate) fn stored(admin: &mut Admin, bucket: &Bucket, key: &str) -> Option<Stored> {
+    let body = json!({ "last_by_subj": subject(bucket, key) }).to_string();
+    let call = format!("$JS.API.STREAM.MSG.GET.{}", stream(bucket));
+    let answer = admin.request(&call, body.as_bytes());
+    if answer["error"]["err_code"] == 10_037 {
+        return None;
+    }
+    let message = &answer["message"];
+    let decoded = |field: &str| {
+        let text = message[field].as_str().unwrap_or_default();
+        BASE64_STANDARD.decode(text).expect("base64")
+    };
+    Some(Stored {
+        revision: message["seq"].as_u64().expect("a sequence"),
+        headers: String::from_utf8(decoded("hdrs")).expect("UTF-8"),
+        value: decoded("data"),
+    })
+}
+
+/// How many messages of a key the stream holds.
+pub(crate) fn stored_revisions(admin: &mut Admin, bucket: &Bucket, key: &str) -> u64 {
+    let info = admin.stream_info(&stream(bucket));
+    let subjects = &info["state"]["subjects"];
+    subjects[subject(bucket, key)].as_u64().unwrap_or(0)
+}
+
+/// A number of the stream's state, such as `messages`.
+pub(crate) fn state_of(admin: &mut Admin, bucket: &Bucket, field: &str) -> u64 {
+    let info: Value = admin.stream_info(&stream(bucket));
+    info["state"][field].as_u64().expect("a number")
+}
