@@ -1,7 +1,9 @@
-//! The bare session on `std::net`, without any runtime: the whole event loop
-//! of an embedder.
+//! The bare session on `std::net`, without any runtime. `Blocking` is the whole
+//! event loop of an embedder: dial, write, read, tell the time.
 //!
 //! Connects to `NATS_URL`, or else to a server on this machine.
+
+#![allow(clippy::print_stdout, reason = "an example")]
 
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
@@ -32,71 +34,62 @@ impl Blocking {
                 return result;
             }
             while let Some(action) = self.session.poll_link() {
-                self.act(action);
+                match action {
+                    LinkAction::Dial { link, server } => {
+                        match TcpStream::connect((server.host(), server.port())) {
+                            Ok(stream) => {
+                                self.socket = Some((link, stream, BytesMut::new()));
+                                self.session.handle_dialed(self.now(), link);
+                            }
+                            Err(error) => self.closed(link, LinkErrorKind::Dial, &error),
+                        }
+                    }
+                    _ => self.socket = None,
+                }
             }
-            if let Err((link, kind, error)) = self.move_bytes() {
-                self.socket = None;
-                let error = LinkError::new(kind, error.to_string());
-                self.session.handle_closed(self.now(), link, error);
+            if let Some((link, mut stream, mut input)) = self.socket.take() {
+                match self.move_bytes(link, &mut stream, &mut input) {
+                    Ok(()) => self.socket = Some((link, stream, input)),
+                    Err((kind, error)) => self.closed(link, kind, &error),
+                }
             }
             self.session.handle_timeout(self.now());
         }
     }
 
-    fn act(&mut self, action: LinkAction) {
-        if let LinkAction::Dial { link, server } = action {
-            match TcpStream::connect((server.host(), server.port())) {
-                Ok(stream) => {
-                    self.socket = Some((link, stream, BytesMut::new()));
-                    self.session.handle_dialed(self.now(), link);
-                }
-                Err(error) => {
-                    let error = LinkError::new(LinkErrorKind::Dial, error.to_string());
-                    self.session.handle_closed(self.now(), link, error);
-                }
-            }
-        } else {
-            self.socket = None;
-        }
-    }
-
-    fn move_bytes(&mut self) -> Result<(), (LinkId, LinkErrorKind, std::io::Error)> {
-        let now = self.now();
-        let due = self
-            .session
-            .poll_timeout()
-            .unwrap_or(now + Duration::from_secs(1));
-        let pause = due
-            .saturating_duration_since(now)
-            .max(Duration::from_millis(1));
-        let Some((link, stream, input)) = &mut self.socket else {
-            std::thread::sleep(pause);
-            return Ok(());
-        };
-        let mut output = self.session.transmit(*link);
+    /// Writes what there is to write and waits a while for something to read.
+    fn move_bytes(
+        &mut self,
+        link: LinkId,
+        stream: &mut TcpStream,
+        input: &mut BytesMut,
+    ) -> Result<(), (LinkErrorKind, std::io::Error)> {
+        let mut output = self.session.transmit(link);
         while output.has_remaining() {
-            match stream.write(output.chunk()) {
-                Ok(written) => output.advance(written),
-                Err(error) => return Err((*link, LinkErrorKind::Write, error)),
-            }
+            let written = stream.write(output.chunk());
+            output.advance(written.map_err(|error| (LinkErrorKind::Write, error))?);
         }
         let mut chunk = [0; 16 * 1024];
-        let read = stream
-            .set_read_timeout(Some(pause))
-            .and_then(|()| stream.read(&mut chunk));
-        match read {
-            Ok(0) => Err((*link, LinkErrorKind::Read, ErrorKind::UnexpectedEof.into())),
+        stream
+            .set_read_timeout(Some(Duration::from_millis(10)))
+            .ok();
+        match stream.read(&mut chunk) {
+            Ok(0) => Err((LinkErrorKind::Read, ErrorKind::UnexpectedEof.into())),
             Ok(len) => {
-                input.extend_from_slice(chunk.get(..len).unwrap_or_default());
-                let now = Instant::ORIGIN + self.origin.elapsed();
-                self.session.handle_input(now, *link, input);
+                input.extend_from_slice(&chunk[..len]);
+                self.session.handle_input(self.now(), link, input);
                 Ok(())
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Ok(())
             }
-            Err(error) => Err((*link, LinkErrorKind::Read, error)),
+            Err(error) => Err((LinkErrorKind::Read, error)),
         }
+    }
+
+    fn closed(&mut self, link: LinkId, kind: LinkErrorKind, error: &std::io::Error) {
+        let error = LinkError::new(kind, error.to_string());
+        self.session.handle_closed(self.now(), link, error);
     }
 }
 
@@ -105,41 +98,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut entropy = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut entropy)?;
     let session = Session::new(Instant::ORIGIN, Config::new(&url)?, Seed::new(entropy));
-    let mut blocking = Blocking {
+    let mut kv = Blocking {
         session,
         origin: Clock::now(),
         socket: None,
     };
 
-    let now = blocking.now();
-    let config = BucketConfig::new("blocking");
-    let op = blocking
+    let (now, options) = (kv.now(), CallOptions::default());
+    let op = kv
         .session
-        .create_bucket(now, config, CallOptions::default())?;
-    let bucket = blocking.wait(op)?;
-    let key = Key::new("app.setting")?;
+        .create_bucket(now, BucketConfig::new("blocking"), options)?;
+    let bucket = kv.wait(op)?;
 
-    let (now, value) = (blocking.now(), Bytes::from_static(b"on"));
-    let op = blocking
-        .session
-        .put(now, &bucket, key.clone(), value, CallOptions::default())?;
-    println!("put app.setting = on -> revision {}", blocking.wait(op)?);
+    let (now, key, value) = (
+        kv.now(),
+        Key::new("app.setting")?,
+        Bytes::from_static(b"on"),
+    );
+    let op = kv.session.put(now, &bucket, key.clone(), value, options)?;
+    println!("put app.setting = on -> revision {}", kv.wait(op)?);
 
-    let now = blocking.now();
-    let op = blocking
-        .session
-        .get(now, &bucket, key, GetOptions::default())?;
-    let entry = blocking.wait(op)?.ok_or("just written")?;
+    let now = kv.now();
+    let op = kv.session.get(now, &bucket, key, GetOptions::default())?;
+    let entry = kv.wait(op)?.ok_or("just written")?;
     println!(
         "get app.setting -> {:?} at revision {}",
         entry.value, entry.revision
     );
 
-    let now = blocking.now();
-    let op = blocking
-        .session
-        .delete_bucket(now, bucket.name(), CallOptions::default())?;
-    blocking.wait(op)?;
+    let now = kv.now();
+    let op = kv.session.delete_bucket(now, bucket.name(), options)?;
+    kv.wait(op)?;
     println!("bucket deleted");
     Ok(())
 }

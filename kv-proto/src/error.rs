@@ -98,10 +98,10 @@ pub enum Cause {
     /// (nats-server 2.11 or newer: see [`BucketConfig::limit_markers`](crate::BucketConfig::limit_markers)).
     #[error("bucket does not allow a time to live per key")]
     TtlDisabled,
-    /// The server does not allow this user to publish to the subject.
-    #[error("permission to publish to {subject:?} is denied")]
+    /// The server does not give this user permission for a subject.
+    #[error("permission for {subject:?} is denied")]
     Denied {
-        /// The subject of the refused publish.
+        /// The refused subject: that of the request, or of the reply inbox.
         subject: String,
     },
     /// There is no such bucket.
@@ -217,10 +217,10 @@ pub enum ReadError {
     /// The server has no JetStream, or not for this account.
     #[error("JetStream is not enabled")]
     NoJetStream,
-    /// The server does not allow this user to publish to the subject.
-    #[error("permission to publish to {subject:?} is denied")]
+    /// The server does not give this user permission for a subject.
+    #[error("permission for {subject:?} is denied")]
     Denied {
-        /// The subject of the refused request.
+        /// The refused subject: that of the request, or of the reply inbox.
         subject: String,
     },
     /// Nobody answered for the bucket until the deadline: no server that holds
@@ -321,10 +321,10 @@ pub enum BucketError {
     /// The server has no JetStream, or not for this account.
     #[error("JetStream is not enabled")]
     NoJetStream,
-    /// The server does not allow this user to publish to the subject.
-    #[error("permission to publish to {subject:?} is denied")]
+    /// The server does not give this user permission for a subject.
+    #[error("permission for {subject:?} is denied")]
     Denied {
-        /// The subject of the refused request.
+        /// The refused subject: that of the request, or of the reply inbox.
         subject: String,
     },
     /// JetStream did not take the request until the deadline.

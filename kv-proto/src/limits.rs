@@ -65,10 +65,11 @@ const JSON_GROWTH: usize = 16;
 ///     max_message: 64 * 1024,
 ///     ..Limits::default()
 /// };
-/// assert!(small.worst_case_bytes() < 72 * 1024 * 1024);
+/// assert!(small.worst_case_bytes() < 10 * 1024 * 1024);
 /// ```
+///
+/// New fields can come in any version: end a literal with `..Limits::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Longest `INFO` line accepted, in bytes. Default [`MAX_INFO_LINE`].
     pub max_info_line: usize,

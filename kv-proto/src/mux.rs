@@ -264,7 +264,7 @@ mod tests {
             format!("{}+0", mux.prefix()),
             format!("{}ffffffff", mux.prefix()),
             format!("{}123456789", mux.prefix()),
-            format!("{}", mux.prefix()),
+            mux.prefix().into(),
             "_INBOX.other.0".into(),
         ] {
             assert_eq!(mux.route(bad.as_bytes()), None, "{bad}");

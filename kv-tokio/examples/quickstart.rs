@@ -2,6 +2,8 @@
 //!
 //! Connects to `NATS_URL`, or else to a server on this machine.
 
+#![allow(clippy::print_stdout, reason = "an example")]
+
 use std::error::Error;
 use std::time::Duration;
 

@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn small_values_do_not_pin_the_buffer() {
-        let buffer = Bytes::from(alloc::vec![1; 4_096]);
+        let buffer = Bytes::from(alloc::vec![1; 2 * COPY_THRESHOLD]);
         let small = Payload {
             bytes: &buffer[..5],
             owner: Some(&buffer),

@@ -33,9 +33,9 @@ use crate::op::Output;
 use crate::out::Handover;
 use crate::wire::HeaderValue;
 
-/// How often `create` replaces a tombstone that others keep changing, before
-/// it gives up.
-const MAX_TRIES: u32 = 8;
+/// How often a write that lost against others is tried again (a `create` over
+/// a tombstone that keeps changing, say) before it gives up.
+const MAX_TRIES: u32 = 16;
 
 /// Shortest time to live that a server keeps: it counts in whole seconds.
 pub(crate) const MIN_TTL: Duration = Duration::from_secs(1);
@@ -239,11 +239,11 @@ impl Write {
                 }
             }
             Ok(PublishReply::Error(error)) if error.is_wrong_last_sequence() => {
-                self.on_conflict(&error)
+                self.on_conflict(&error, around)
             }
             Ok(PublishReply::Error(error)) => match error.write_verdict() {
                 Verdict::Retry => Step::Pause(self, around.pause()),
-                Verdict::Conflict { .. } => self.on_conflict(&error),
+                Verdict::Conflict { .. } => self.on_conflict(&error, around),
                 Verdict::Rejected | Verdict::Resources => not_applied(error.into()),
                 Verdict::Poll | Verdict::Unknown => unknown(error.into()),
             },
@@ -253,7 +253,7 @@ impl Write {
     /// The condition does not hold. What the answer says is enough for an
     /// update; `create` has to see what is there, and the error for a write
     /// that lost against one in flight (10164) names no revision.
-    fn on_conflict(self, error: &ServerError) -> Step<Self> {
+    fn on_conflict(self, error: &ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
         match (self.kind, self.expect, error.current_sequence()) {
             (Kind::Put | Kind::Delete | Kind::Purge, Some(expected), Some(current)) => {
                 failed_step(WriteError::Conflict {
@@ -262,15 +262,26 @@ impl Write {
                 })
             }
             (Kind::Put | Kind::Delete | Kind::Purge, None, _) => not_applied(error.clone().into()),
-            _ => Step::Send(self.looking_up()),
+            _ => self.look_up(around),
         }
     }
 
-    fn looking_up(mut self) -> Self {
+    /// Finds out at which revision the key is. The pause after a repeated
+    /// conflict comes before the look and not after it: what was seen is to be
+    /// used at once, before it is stale.
+    fn look_up(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.tries += 1;
+        if self.tries > MAX_TRIES {
+            return not_applied(Cause::Contended);
+        }
         self.stage = Stage::Lookup {
             body: read::last_of(&self.binding, &self.key),
         };
-        self
+        if self.tries == 1 {
+            Step::Send(self)
+        } else {
+            Step::Pause(self, around.short_pause())
+        }
     }
 
     fn on_probed(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
@@ -308,11 +319,9 @@ impl Write {
                     let stored = Stored::from_leader(message, around.limits);
                     // An entry that cannot be read is no tombstone.
                     let live = stored.map_or(true, |stored| !stored.operation.is_tombstone());
-                    self.on_current(Some((revision, live)), around)
+                    self.on_current(Some((revision, live)))
                 }
-                Ok(ApiReply::Failure(error)) if error.is_no_message() => {
-                    self.on_current(None, around)
-                }
+                Ok(ApiReply::Failure(error)) if error.is_no_message() => self.on_current(None),
                 Ok(ApiReply::Failure(error)) => match api_failure(&error) {
                     Some(cause) => not_applied(cause),
                     None if error.is_transient() => Step::Pause(again(self), around.pause()),
@@ -345,7 +354,7 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match &reply.headers {
                 Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
-                    self.on_current(None, around)
+                    self.on_current(None)
                 }
                 Some(headers) => match Stored::from_direct(headers, reply.payload) {
                     Ok(stored) if stored.subject != self.stored_subject() => {
@@ -353,10 +362,10 @@ impl Write {
                     }
                     Ok(stored) => {
                         let live = !stored.operation.is_tombstone();
-                        self.on_current(Some((stored.revision, live)), around)
+                        self.on_current(Some((stored.revision, live)))
                     }
                     Err(damaged) => match damaged.revision {
-                        Some(revision) => self.on_current(Some((revision, true)), around),
+                        Some(revision) => self.on_current(Some((revision, true))),
                         None => Step::Pause(again(self), around.pause()),
                     },
                 },
@@ -372,41 +381,23 @@ impl Write {
     }
 
     /// The key's revision after a conflict is known.
-    fn on_current(
-        mut self,
-        current: Option<(Revision, bool)>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    fn on_current(mut self, current: Option<(Revision, bool)>) -> Step<Self> {
         let revision = current.map_or(Revision::new(0), |(revision, _)| revision);
         let occupied = current.is_some_and(|(_, live)| live);
         match self.kind {
             Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
             Kind::Create => {
                 self.expect = Some(revision);
-                self.try_again(around)
+                Step::Send(self)
             }
             Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
-                // The rival's write came to nothing: the condition still holds.
-                Some(expected) if expected == revision => self.try_again(around),
-                Some(expected) => failed_step(WriteError::Conflict {
+                Some(expected) if expected != revision => failed_step(WriteError::Conflict {
                     expected,
                     current: Some(revision),
                 }),
-                None => self.try_again(around),
+                // The rival's write came to nothing: the condition still holds.
+                Some(_) | None => Step::Send(self),
             },
-        }
-    }
-
-    fn try_again(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
-        self.tries += 1;
-        if self.tries >= MAX_TRIES {
-            return not_applied(Cause::Contended);
-        }
-        self.stage = Stage::Publish;
-        if self.tries == 1 {
-            Step::Send(self)
-        } else {
-            Step::Pause(self, around.short_pause())
         }
     }
 

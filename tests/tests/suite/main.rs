@@ -7,12 +7,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-//X mod buckets;
+mod buckets;
 //X mod cancellation;
-//X mod conditions;
-//X mod config;
+mod conditions;
+mod config;
 //X mod connection;
-//X mod creates;
+mod creates;
 //X mod denied;
 //X mod examples;
 //X mod handshake;
@@ -26,5 +26,5 @@ mod reads;
 //X mod reconnect;
 //X mod refusals;
 mod site;
-//X mod ttl;
-//X mod writes;
+mod ttl;
+mod writes;

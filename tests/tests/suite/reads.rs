@@ -68,7 +68,10 @@ async fn any_revision_is_read_by_its_number<A: Adapter>(site: Site<A>) {
 
     for (revision, value) in [(first, "1"), (second, "2")] {
         let entry = bucket.entry("a").revision(revision).await.unwrap().unwrap();
-        assert_eq!((&*entry.value, entry.revision), (value.as_bytes(), revision));
+        assert_eq!(
+            (&*entry.value, entry.revision),
+            (value.as_bytes(), revision)
+        );
         let same = bucket.entry("a").revision(revision).leader().await;
         assert_eq!(same.unwrap().unwrap(), entry);
     }
@@ -106,7 +109,10 @@ async fn a_tombstone_is_an_entry_and_no_value<A: Adapter>(site: Site<A>) {
         bucket.entry("a").revision(deleted).await,
     ] {
         let entry = entry.unwrap().unwrap();
-        assert_eq!((entry.revision, entry.operation), (deleted, Operation::Delete));
+        assert_eq!(
+            (entry.revision, entry.operation),
+            (deleted, Operation::Delete)
+        );
         assert!(entry.value.is_empty());
     }
     assert_eq!(bucket.get("a").await, Ok(None));
@@ -116,7 +122,10 @@ async fn a_tombstone_is_an_entry_and_no_value<A: Adapter>(site: Site<A>) {
 
     let purged = bucket.purge("a").await.unwrap();
     let entry = bucket.entry("a").await.unwrap().unwrap();
-    assert_eq!((entry.revision, entry.operation), (purged, Operation::Purge));
+    assert_eq!(
+        (entry.revision, entry.operation),
+        (purged, Operation::Purge)
+    );
     assert_eq!(bucket.get("a").await, Ok(None));
     assert_eq!(bucket.entry("a").revision(first).await, Ok(None));
 }
@@ -183,7 +192,10 @@ async fn values_of_every_size_come_back<A: Adapter>(site: Site<A>) {
     let max_payload = 1024 * 1024;
     let around = |size: usize| size - 2..=size + 2;
     let sizes = [0, 1].into_iter();
-    let sizes = sizes.chain(around(512)).chain(around(4096)).chain(around(16 * 1024));
+    let sizes = sizes
+        .chain(around(512))
+        .chain(around(4096))
+        .chain(around(16 * 1024));
     for size in sizes.chain([64 * 1024, max_payload - 1, max_payload]) {
         let value: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
         bucket.put("a", &value).await.unwrap();
@@ -273,7 +285,12 @@ async fn an_invalid_key_is_refused_before_anything_is_sent<A: Adapter>(site: Sit
         ("a.*", InvalidKey::Character { at: 2, byte: b'*' }),
         ("a.>", InvalidKey::Character { at: 2, byte: b'>' }),
         ("_kv.x", InvalidKey::Reserved),
-        (&*too_long, InvalidKey::TooLong { len: too_long.len() }),
+        (
+            &*too_long,
+            InvalidKey::TooLong {
+                len: too_long.len(),
+            },
+        ),
     ];
     for (bad, why) in rows {
         let read = Err(ReadError::InvalidKey(why.clone()));
@@ -282,7 +299,11 @@ async fn an_invalid_key_is_refused_before_anything_is_sent<A: Adapter>(site: Sit
         let written = Err(why.into());
         assert_eq!(bucket.put(bad, "").await, written, "{bad}");
         assert_eq!(bucket.create(bad, "").await, written, "{bad}");
-        assert_eq!(bucket.update(bad, "", Revision::new(1)).await, written, "{bad}");
+        assert_eq!(
+            bucket.update(bad, "", Revision::new(1)).await,
+            written,
+            "{bad}"
+        );
         assert_eq!(bucket.delete(bad).await, written, "{bad}");
         assert_eq!(bucket.purge(bad).await, written, "{bad}");
     }
