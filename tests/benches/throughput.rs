@@ -4,8 +4,9 @@
 //! cargo bench -p kv-tests --features rivals --bench throughput [-- options]
 //!   --rounds <n>    rounds of each workload and client (7)
 //!   --millis <n>    length of a round (200)
-//!   --split         server and client on a CPU each; unless told they share one, so that CPU time
-//!                   per operation repeats and the rate is 1 / (client + server)
+//!   --cpus <how>    "one" for server and clients together, so that CPU time per operation repeats
+//!                   and the rate is 1 / (client + server), unless told; "split": one each; "all":
+//!                   wherever the system puts them
 //!   --only <text>   workloads and contenders whose "workload client/runtime" holds the text, as in
 //!                   "W2/64 kv-tokio/current_thread"
 //!   --ops <n>       runs what is chosen once for so many operations and prints no table: for
@@ -37,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(50);
 struct Options {
     rounds: usize,
     length: Duration,
-    split: bool,
+    cpus: String,
     only: String,
     ops: Option<usize>,
 }
@@ -47,7 +48,7 @@ impl Options {
         let mut options = Self {
             rounds: 7,
             length: Duration::from_millis(200),
-            split: false,
+            cpus: "one".to_owned(),
             only: String::new(),
             ops: None,
         };
@@ -57,7 +58,7 @@ impl Options {
             match argument.as_str() {
                 "--rounds" => options.rounds = number(value()),
                 "--millis" => options.length = Duration::from_millis(number(value()) as u64),
-                "--split" => options.split = true,
+                "--cpus" => options.cpus = value(),
                 "--only" => options.only = value(),
                 "--ops" => options.ops = Some(number(value())),
                 "--bench" => {} // cargo says so
@@ -82,12 +83,7 @@ impl Options {
 fn main() {
     let begin = Instant::now();
     let options = Options::read(std::env::args().skip(1));
-    let cpus = cpu::allowed();
-    let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
-    // Whatever is started from here on inherits the CPU.
-    cpu::pin(if options.split { first } else { last });
-    let server = Server::start();
-    cpu::pin(last);
+    let (server, placement) = start_server(&options.cpus);
 
     let flavors = [Flavor::CurrentThread, Flavor::MultiThread];
     let mut contenders = clients::contenders(&server.url(), &flavors);
@@ -138,14 +134,36 @@ fn main() {
             Row::new(workload.label(), *contender, samples, &allocations)
         })
         .collect();
-    let placement = if options.split {
-        format!("server on CPU {first}, clients on CPU {last}")
-    } else {
-        format!("server and clients on CPU {last}")
-    };
     println!("\nnats-server {}, {placement}\n", server.version());
     println!("{}\n{}", report::table(&rows), report::ratios(&rows));
     print!("{}", report::json_lines(&rows));
+}
+
+/// Starts the server, and settles where it and this process run. Returns that in words.
+fn start_server(cpus: &str) -> (Server, String) {
+    let allowed = cpu::allowed();
+    let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
+    // Whatever is started later inherits the CPU.
+    match cpus {
+        "one" => {
+            cpu::pin(last);
+            (Server::start(), format!("server and clients on CPU {last}"))
+        }
+        "split" => {
+            cpu::pin(first);
+            let server = Server::start();
+            cpu::pin(last);
+            (
+                server,
+                format!("server on CPU {first}, clients on CPU {last}"),
+            )
+        }
+        "all" => (
+            Server::start(),
+            format!("not pinned, {} CPUs", allowed.len()),
+        ),
+        unknown => panic!("--cpus cannot be {unknown}"),
+    }
 }
 
 /// One round of one workload.

@@ -64,7 +64,6 @@ impl Decoder {
     /// # Errors
     ///
     /// [`ProtocolError`] is final: the next frame cannot be found.
-    #[inline]
     pub fn next<'a>(
         &mut self,
         input: &'a [u8],
@@ -93,7 +92,7 @@ impl Decoder {
         self.needed.saturating_sub(have).max(1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn search<'a>(
         &mut self,
         input: &'a [u8],
@@ -135,7 +134,7 @@ pub fn decode_frame<'a>(bytes: &'a [u8], limits: &Limits) -> Result<ServerOp<'a>
 
 /// Finds the first line, searching from an offset. Returns the line without
 /// its end, and the offset behind it.
-#[inline]
+#[inline(always)]
 fn find_line<'a>(
     input: &'a [u8],
     from: usize,
@@ -170,7 +169,7 @@ fn find_line<'a>(
 
 /// Whether the first line is an `INFO`, which has its own limit; `None` while
 /// it may become one.
-#[inline]
+#[inline(always)]
 fn is_info(input: &[u8]) -> Option<bool> {
     let verb = input.get(..4).unwrap_or(input);
     let fits = b"INFO"
@@ -189,7 +188,7 @@ struct Body {
 
 impl Body {
     /// Holds the announced sizes against the limits, before any waiting.
-    #[inline]
+    #[inline(always)]
     fn announced(
         delivery: &Delivery<'_>,
         start: usize,
@@ -223,7 +222,7 @@ impl Body {
     }
 
     /// Cuts a message out of an input that holds all of it.
-    #[inline]
+    #[inline(always)]
     fn read<'a>(
         &self,
         delivery: &Delivery<'a>,

@@ -4,12 +4,13 @@
 //! Separators are runs of blanks and TABs. Servers write single blanks, but
 //! two of them where an advisory has an empty reply
 //! (`MSG $JS.EVENT.ADVISORY.x 2  189`, nats-server 2.15).
+//!
+//! `#[inline(always)]` stands where a call per argument would cost more than
+//! the argument.
 
 use memchr::memchr3;
-use nom::branch::alt;
-use nom::combinator::{eof, peek};
+use nom::combinator::eof;
 use nom::error::{ErrorKind, ParseError};
-
 use nom::{IResult, Parser};
 
 use super::error::ProtocolError;
@@ -36,17 +37,27 @@ pub(super) struct Delivery<'a> {
 }
 
 /// Parses a control line without its line end.
-#[inline]
+#[inline(always)]
 pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
+    // What servers write nearly always, before all that they may write.
+    if let Some(rest) = line.strip_prefix(b"MSG ") {
+        return finish("MSG", delivery::<false>(skip_blanks(rest))).map(Line::Delivery);
+    }
+    if let Some(rest) = line.strip_prefix(b"HMSG ") {
+        return finish("HMSG", delivery::<true>(skip_blanks(rest))).map(Line::Delivery);
+    }
+    parse_any(line)
+}
+
+#[inline(never)]
+fn parse_any(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
     let (verb, rest) = split_verb(line);
     let is = |name: &[u8]| verb.eq_ignore_ascii_case(name);
-    if is(b"MSG") {
-        return finish("MSG", msg(rest)).map(Line::Delivery);
-    }
-    if is(b"HMSG") {
-        return finish("HMSG", hmsg(rest)).map(Line::Delivery);
-    }
-    let op = if is(b"PING") {
+    let op = if is(b"MSG") {
+        return finish("MSG", delivery::<false>(rest)).map(Line::Delivery);
+    } else if is(b"HMSG") {
+        return finish("HMSG", delivery::<true>(rest)).map(Line::Delivery);
+    } else if is(b"PING") {
         finish("PING", end(rest)).map(|()| ServerOp::Ping)?
     } else if is(b"PONG") {
         finish("PONG", end(rest)).map(|()| ServerOp::Pong)?
@@ -63,40 +74,42 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
 }
 
 /// Splits the line after its first token and the blanks behind it.
-#[inline]
 fn split_verb(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line.iter().position(|&byte| is_blank(byte));
+    let end = line.iter().position(|&byte| matches!(byte, b' ' | b'\t'));
     let parts = end.and_then(|end| line.split_at_checked(end));
     parts.map_or((line, &[]), |(verb, rest)| (verb, skip_blanks(rest)))
 }
 
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-/// Drops blanks at both ends.
-pub(super) fn trim(mut text: &[u8]) -> &[u8] {
-    text = skip_blanks(text);
-    while let [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
-}
-
-fn unquote(text: &[u8]) -> &[u8] {
-    let text = text.strip_prefix(b"'").unwrap_or(text);
-    text.strip_suffix(b"'").unwrap_or(text)
-}
-
 type Parsed<'a, T> = IResult<&'a [u8], T, Fault>;
 
-/// Which argument could not be read.
+/// The argument that could not be read. (A byte, not a text: it is part of
+/// every parser's result.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fault(&'static str);
+enum Fault {
+    Subject,
+    Sid,
+    Reply,
+    HeaderSize,
+    Size,
+    Arguments,
+}
+
+impl Fault {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Sid => "sid",
+            Self::Reply => "reply",
+            Self::HeaderSize => "header size",
+            Self::Size => "size",
+            Self::Arguments => "arguments",
+        }
+    }
+}
 
 impl ParseError<&[u8]> for Fault {
     fn from_error_kind(_: &[u8], _: ErrorKind) -> Self {
-        Self("arguments")
+        Self::Arguments
     }
 
     fn append(_: &[u8], _: ErrorKind, inner: Self) -> Self {
@@ -104,65 +117,41 @@ impl ParseError<&[u8]> for Fault {
     }
 }
 
-#[inline]
-fn finish<'a, T>(verb: &'static str, parsed: Parsed<'a, T>) -> Result<T, ProtocolError> {
+#[inline(always)]
+fn finish<T>(verb: &'static str, parsed: Parsed<'_, T>) -> Result<T, ProtocolError> {
     match parsed {
         Ok((_, value)) => Ok(value),
-        Err(nom::Err::Error(Fault(what)) | nom::Err::Failure(Fault(what))) => {
-            Err(ProtocolError::Malformed { verb, what })
-        }
-        Err(nom::Err::Incomplete(_)) => Err(ProtocolError::Malformed {
-            verb,
-            what: "arguments",
-        }),
+        Err(error) => Err(malformed(verb, &error)),
     }
 }
 
-/// `<subject> <sid> [reply] <size>`
-#[inline]
-fn msg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
-    let sized = (|i| number("size", i), peek(end)).map(|(size, ())| (None, size));
-    let answered =
-        (|i| token("reply", i), |i| number("size", i)).map(|(reply, size)| (Some(reply), size));
-    let (input, (subject, sid, (reply, total_size), ())) = (
-        |i| token("subject", i),
-        |i| number("sid", i),
-        alt((sized, answered)),
-        end,
-    )
-        .parse(input)?;
-    let delivery = Delivery {
-        subject,
-        sid,
-        reply,
-        header_size: 0,
-        total_size,
+#[cold]
+fn malformed(verb: &'static str, error: &nom::Err<Fault>) -> ProtocolError {
+    let fault = match error {
+        nom::Err::Error(fault) | nom::Err::Failure(fault) => *fault,
+        nom::Err::Incomplete(_) => Fault::Arguments,
     };
-    Ok((input, delivery))
+    ProtocolError::Malformed {
+        verb,
+        what: fault.name(),
+    }
 }
 
-/// `<subject> <sid> [reply] <header size> <total size>`
-#[inline]
-fn hmsg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
-    let sized = (
-        |i| number("header size", i),
-        |i| number("total size", i),
-        peek(end),
-    )
-        .map(|(h, t, ())| (None, h, t));
-    let answered = (
-        |i| token("reply", i),
-        |i| number("header size", i),
-        |i| number("total size", i),
-    )
-        .map(|(reply, h, t)| (Some(reply), h, t));
-    let (input, (subject, sid, (reply, header_size, total_size), ())) = (
-        |i| token("subject", i),
-        |i| number("sid", i),
-        alt((sized, answered)),
-        end,
-    )
-        .parse(input)?;
+/// `<subject> <sid> [reply] <size>`, or with headers
+/// `<subject> <sid> [reply] <header size> <size>`
+#[inline(always)]
+fn delivery<const HEADERS: bool>(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
+    let (input, subject) = token(Fault::Subject, input)?;
+    let (input, sid) = number(Fault::Sid, input)?;
+    let (input, reply, (header_size, total_size)) = match sizes::<HEADERS>(input) {
+        Ok((rest @ [], sizes)) => (rest, None, sizes),
+        _ => {
+            let (input, reply) = token(Fault::Reply, input)?;
+            let (input, sizes) = sizes::<HEADERS>(input)?;
+            (input, Some(reply), sizes)
+        }
+    };
+    let (input, ()) = end(input)?;
     let delivery = Delivery {
         subject,
         sid,
@@ -173,45 +162,67 @@ fn hmsg(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
     Ok((input, delivery))
 }
 
+#[inline(always)]
+fn sizes<const HEADERS: bool>(input: &[u8]) -> Parsed<'_, (u64, u64)> {
+    let (input, header_size) = if HEADERS {
+        number(Fault::HeaderSize, input)?
+    } else {
+        (input, 0)
+    };
+    let (input, total_size) = number(Fault::Size, input)?;
+    Ok((input, (header_size, total_size)))
+}
+
 /// One argument and the blanks behind it. A CR cannot be part of it: servers
 /// treat it as a separator, so no subject holds one.
 #[inline(always)]
-fn token<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
+fn token<'a>(fault: Fault, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
     let end = memchr3(b' ', b'\t', b'\r', input).unwrap_or(input.len());
     match input.split_at_checked(end) {
         Some((token, rest)) if !token.is_empty() => Ok((skip_blanks(rest), token)),
-        _ => Err(nom::Err::Error(Fault(what))),
+        _ => Err(nom::Err::Error(fault)),
     }
 }
 
 /// A decimal number that fits a `u64`, and the blanks behind it.
 #[inline(always)]
-fn number<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u64> {
-    let mut value = Some(0_u64);
+fn number<'a>(fault: Fault, input: &'a [u8]) -> Parsed<'a, u64> {
+    let mut value = 0_u64;
     let mut rest = input;
     while let [digit @ b'0'..=b'9', tail @ ..] = rest {
-        value = value.and_then(|value| push_digit(value, *digit));
+        // Wraps only with more than 19 digits, and then is not used.
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit & 0x0f));
         rest = tail;
     }
-    match (value, rest) {
-        (Some(value), [] | [b' ' | b'\t', ..]) if rest.len() < input.len() => {
-            Ok((skip_blanks(rest), value))
-        }
-        _ => Err(nom::Err::Error(Fault(what))),
+    let digits = input.len().saturating_sub(rest.len());
+    let value = match (digits, rest) {
+        (1..=19, [] | [b' ' | b'\t', ..]) => Some(value),
+        (20.., [] | [b' ' | b'\t', ..]) => input.get(..digits).and_then(decimal),
+        _ => None,
+    };
+    match value {
+        Some(value) => Ok((skip_blanks(rest), value)),
+        None => Err(nom::Err::Error(fault)),
     }
 }
 
-#[inline]
-fn push_digit(value: u64, digit: u8) -> Option<u64> {
-    value.checked_mul(10)?.checked_add(u64::from(digit & 0x0f))
-}
-
-#[inline]
+#[inline(always)]
 fn end(input: &[u8]) -> Parsed<'_, ()> {
-    eof(input).map(|(input, _)| (input, ()))
+    eof.map(|_| ()).parse(input)
 }
 
-#[inline]
+/// The value of a run of decimal digits, unless it exceeds a `u64`.
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = u64::from(digit & 0x0f);
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[inline(always)]
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
@@ -219,14 +230,17 @@ fn skip_blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The value of a run of decimal digits, unless it exceeds a `u64`.
-#[inline]
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+/// Drops blanks at both ends.
+#[inline(always)]
+pub(super) fn trim(text: &[u8]) -> &[u8] {
+    let mut text = skip_blanks(text);
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
     }
-    digits.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.checked_sub(b'0').filter(|&digit| digit <= 9)?;
-        value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    text
+}
+
+fn unquote(text: &[u8]) -> &[u8] {
+    let text = text.strip_prefix(b"'").unwrap_or(text);
+    text.strip_suffix(b"'").unwrap_or(text)
 }

@@ -1,6 +1,6 @@
 //! Buckets as a whole: created, opened, compared, deleted; and what a status says.
 
-use kv_proto::{BucketConfig, BucketError, Outcome, ReadError, Source, Storage};
+use kv_proto::{BucketConfig, BucketError, Outcome, ReadError, Storage};
 use kv_tests::unique;
 use serde_json::json;
 

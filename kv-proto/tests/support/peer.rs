@@ -1,0 +1,483 @@
+//! A small server in memory: core NATS as far as a key-value client needs it,
+//! and one stream for each bucket. Deterministic: it has no clock of its own
+//! and answers only what it is handed.
+//!
+//! Faults are *rules*, each used once: the next request whose subject starts
+//! with a prefix is answered by the rule instead of by the server.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::parser::{self, ClientOp, Publish};
+
+/// What a rule does with the request that it meets.
+#[derive(Clone, Debug)]
+pub(crate) enum Rule {
+    /// Answers this payload and does nothing.
+    Reply(String),
+    /// Answers these headers and payload and does nothing.
+    Headed(String, Vec<u8>),
+    /// Says that nobody listens.
+    Nobody,
+    /// Does nothing at all.
+    Silence,
+    /// Does what is asked and sends no answer.
+    LoseReply,
+    /// Does what is asked and keeps the answer in [`Peer::held`].
+    Hold,
+    /// Does what is asked and answers twice.
+    Twice,
+    /// Sends an `-ERR` line instead of doing it.
+    Err(String),
+}
+
+/// A write that took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Commit {
+    pub(crate) stream: String,
+    pub(crate) seq: u64,
+    pub(crate) message: Message,
+}
+
+/// A stored message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) subject: String,
+    pub(crate) block: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) config: Value,
+    pub(crate) created: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) messages: BTreeMap<u64, Message>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Conn {
+    pub(crate) server: String,
+    input: Vec<u8>,
+    /// What the client has not received yet.
+    pub(crate) output: VecDeque<u8>,
+    pub(crate) connect: Option<Value>,
+    inbox: Option<(String, String)>,
+    /// Set when the server ends the connection.
+    pub(crate) closed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) info: Value,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) conns: BTreeMap<u64, Conn>,
+    /// Every write that took effect, in order.
+    pub(crate) log: Vec<Commit>,
+    /// Every publish that arrived whole.
+    pub(crate) seen: Vec<Publish>,
+    /// Answers that a rule kept: connection, and the bytes.
+    pub(crate) held: Vec<(u64, Vec<u8>)>,
+    pub(crate) pongs: usize,
+    rules: Vec<(String, Rule)>,
+    creations: u64,
+    conns_made: u64,
+}
+
+impl Peer {
+    pub(crate) fn new() -> Self {
+        Self {
+            info: json!({"server_id": "N1", "server_name": "n1", "version": "2.15.1", "proto": 1,
+                "headers": true, "max_payload": 1_048_576, "jetstream": true, "api_lvl": 5}),
+            streams: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            log: Vec::new(),
+            seen: Vec::new(),
+            held: Vec::new(),
+            pongs: 0,
+            rules: Vec::new(),
+            creations: 0,
+            conns_made: 0,
+        }
+    }
+
+    /// Lets the next request to a subject that starts with `prefix` meet a rule.
+    pub(crate) fn rule(&mut self, prefix: &str, rule: Rule) {
+        self.rules.push((prefix.to_owned(), rule));
+    }
+
+    pub(crate) fn rules_left(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub(crate) fn accept(&mut self, server: &str) -> u64 {
+        self.conns_made += 1;
+        let conn = Conn {
+            server: server.to_owned(),
+            ..Conn::default()
+        };
+        self.conns.insert(self.conns_made, conn);
+        let info = format!("INFO {} \r\n", self.info);
+        self.send(self.conns_made, info.as_bytes());
+        self.conns_made
+    }
+
+    pub(crate) fn hang_up(&mut self, conn: u64) {
+        self.conns.remove(&conn);
+    }
+
+    /// Sends bytes to a client, if it is still there.
+    pub(crate) fn send(&mut self, conn: u64, bytes: &[u8]) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.output.extend(bytes);
+        }
+    }
+
+    /// Delivers an answer that was held.
+    pub(crate) fn release(&mut self, index: usize) {
+        let (conn, bytes) = self.held.remove(index);
+        self.send(conn, &bytes);
+    }
+
+    /// Takes bytes from a client, in pieces of any size.
+    pub(crate) fn receive(&mut self, id: u64, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        conn.input.extend_from_slice(bytes);
+        loop {
+            let conn = self.conns.get_mut(&id).expect("still there");
+            if conn.closed {
+                return;
+            }
+            let Some(op) = parser::take(&mut conn.input) else {
+                return;
+            };
+            let first = conn.connect.is_none();
+            match op {
+                ClientOp::Connect(options) => {
+                    assert!(first, "CONNECT is sent once");
+                    conn.connect = Some(options);
+                }
+                _ if first => panic!("{op:?} before CONNECT"),
+                ClientOp::Ping => conn.output.extend(b"PONG\r\n"),
+                ClientOp::Pong => self.pongs += 1,
+                ClientOp::Sub { subject, sid } => {
+                    let prefix = subject.strip_suffix('*').expect("an inbox for all replies");
+                    let former = conn.inbox.replace((prefix.to_owned(), sid));
+                    assert_eq!(former, None, "one inbox a connection");
+                }
+                ClientOp::Unsub { .. } => panic!("nothing to unsubscribe from"),
+                ClientOp::Publish(publish) => self.publish(id, publish),
+            }
+        }
+    }
+
+    fn publish(&mut self, conn: u64, publish: Publish) {
+        let limit = self.info["max_payload"].as_u64().unwrap_or(0);
+        self.seen.push(publish.clone());
+        if u64::try_from(publish.size()).unwrap_or(u64::MAX) > limit {
+            return self.fail(conn, "Maximum Payload Violation");
+        }
+        let matching = |(prefix, _): &(String, Rule)| publish.subject.starts_with(&**prefix);
+        let rule = self.rules.iter().position(matching);
+        let rule = rule.map(|index| self.rules.remove(index).1);
+        match rule {
+            None => {
+                if let Some(frame) = self.serve(conn, &publish) {
+                    self.send(conn, &frame);
+                }
+            }
+            Some(Rule::Silence) => {}
+            Some(Rule::LoseReply) => {
+                self.serve(conn, &publish);
+            }
+            Some(Rule::Hold) => {
+                let frame = self.serve(conn, &publish).expect("an answer to hold");
+                self.held.push((conn, frame));
+            }
+            Some(Rule::Twice) => {
+                let frame = self.serve(conn, &publish).expect("an answer to double");
+                self.send(conn, &frame);
+                self.send(conn, &frame);
+            }
+            Some(Rule::Err(text)) => self.send(conn, format!("-ERR '{text}'\r\n").as_bytes()),
+            Some(Rule::Reply(payload)) => self.answer(conn, &publish, "", payload.as_bytes()),
+            Some(Rule::Headed(block, payload)) => self.answer(conn, &publish, &block, &payload),
+            Some(Rule::Nobody) => self.answer(conn, &publish, NOBODY, b""),
+        }
+    }
+
+    /// Sends an `-ERR` line and ends the connection.
+    pub(crate) fn fail(&mut self, conn: u64, text: &str) {
+        self.send(conn, format!("-ERR '{text}'\r\n").as_bytes());
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.closed = true;
+        }
+    }
+
+    fn answer(&mut self, conn: u64, publish: &Publish, block: &str, payload: &[u8]) {
+        if let Some(frame) = self.frame(conn, publish, block, payload) {
+            self.send(conn, &frame);
+        }
+    }
+
+    /// The frame of a reply, if anybody on that connection listens for it.
+    pub(crate) fn frame(
+        &self,
+        conn: u64,
+        publish: &Publish,
+        block: &str,
+        payload: &[u8],
+    ) -> Option<Vec<u8>> {
+        let reply = publish.reply.as_deref()?;
+        let (prefix, sid) = self.conns.get(&conn)?.inbox.as_ref()?;
+        let token = reply.strip_prefix(&**prefix)?;
+        assert!(!token.is_empty() && !token.contains('.'), "reply {reply}");
+        let total = block.len() + payload.len();
+        let line = match block.len() {
+            0 => format!("MSG {reply} {sid} {total}\r\n"),
+            head => format!("HMSG {reply} {sid} {head} {total}\r\n"),
+        };
+        Some([line.as_bytes(), block.as_bytes(), payload, b"\r\n"].concat())
+    }
+
+    /// Does what a request asks for and returns the frame of the answer.
+    fn serve(&mut self, conn: u64, publish: &Publish) -> Option<Vec<u8>> {
+        let has_jetstream = self.info["jetstream"] == json!(true);
+        let subject = publish.subject.as_str();
+        if let Some(call) = subject.strip_prefix("$JS.API.").filter(|_| has_jetstream) {
+            if let Some(target) = call.strip_prefix("DIRECT.GET.") {
+                let (block, payload) = self.direct_get(target, &publish.payload);
+                return self.frame(conn, publish, &block, &payload);
+            }
+            let reply = self.call(call, &publish.payload)?;
+            return self.frame(conn, publish, "", reply.to_string().as_bytes());
+        }
+        let stream = subject
+            .strip_prefix("$KV.")
+            .and_then(|rest| rest.split_once('.'))
+            .map(|(bucket, _)| format!("KV_{bucket}"))
+            .filter(|stream| has_jetstream && self.streams.contains_key(stream));
+        match stream {
+            Some(stream) => {
+                let ack = self.store(&stream, publish);
+                self.frame(conn, publish, "", ack.as_bytes())
+            }
+            None => self.frame(conn, publish, NOBODY, b""),
+        }
+    }
+
+    fn store(&mut self, name: &str, publish: &Publish) -> String {
+        let stream = self.streams.get_mut(name).expect("looked up before");
+        let of_key = |(_, m): &(&u64, &Message)| m.subject == publish.subject;
+        let last = stream.messages.iter().filter(of_key).map(|(seq, _)| *seq);
+        let last = last.max().unwrap_or(0);
+        let refusal = |err_code: u32, text: &str| {
+            json!({"error": {"code": 400, "err_code": err_code, "description": text},
+                "stream": name, "seq": 0})
+            .to_string()
+        };
+        let limit = stream.config["max_msg_size"].as_i64().unwrap_or(-1);
+        if limit >= 0 && i64::try_from(publish.size()).is_ok_and(|size| size > limit) {
+            return refusal(10_054, "message size exceeds maximum allowed");
+        }
+        if publish.header("Nats-TTL").is_some() && stream.config["allow_msg_ttl"] != json!(true) {
+            return refusal(10_166, "per-message TTL is disabled");
+        }
+        if let Some(expected) = publish.header("Nats-Expected-Last-Subject-Sequence")
+            && expected != last.to_string()
+        {
+            return refusal(10_071, &format!("wrong last sequence: {last}"));
+        }
+        stream.last_seq += 1;
+        let seq = stream.last_seq;
+        let message = Message {
+            subject: publish.subject.clone(),
+            block: publish.block.clone(),
+            payload: publish.payload.clone(),
+        };
+        if publish.header("Nats-Rollup").as_deref() == Some("sub") {
+            stream.messages.retain(|_, m| m.subject != publish.subject);
+        }
+        stream.messages.insert(seq, message.clone());
+        let kept = stream.config["max_msgs_per_subject"].as_u64().unwrap_or(1);
+        let of_key = |(_, m): &(&u64, &Message)| m.subject == publish.subject;
+        let seqs: Vec<u64> = stream.messages.iter().filter(of_key).map(|m| *m.0).collect();
+        let excess = seqs.len().saturating_sub(usize::try_from(kept).unwrap_or(1));
+        for old in &seqs[..excess] {
+            stream.messages.remove(old);
+        }
+        self.log.push(Commit {
+            stream: name.to_owned(),
+            seq,
+            message,
+        });
+        ack(name, seq)
+    }
+
+    fn direct_get(&self, target: &str, body: &[u8]) -> (String, Vec<u8>) {
+        let (name, subject) = target.split_once('.').unwrap_or((target, ""));
+        let stream = self.streams.get(name);
+        let Some(stream) = stream.filter(|stream| stream.config["allow_direct"] == json!(true))
+        else {
+            return (NOBODY.to_owned(), Vec::new());
+        };
+        let found = if subject.is_empty() {
+            let body: Value = serde_json::from_slice(body).expect("a direct get asks in JSON");
+            stream.by_seq(body["seq"].as_u64().expect("a sequence"))
+        } else {
+            assert!(body.is_empty(), "a direct get by subject has no body");
+            stream.last_of(subject)
+        };
+        let Some((seq, message)) = found else {
+            return (
+                "NATS/1.0 404 Message Not Found\r\n\r\n".to_owned(),
+                Vec::new(),
+            );
+        };
+        (direct_block(name, seq, message), message.payload.clone())
+    }
+
+    /// Answers a call of the JetStream API, without its prefix; `None` is the
+    /// silence that unknown calls meet.
+    fn call(&mut self, call: &str, body: &[u8]) -> Option<Value> {
+        let parsed = || serde_json::from_slice::<Value>(body).expect("a body in JSON");
+        let (verb, name) = match call {
+            "INFO" | "STREAM.NAMES" | "STREAM.LIST" => (call, ""),
+            _ => call.rsplit_once('.')?,
+        };
+        Some(match verb {
+            "INFO" => json!({"memory": 0, "storage": 0, "api": {"level": 5}}),
+            "STREAM.CREATE" => {
+                let config = parsed();
+                assert_eq!(config["name"], json!(name));
+                match self.streams.get(name) {
+                    Some(stream) if stream.config != config => {
+                        failure(400, 10_058, "stream name already in use")
+                    }
+                    Some(stream) => stream.info(),
+                    None => {
+                        self.creations += 1;
+                        let stream = Stream {
+                            config,
+                            created: self.creations,
+                            ..Stream::default()
+                        };
+                        self.streams.insert(name.to_owned(), stream);
+                        self.streams[name].info()
+                    }
+                }
+            }
+            "STREAM.UPDATE" => match self.streams.get_mut(name) {
+                Some(stream) => {
+                    stream.config = parsed();
+                    stream.info()
+                }
+                None => not_found(),
+            },
+            "STREAM.INFO" => self.streams.get(name).map_or_else(not_found, Stream::info),
+            "STREAM.DELETE" => {
+                assert!(body.is_empty(), "a delete has no body");
+                match self.streams.remove(name) {
+                    Some(_) => json!({"success": true}),
+                    None => not_found(),
+                }
+            }
+            "STREAM.NAMES" | "STREAM.LIST" => {
+                let offset = parsed()["offset"].as_u64().expect("an offset");
+                let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+                let names = self.streams.keys().skip(skip).take(PAGE);
+                let page: Vec<Value> = if verb == "STREAM.NAMES" {
+                    names.map(|name| json!(name)).collect()
+                } else {
+                    names.map(|name| self.streams[name].info()).collect()
+                };
+                json!({"total": self.streams.len(), "offset": offset, "limit": PAGE, "streams": page})
+            }
+            "STREAM.MSG.GET" => {
+                let Some(stream) = self.streams.get(name) else {
+                    return Some(not_found());
+                };
+                let body = parsed();
+                let found = match body["last_by_subj"].as_str() {
+                    Some(subject) => stream.last_of(subject),
+                    None => stream.by_seq(body["seq"].as_u64().expect("a sequence")),
+                };
+                found.map_or_else(
+                    || failure(404, 10_037, "no message found"),
+                    |(seq, message)| json!({"message": stored(seq, message)}),
+                )
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Streams on a page of a listing: few, so that listings have pages.
+pub(crate) const PAGE: usize = 2;
+
+const NOBODY: &str = "NATS/1.0 503\r\n\r\n";
+
+impl Stream {
+    fn last_of(&self, subject: &str) -> Option<(u64, &Message)> {
+        let mut newest = self.messages.iter().rev();
+        let found = newest.find(|(_, message)| message.subject == subject)?;
+        Some((*found.0, found.1))
+    }
+
+    fn by_seq(&self, seq: u64) -> Option<(u64, &Message)> {
+        Some((seq, self.messages.get(&seq)?))
+    }
+
+    fn info(&self) -> Value {
+        let created = format!("2026-11-23T18:00:00.{:09}Z", self.created);
+        let bytes: usize = self.messages.values().map(|m| m.payload.len()).sum();
+        json!({"config": self.config, "created": created, "state": {
+            "messages": self.messages.len(), "bytes": bytes, "last_seq": self.last_seq,
+            "first_seq": self.messages.keys().next().copied().unwrap_or(self.last_seq + 1)}})
+    }
+}
+
+pub(crate) fn ack(stream: &str, seq: u64) -> String {
+    format!("{{\"stream\":\"{stream}\",\"seq\":{seq}}}")
+}
+
+pub(crate) fn refusal(err_code: u32, text: &str) -> String {
+    failure(400, err_code, text).to_string()
+}
+
+/// The headers of a direct get's answer.
+pub(crate) fn direct_block(stream: &str, seq: u64, message: &Message) -> String {
+    let stored = String::from_utf8_lossy(&message.block);
+    let stored = stored.strip_suffix("\r\n").unwrap_or("NATS/1.0\r\n");
+    let (time, subject) = (time_of(seq), &message.subject);
+    format!(
+        "{stored}Nats-Stream: {stream}\r\nNats-Subject: {subject}\r\nNats-Sequence: {seq}\r\n\
+         Nats-Time-Stamp: {time}\r\n\r\n"
+    )
+}
+
+fn stored(seq: u64, message: &Message) -> Value {
+    let mut stored = json!({"subject": message.subject, "seq": seq, "time": time_of(seq),
+        "data": STANDARD.encode(&message.payload)});
+    if !message.block.is_empty() {
+        stored["hdrs"] = json!(STANDARD.encode(&message.block));
+    }
+    stored
+}
+
+fn time_of(seq: u64) -> String {
+    format!("2026-11-23T19:00:00.{seq:09}Z")
+}
+
+fn failure(code: u16, err_code: u32, text: &str) -> Value {
+    json!({"error": {"code": code, "err_code": err_code, "description": text}})
+}
+
+fn not_found() -> Value {
+    failure(404, 10_059, "stream not found")
+}

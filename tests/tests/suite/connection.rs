@@ -1,0 +1,236 @@
+//! The end of a client: closed, dropped, or left without its driver.
+
+use std::time::{Duration, Instant};
+
+use kv_proto::{
+    BucketConfig, BucketError, Cause, ConnectError, ConnectionState, Doubt, ReadError, Refused,
+    WriteError,
+};
+use kv_tests::Direction::{ClientToServer, ServerToClient};
+use kv_tests::{Proxy, eventually, unique};
+
+use crate::site::{Adapter, SECOND, Site, all, at_once, begin, config, state_of, tests};
+
+tests! {
+    on_both_ends {
+        closing_finishes_what_was_asked_for
+        closing_gives_up_after_its_time
+        a_closed_client_refuses_everything
+        dropping_every_handle_ends_the_connection
+        dropping_every_handle_ends_the_dialling
+        a_bucket_keeps_its_client_alive
+        without_its_driver_a_client_is_closed
+        a_driver_ends_when_its_client_is_closed
+        clients_and_futures_may_go_to_any_thread
+        time_passes_for_sleep_and_timeout
+    }
+}
+
+/// Asserts that nothing more is dialled: over many times the longest back-off.
+fn assert_no_more_dials(proxy: &Proxy) {
+    let dialled = proxy.connections();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(proxy.connections(), dialled, "it still dials");
+}
+
+/// `close` returns when all writes that were made before it are acknowledged; then the connection is
+/// gone.
+async fn closing_finishes_what_was_asked_for<A: Adapter>(site: Site<A>) {
+    let proxy = Proxy::start(site.server().addr());
+    let client = site.connect(&proxy.url()).await;
+    let config = BucketConfig::new(unique("b"));
+    let bucket = client.create_bucket(config).await.unwrap();
+    let puts: Vec<_> = (0..200)
+        .map(|number| begin(bucket.put(format!("k{number}"), vec![1; 10_000])))
+        .collect();
+    let read = begin(bucket.get("never"));
+    client.close().await;
+    assert_eq!(client.state(), ConnectionState::Closed);
+    for put in all(puts).await {
+        put.unwrap();
+    }
+    assert_eq!(read.await, Ok(None));
+    assert_eq!(state_of(&mut site.admin(), &bucket, "messages"), 200);
+    eventually("the connection is closed", || proxy.live() == 0);
+    assert_no_more_dials(&proxy);
+}
+
+/// A close waits no longer than `close_timeout` for what cannot be finished; that ends with what is
+/// known of it.
+async fn closing_gives_up_after_its_time<A: Adapter>(site: Site<A>) {
+    let proxy = Proxy::start(site.server().addr());
+    let limit = Duration::from_millis(100);
+    let config = config(&proxy.url()).close_timeout(limit);
+    let client = site.connect_with(config).await;
+    let config = BucketConfig::new(unique("b"));
+    let bucket = client.create_bucket(config).await.unwrap();
+    proxy.half_open(ServerToClient);
+    let sent = proxy.bytes(ClientToServer);
+    let put = begin(bucket.put("a", "1"));
+    let get = begin(bucket.get("a"));
+    let delete = begin(client.delete_bucket("never-was"));
+    eventually("the requests are out", || proxy.bytes(ClientToServer) > sent + 100);
+    let began = Instant::now();
+    at_once(client.close()).await;
+    assert!(began.elapsed() >= limit);
+    assert_eq!(put.await, Err(WriteError::Unknown(Doubt::Closed)));
+    assert_eq!(get.await, Err(ReadError::Closed));
+    assert_eq!(delete.await, Err(BucketError::Unknown(Doubt::Closed)));
+}
+
+/// After a close every request is refused at once, and closing again does no harm.
+async fn a_closed_client_refuses_everything<A: Adapter>(site: Site<A>) {
+    let bucket = site.bucket().await;
+    let client = bucket.client();
+    client.close().await;
+    at_once(client.close()).await;
+    let refused = Refused::Closed;
+    let put = at_once(bucket.put("a", "1")).await;
+    assert_eq!(put, Err(refused.clone().into()));
+    assert_eq!(at_once(bucket.get("a")).await, Err(refused.clone().into()));
+    let status = at_once(bucket.status()).await;
+    assert_eq!(status, Err(BucketError::Refused(refused.clone())));
+    let names = at_once(client.bucket_names().collect()).await;
+    assert_eq!(names, Err(BucketError::Refused(refused)));
+    assert_eq!(client.connected().await, Err(ConnectError::Closed));
+    at_once(client.sleep(60 * SECOND)).await;
+}
+
+/// When the last handle is dropped, clones and buckets included, the connection ends and no other is
+/// made.
+async fn dropping_every_handle_ends_the_connection<A: Adapter>(site: Site<A>) {
+    let proxy = Proxy::start(site.server().addr());
+    let client = site.connect(&proxy.url()).await;
+    let config = BucketConfig::new(unique("b"));
+    let bucket = client.create_bucket(config).await.unwrap();
+    let clone = client.clone();
+    drop(client);
+    drop(clone);
+    bucket.put("a", "1").await.unwrap();
+    assert_eq!(proxy.live(), 1);
+    drop(bucket);
+    eventually("the connection is closed", || proxy.live() == 0);
+    assert_no_more_dials(&proxy);
+}
+
+/// A client that is dropped while no server can be reached stops to dial, even one that never was
+/// connected and waits for its first connection for ever.
+async fn dropping_every_handle_ends_the_dialling<A: Adapter>(site: Site<A>) {
+    let proxy = Proxy::start(site.server().addr());
+    let client = site.connect(&proxy.url()).await;
+    proxy.refuse(true);
+    proxy.cut_all();
+    eventually("it dials again", || proxy.connections() > 3);
+    drop(client);
+    eventually("it stops", || {
+        let dialled = proxy.connections();
+        std::thread::sleep(Duration::from_millis(100));
+        proxy.connections() == dialled
+    });
+    assert_no_more_dials(&proxy);
+
+    let config = config(&proxy.url()).retry_first_connect(true);
+    let (client, driver) = A::connect_with_driver(config).unwrap();
+    let driver = A::spawn(driver);
+    let before = proxy.connections();
+    eventually("it dials", || proxy.connections() > before + 3);
+    drop(client);
+    at_once(driver).await;
+    assert_no_more_dials(&proxy);
+}
+
+/// A request that was made and whose client and bucket are dropped still ends: its future is a handle of
+/// its own only for the answer.
+async fn a_bucket_keeps_its_client_alive<A: Adapter>(site: Site<A>) {
+    let bucket = site.bucket().await;
+    let put = begin(bucket.put("a", "1"));
+    let name = bucket.name().clone();
+    drop(bucket);
+    at_once(put).await.unwrap();
+    let again = site.client().await.bucket(name).await.unwrap();
+    assert_eq!(again.get("a").await.unwrap().unwrap(), "1");
+}
+
+/// A client whose driver is dropped is closed and says so; whatever is pending ends at once with what is
+/// known of it: sent, or never sent.
+async fn without_its_driver_a_client_is_closed<A: Adapter>(site: Site<A>) {
+    let proxy = Proxy::start(site.server().addr());
+    let (client, driver) = A::connect_with_driver(config(&proxy.url())).unwrap();
+    let mut driver = Box::pin(driver);
+    // The driver runs here as long as it is asked to, and no longer.
+    let driven = async |work: std::pin::Pin<&mut dyn Future<Output = ()>>| {
+        let mut work = work;
+        std::future::poll_fn(|cx| {
+            assert!(driver.as_mut().poll(cx).is_pending(), "the driver ended");
+            work.as_mut().poll(cx)
+        })
+        .await;
+        driver
+    };
+    let mut opened = None;
+    let setup = async {
+        client.connected().await.unwrap();
+        let config = BucketConfig::new(unique("b"));
+        opened = Some(client.create_bucket(config).await.unwrap());
+        proxy.half_open(ServerToClient);
+    };
+    let mut driver = driven(std::pin::pin!(setup)).await;
+    let bucket = opened.unwrap();
+
+    let sent = proxy.bytes(ClientToServer);
+    let put = begin(bucket.put("a", "1"));
+    let read = begin(bucket.get("a"));
+    eventually("the requests are out", || {
+        let _ = crate::site::poll_once(&mut driver);
+        proxy.bytes(ClientToServer) > sent + 60
+    });
+    let unsent = begin(bucket.put("b", "1"));
+    let sleep = client.sleep(60 * SECOND);
+    assert_eq!(client.state(), ConnectionState::Connected);
+    drop(driver);
+    assert_eq!(client.state(), ConnectionState::Closed);
+    assert_eq!(at_once(put).await, Err(WriteError::Unknown(Doubt::Closed)));
+    assert_eq!(at_once(read).await, Err(ReadError::Closed));
+    let refused = WriteError::NotApplied(Cause::Refused(Refused::Closed));
+    assert_eq!(at_once(unsent).await, Err(refused));
+    at_once(sleep).await;
+    assert_eq!(at_once(bucket.get("a")).await, Err(Refused::Closed.into()));
+    eventually("the connection is closed", || proxy.live() == 0);
+}
+
+/// The driver that `connect_with_driver` hands out ends when the client is closed.
+async fn a_driver_ends_when_its_client_is_closed<A: Adapter>(site: Site<A>) {
+    let url = site.server().url();
+    let (client, driver) = A::connect_with_driver(config(&url)).unwrap();
+    let driver = A::spawn(driver);
+    client.connected().await.unwrap();
+    client.close().await;
+    at_once(driver).await;
+}
+
+/// Handles are shared between tasks, and a request is awaited in another task than it was made in.
+async fn clients_and_futures_may_go_to_any_thread<A: Adapter>(site: Site<A>) {
+    let bucket = site.bucket().await;
+    let made_here = begin(bucket.put("a", "1"));
+    let revision = A::spawn(made_here).await.unwrap();
+    let elsewhere = bucket.clone();
+    let task = A::spawn(async move { elsewhere.update("a", "2", revision).await });
+    task.await.unwrap();
+    assert_eq!(bucket.get("a").await.unwrap().unwrap(), "2");
+}
+
+/// `sleep` waits as long as told, `timeout` ends what takes longer and leaves alone what does not.
+async fn time_passes_for_sleep_and_timeout<A: Adapter>(site: Site<A>) {
+    let client = site.client().await;
+    let pause = Duration::from_millis(50);
+    let (began, clock) = (Instant::now(), client.now());
+    client.sleep(pause).await;
+    assert!(began.elapsed() >= pause);
+    assert!(client.now().saturating_duration_since(clock) >= pause);
+    let began = Instant::now();
+    let late = client.timeout(pause, client.sleep(60 * SECOND)).await;
+    assert!(late.is_err());
+    assert!(began.elapsed() >= pause && began.elapsed() < SECOND);
+    let missing = client.timeout(5 * SECOND, client.bucket("never-was")).await;
+    assert_eq!(missing.unwrap().unwrap_err(), BucketError::NotFound);
+}
