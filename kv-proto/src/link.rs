@@ -229,7 +229,7 @@ impl Link {
         let text = excerpt(text);
         let lower = text.to_ascii_lowercase();
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
-        if starts(&["permissions violation for publish"]) {
+        if starts(&["permissions violation for publish to"]) {
             return match quoted(&text) {
                 Some(subject) => Notice::PublishDenied(subject.into()),
                 None => Notice::None,

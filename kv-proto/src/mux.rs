@@ -1,14 +1,14 @@
 //! Requests and replies of one link, over one wildcard subscription.
 //!
 //! Each request in flight holds a *slot*, and the slot's *token* is the last
-//! part of its reply subject. A slot whose reply arrived keeps its token for
-//! the next request: the server caches routes per subject, and re-using
-//! subjects saves it about a quarter of its work. A slot whose request ended
-//! *without* its reply gets a new generation, hence a new token, so a late
-//! reply can never complete another operation.
+//! part of its reply subject. A token is used again after a reply that says
+//! whom it is for: the server caches routes per subject, and re-using subjects
+//! saves it about a quarter of its work. After anything else the slot gets a
+//! new generation, hence a new token, so neither a late reply nor a second
+//! copy of one can complete another operation.
 //!
 //! ```text
-//!   free --claim--> busy --complete--> free (same token)
+//!   free --claim--> busy --complete--> free (same token, for the same class)
 //!                     \---abandon----> free (next generation)
 //! ```
 
@@ -33,13 +33,22 @@ pub(crate) struct Token {
 struct Slot {
     generation: u32,
     owner: Option<OpId>,
-    /// The stream that acknowledged on this token.
-    stream: Option<u64>,
+    /// What replies to this token are like.
+    class: Option<Class>,
     /// The highest sequence that it acknowledged here: an acknowledgement at
     /// or below it is a copy of an old one.
     acked: u64,
     /// The token as text, made once per generation.
     text: String,
+}
+
+/// Replies that say whom they are for, and so can share a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Acknowledgements of one stream, whose sequences grow.
+    Acks(u64),
+    /// Direct gets, which name their key.
+    Entries,
 }
 
 #[derive(Debug)]
@@ -71,15 +80,15 @@ impl Mux {
         &self.prefix
     }
 
-    /// Takes a slot for a request; `stream` is the one that will acknowledge
-    /// it, if it is a write.
-    pub(crate) fn claim(&mut self, owner: OpId, stream: Option<u64>) -> Token {
+    /// Takes a slot for a request; `class` is that of its reply, if it will say
+    /// whom it is for.
+    pub(crate) fn claim(&mut self, owner: OpId, class: Option<Class>) -> Token {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
             self.slots.push(Slot {
                 generation: 0,
                 owner: None,
-                stream: None,
+                class: None,
                 acked: 0,
                 text: token_text(slot, 0),
             });
@@ -87,12 +96,11 @@ impl Mux {
         });
         let entry = &mut self.slots[index(slot)];
         entry.owner = Some(owner);
-        if stream.is_some() && entry.stream != stream {
-            // The sequences of two streams cannot be compared.
-            if entry.acked > 0 {
+        if entry.class != class {
+            if entry.class.is_some() {
                 renew(entry, slot);
             }
-            entry.stream = stream;
+            entry.class = class;
         }
         Token {
             slot,
@@ -129,11 +137,15 @@ impl Mux {
             .map_or(0, |slot| slot.acked)
     }
 
-    /// Frees a slot whose reply arrived; the token is used again.
+    /// Frees a slot whose reply arrived and said whom it was for, or whose
+    /// request was never sent; the token is used again.
     pub(crate) fn complete(&mut self, token: Token, acked: Option<u64>) {
         if let Some(slot) = self.held(token) {
             slot.owner = None;
             slot.acked = slot.acked.max(acked.unwrap_or(0));
+            if slot.class.is_none() {
+                renew(slot, token.slot);
+            }
             self.free.push(token.slot);
         }
     }
@@ -173,6 +185,7 @@ impl Mux {
 fn renew(slot: &mut Slot, number: u32) {
     slot.generation = slot.generation.wrapping_add(1);
     slot.acked = 0;
+    slot.class = None;
     slot.text = token_text(number, slot.generation);
 }
 
@@ -220,18 +233,18 @@ mod tests {
             OpId::from_raw(2, 0),
             OpId::from_raw(3, 0),
         );
-        let first = mux.claim(a, None);
+        let first = mux.claim(a, Some(Class::Acks(1)));
         let answered = subject(&mux, first);
         assert_eq!(mux.route(answered.as_bytes()), Some((a, first)));
         mux.complete(first, Some(7));
         assert_eq!(mux.route(answered.as_bytes()), None);
 
-        let second = mux.claim(b, None);
+        let second = mux.claim(b, Some(Class::Acks(1)));
         assert_eq!(subject(&mux, second), answered);
         assert_eq!(mux.acked(second), 7);
         mux.abandon(second);
 
-        let third = mux.claim(c, None);
+        let third = mux.claim(c, Some(Class::Acks(1)));
         assert_ne!(subject(&mux, third), answered);
         assert_eq!(mux.acked(third), 0);
         assert_eq!(mux.route(answered.as_bytes()), None);
@@ -242,9 +255,9 @@ mod tests {
     #[test]
     fn a_stale_token_frees_nothing() {
         let mut mux = mux();
-        let old = mux.claim(OpId::from_raw(1, 0), None);
+        let old = mux.claim(OpId::from_raw(1, 0), Some(Class::Acks(1)));
         mux.abandon(old);
-        let new = mux.claim(OpId::from_raw(2, 0), None);
+        let new = mux.claim(OpId::from_raw(2, 0), Some(Class::Acks(1)));
         mux.complete(old, None);
         mux.abandon(old);
         assert_eq!(mux.busy(), 1);
@@ -255,7 +268,7 @@ mod tests {
     #[test]
     fn only_own_and_exact_subjects_are_routed() {
         let mut mux = mux();
-        let token = mux.claim(OpId::from_raw(1, 0), None);
+        let token = mux.claim(OpId::from_raw(1, 0), Some(Class::Acks(1)));
         let good = subject(&mux, token);
         for bad in [
             format!("{good}0"),
@@ -274,12 +287,35 @@ mod tests {
     #[test]
     fn forgetting_renews_tokens_that_remember_a_sequence() {
         let mut mux = mux();
-        let token = mux.claim(OpId::from_raw(1, 0), None);
+        let token = mux.claim(OpId::from_raw(1, 0), Some(Class::Acks(1)));
         let before = subject(&mux, token);
         mux.complete(token, Some(9));
         mux.forget();
-        let token = mux.claim(OpId::from_raw(2, 0), None);
+        let token = mux.claim(OpId::from_raw(2, 0), Some(Class::Acks(1)));
         assert_eq!(mux.acked(token), 0);
         assert_ne!(subject(&mux, token), before);
+    }
+
+    #[test]
+    fn a_token_is_not_shared_by_replies_of_two_kinds() {
+        let mut mux = mux();
+        let classes = [
+            Some(Class::Acks(1)),
+            Some(Class::Acks(2)),
+            Some(Class::Entries),
+            None,
+        ];
+        let mut seen = alloc::vec::Vec::new();
+        for class in classes {
+            let token = mux.claim(OpId::from_raw(1, 0), class);
+            seen.push(subject(&mux, token));
+            mux.complete(token, Some(9));
+            let token = mux.claim(OpId::from_raw(1, 0), class);
+            let again = seen.last() == Some(&subject(&mux, token));
+            assert_eq!(again, class.is_some(), "{class:?}");
+            mux.complete(token, None);
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), classes.len());
     }
 }

@@ -10,13 +10,13 @@
 //!      \-- pause is over -- Paused          |
 //! ```
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::convert::identity;
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::error::{BucketError, ReadError, Refused, WriteError};
+use bytes::Bytes;
+
+use crate::error::{BucketError, ConfigDifference, Doubt, ReadError, Refused, WriteError};
 use crate::kv::Machine;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Revision};
@@ -101,23 +101,24 @@ pub(crate) enum Output {
     Written(Result<Revision, WriteError>),
     Read(Result<Option<Entry>, ReadError>),
     Bound(Result<Binding, BucketError>),
-    Status(Result<Box<BucketStatus>, BucketError>),
+    Status(Result<Kept<BucketStatus>, BucketError>),
     Deleted(Result<(), BucketError>),
-    Names(Result<NamesPage, BucketError>),
-    Statuses(Result<StatusPage, BucketError>),
+    Names(Result<Kept<NamesPage>, BucketError>),
+    Statuses(Result<Kept<StatusPage>, BucketError>),
     Elapsed(Result<Elapsed, Refused>),
 }
 
 impl Output {
-    /// The bytes that the result holds while nobody takes it, if it was read
-    /// from an answer of `answer` bytes.
-    pub(crate) fn weight(&self, answer: usize) -> usize {
+    /// The bytes that the result holds while nobody takes it.
+    pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Read(Ok(Some(entry))) => entry.value.len() + entry.key.len(),
-            Self::Names(Ok(_))
-            | Self::Statuses(Ok(_))
-            | Self::Status(Ok(_))
-            | Self::Bound(Ok(_) | Err(BucketError::Exists { .. })) => answer,
+            Self::Names(Ok(page)) => page.text.len(),
+            Self::Statuses(Ok(page)) => page.text.len(),
+            Self::Status(Ok(status)) => status.text.len(),
+            Self::Bound(Err(BucketError::Exists { differences })) => {
+                differences.iter().map(ConfigDifference::weight).sum()
+            }
             Self::Written(_)
             | Self::Read(_)
             | Self::Bound(_)
@@ -127,6 +128,33 @@ impl Output {
             | Self::Statuses(_)
             | Self::Elapsed(_) => 0,
         }
+    }
+}
+
+/// A result that stays the text it came as until it is taken: what it says is
+/// then known to take as many bytes as were received, and no more.
+pub(crate) struct Kept<T> {
+    text: Bytes,
+    read: fn(&[u8]) -> Option<T>,
+}
+
+impl<T> Kept<T> {
+    /// Keeps a text that `read` has been seen to accept.
+    pub(crate) fn new(text: &[u8], read: fn(&[u8]) -> Option<T>) -> Self {
+        Self {
+            text: Bytes::copy_from_slice(text),
+            read,
+        }
+    }
+
+    fn open(self) -> Result<T, BucketError> {
+        (self.read)(&self.text).ok_or(BucketError::Unknown(Doubt::Malformed))
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({} bytes)", self.text.len())
     }
 }
 
@@ -159,7 +187,7 @@ macro_rules! results {
 
             fn from_output(output: Output) -> Option<Result<Self, $error>> {
                 if let Output::$variant(result) = output {
-                    Some(result.map($unpack))
+                    Some(result.and_then($unpack))
                 } else {
                     None
                 }
@@ -168,14 +196,14 @@ macro_rules! results {
     )*};
 }
 results! {
-    Revision, WriteError, Written, identity;
-    Option<Entry>, ReadError, Read, identity;
-    Binding, BucketError, Bound, identity;
-    BucketStatus, BucketError, Status, |status| *status;
-    (), BucketError, Deleted, identity;
-    NamesPage, BucketError, Names, identity;
-    StatusPage, BucketError, Statuses, identity;
-    Elapsed, Refused, Elapsed, identity;
+    Revision, WriteError, Written, Ok;
+    Option<Entry>, ReadError, Read, Ok;
+    Binding, BucketError, Bound, Ok;
+    BucketStatus, BucketError, Status, Kept::open;
+    (), BucketError, Deleted, Ok;
+    NamesPage, BucketError, Names, Kept::open;
+    StatusPage, BucketError, Statuses, Kept::open;
+    Elapsed, Refused, Elapsed, Ok;
 }
 
 /// Where an operation is.
@@ -190,7 +218,7 @@ pub(crate) enum Phase {
         span: Span,
     },
     /// It waits before its next request.
-    Paused { timer: TimerId },
+    Paused,
     /// It is over.
     Ended(Output),
 }
@@ -201,6 +229,8 @@ pub(crate) struct Running {
     pub(crate) machine: Option<Machine>,
     pub(crate) phase: Phase,
     pub(crate) deadline: Option<TimerId>,
+    /// The end of a pause, or of the time that it lingers.
+    pub(crate) pause: Option<TimerId>,
     /// Bytes accounted for: those of the request until the end, then those of
     /// the result.
     pub(crate) held: usize,

@@ -300,13 +300,14 @@ impl Session {
     pub fn take<T: OpResult>(&mut self, op: &Op<T>) -> Option<Result<T, T::Error>> {
         match self.ops.get(op.id())?.phase {
             Phase::Ended(_) => {}
-            Phase::Waiting | Phase::Sent { .. } | Phase::Paused { .. } => return None,
+            Phase::Waiting | Phase::Sent { .. } | Phase::Paused => return None,
         }
         let ended = self.ops.remove(op.id())?;
         let Phase::Ended(output) = ended.phase else {
             return None;
         };
         self.result_bytes -= ended.held;
+        self.sweep_queues();
         T::from_output(output)
     }
 
@@ -314,6 +315,38 @@ impl Session {
 
     fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    /// Moves the clock, and ends what should have ended before.
+    fn advance_to(&mut self, now: Instant) {
+        self.tick(now);
+        self.expire();
+    }
+
+    /// Fires what was due *before* now, when the embedder's timer is late:
+    /// no frame is begun after its operation's deadline. What is due at this
+    /// very instant waits for [`handle_timeout`](Self::handle_timeout).
+    fn expire(&mut self) {
+        while self.timers.next().is_some_and(|at| at < self.now) {
+            if let Some(reason) = self.timers.pop_due(self.now) {
+                self.fire(reason);
+            }
+        }
+    }
+
+    fn fire(&mut self, reason: Reason) {
+        match reason {
+            Reason::Deadline(op) => self.on_deadline(op),
+            Reason::Retry(op) => self.on_retry(op),
+            Reason::Handshake(link) => self.end_link(link, Disconnect::HandshakeTimedOut),
+            Reason::Liveness(link) => self.on_liveness(link),
+            Reason::Drained(link) => self.end_link(link, Disconnect::LameDuck),
+            Reason::Dial => {
+                self.dial_timer = None;
+                self.want_link();
+            }
+            Reason::Close => self.finish(None),
+        }
     }
 
     fn hint_connection(&mut self) {
@@ -339,18 +372,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tick(now);
         while let Some(reason) = self.timers.pop_due(self.now) {
-            match reason {
-                Reason::Deadline(op) => self.on_deadline(op),
-                Reason::Retry(op) => self.on_retry(op),
-                Reason::Handshake(link) => self.end_link(link, Disconnect::HandshakeTimedOut),
-                Reason::Liveness(link) => self.on_liveness(link),
-                Reason::Drained(link) => self.end_link(link, Disconnect::LameDuck),
-                Reason::Dial => {
-                    self.dial_timer = None;
-                    self.want_link();
-                }
-                Reason::Close => self.finish(None),
-            }
+            self.fire(reason);
         }
         self.pump();
     }
@@ -360,6 +382,7 @@ impl Session {
     pub fn handle_input(&mut self, now: Instant, link: LinkId, input: &mut BytesMut) {
         self.tick(now);
         self.read(link, input);
+        self.expire();
         self.pump();
         self.finish_if_idle();
     }

@@ -214,26 +214,22 @@ pub(crate) struct SourceInfo {
 /// A page of stream names. Page on while `offset + streams.len() < total` and
 /// the page is not empty.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
 pub(crate) struct StreamNames {
     pub(crate) total: u64,
     pub(crate) offset: u64,
-    pub(crate) limit: u64,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     pub(crate) streams: Vec<String>,
 }
 
 /// A page of streams.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
 pub(crate) struct StreamList {
     pub(crate) total: u64,
     pub(crate) offset: u64,
-    pub(crate) limit: u64,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     pub(crate) streams: Vec<StreamInfo>,
     /// Streams whose servers did not answer.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "nullable")]
     pub(crate) missing: Vec<String>,
 }
 

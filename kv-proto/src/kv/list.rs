@@ -8,14 +8,15 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::error::{BucketError, Refused};
+use crate::error::{BucketError, Doubt, Refused};
+use crate::js::message::ApiReply;
 use crate::js::stream::{StreamList, StreamNames};
 use crate::js::subject;
 use crate::kv::manage;
 use crate::kv::status::BucketStatus;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::name::BucketName;
-use crate::op::Output;
+use crate::op::{Kept, Output};
 
 /// A page of bucket names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,18 +97,25 @@ impl List {
     }
 
     fn on_page(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
-        let page = match self.what {
-            What::Names => reply.api().map(|page| page.into_result().map(names)),
-            What::Statuses => reply.api().map(|page| page.into_result().map(statuses)),
+        let text = reply.payload.bytes;
+        let output = match self.what {
+            What::Names => reply.api::<StreamNames>().map(|page| {
+                let kept = |_| Output::Names(Ok(Kept::new(text, names)));
+                page.into_result().map(kept)
+            }),
+            What::Statuses => reply.api::<StreamList>().map(|page| {
+                let kept = |_| Output::Statuses(Ok(Kept::new(text, statuses)));
+                page.into_result().map(kept)
+            }),
         };
-        match page {
+        match output {
             Some(Ok(output)) => Step::Done(output),
             Some(Err(error)) if error.is_transient() => {
                 self.unanswered = true;
                 Step::Pause(self, around.pause())
             }
             Some(Err(error)) => self.failed(manage::refused(error)),
-            None => self.failed(BucketError::Unknown(crate::error::Doubt::Malformed)),
+            None => self.failed(BucketError::Unknown(Doubt::Malformed)),
         }
     }
 
@@ -123,23 +131,24 @@ impl List {
     }
 }
 
-fn names(page: StreamNames) -> Output {
-    let next = next(page.offset, page.streams.len(), page.total);
+fn names(text: &[u8]) -> Option<NamesPage> {
+    let page: StreamNames = ApiReply::parse(text).ok()?.into_result().ok()?;
     let names = page.streams.iter().filter_map(|stream| {
         let bucket = stream.strip_prefix(subject::STREAM_PREFIX)?;
         BucketName::new(bucket).ok()
     });
-    Output::Names(Ok(NamesPage {
+    Some(NamesPage {
         names: names.collect(),
-        next,
-    }))
+        next: next(page.offset, page.streams.len(), page.total),
+    })
 }
 
-fn statuses(page: StreamList) -> Output {
+fn statuses(text: &[u8]) -> Option<StatusPage> {
+    let page: StreamList = ApiReply::parse(text).ok()?.into_result().ok()?;
     let next = next(page.offset, page.streams.len(), page.total);
     let statuses = page.streams.into_iter();
     let missing = page.missing.into_iter();
-    Output::Statuses(Ok(StatusPage {
+    Some(StatusPage {
         statuses: statuses
             .filter_map(|info| BucketStatus::from_info(info).ok())
             .collect(),
@@ -147,7 +156,7 @@ fn statuses(page: StreamList) -> Output {
             .filter(|stream| stream.starts_with(subject::STREAM_PREFIX))
             .collect(),
         next,
-    }))
+    })
 }
 
 /// An empty page ends the listing, whatever total the server claims.

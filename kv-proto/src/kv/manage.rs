@@ -11,13 +11,12 @@
 //! configuration needs one: servers up to 2.11 drop what they do not know
 //! without a word.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::error::{BucketError, Doubt, Refused};
+use crate::error::{BucketError, Doubt, Outcome, Refused};
 use crate::js::account::AccountInfo;
 use crate::js::error::{ManagementOutcome, ServerError};
 use crate::js::message::ApiReply;
@@ -28,7 +27,7 @@ use crate::kv::config::BucketConfig;
 use crate::kv::status::BucketStatus;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::name::BucketName;
-use crate::op::Output;
+use crate::op::{Kept, Output};
 use crate::out::Handover;
 
 /// What is wanted.
@@ -59,6 +58,8 @@ pub(crate) struct Manage {
     stage: Stage,
     tries: u32,
     unanswered: bool,
+    /// An earlier attempt may have taken effect.
+    doubt: Option<Doubt>,
 }
 
 /// How often "create or update" goes round when others create and delete the
@@ -79,6 +80,7 @@ impl Manage {
             goal,
             tries: 0,
             unanswered: false,
+            doubt: None,
         };
         if !needs_level {
             manage.stage = manage.first_stage();
@@ -126,7 +128,10 @@ impl Manage {
             Answer::LinkLost(handover) => {
                 // Asking again is safe for all but a delete: it could hit a
                 // bucket that somebody else created since.
-                if matches!(self.stage, Stage::Delete) && handover == Handover::Whole {
+                if handover == Handover::Whole && self.changes() {
+                    self.doubt = Some(Doubt::LinkLost);
+                }
+                if matches!(self.stage, Stage::Delete) && self.doubt.is_some() {
                     self.failed(BucketError::Unknown(Doubt::LinkLost))
                 } else {
                     Step::Send(self)
@@ -137,11 +142,7 @@ impl Manage {
 
     /// Ends a request from outside; `handover` is that of its last message.
     pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
-        let changes = match self.stage {
-            Stage::Level | Stage::Fetch | Stage::Compare => false,
-            Stage::Create { .. } | Stage::Update { .. } | Stage::Delete => true,
-        };
-        let in_doubt = changes && handover == Handover::Whole;
+        let in_doubt = self.changes() && handover == Handover::Whole;
         let error = match (ending, in_doubt) {
             (Ending::Deadline, true) => BucketError::Unknown(Doubt::TimedOut),
             (Ending::Closed, true) => BucketError::Unknown(Doubt::Closed),
@@ -160,17 +161,26 @@ impl Manage {
                 None => self.malformed(),
             },
             Stage::Fetch => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info)) => self.on_fetched(info),
+                Some(ApiReply::Success(info)) if info.config.name != self.stream => {
+                    Step::Ignore(self)
+                }
+                Some(ApiReply::Success(info)) => self.on_fetched(info, reply),
                 Some(ApiReply::Failure(error)) => self.on_fetch_failure(error, around),
                 None => self.malformed(),
             },
             Stage::Create { .. } | Stage::Update { .. } => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) if info.config.name != self.stream => {
+                    Step::Ignore(self)
+                }
                 Some(ApiReply::Success(info)) => self.on_stored(info),
                 Some(ApiReply::Failure(error)) if error.is_stream_name_in_use() => self.on_exists(),
                 Some(ApiReply::Failure(error)) => self.on_failure(error, around),
                 None => self.malformed(),
             },
             Stage::Compare => match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) if info.config.name != self.stream => {
+                    Step::Ignore(self)
+                }
                 Some(ApiReply::Success(info)) => self.on_compared(info),
                 Some(ApiReply::Failure(error)) => self.on_failure(error, around),
                 None => self.malformed(),
@@ -199,13 +209,13 @@ impl Manage {
         Step::Send(self)
     }
 
-    fn on_fetched(mut self, info: StreamInfo) -> Step<Self> {
+    fn on_fetched(mut self, info: StreamInfo, reply: &Reply<'_>) -> Step<Self> {
         match &self.goal {
-            Goal::Status => Step::Done(Output::Status(
-                BucketStatus::from_info(info)
-                    .map(Box::new)
-                    .map_err(|_| BucketError::NotABucket),
-            )),
+            Goal::Status => {
+                let text = reply.payload.bytes;
+                let kept = BucketStatus::from_info(info).map(|_| Kept::new(text, status));
+                Step::Done(Output::Status(kept.map_err(|_| BucketError::NotABucket)))
+            }
             Goal::Update(config) | Goal::CreateOrUpdate(config) => {
                 if BucketStatus::from_info(info.clone()).is_err() {
                     return self.failed(BucketError::NotABucket);
@@ -270,15 +280,11 @@ impl Manage {
     }
 
     fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
-        let changes = matches!(
-            self.stage,
-            Stage::Create { .. } | Stage::Update { .. } | Stage::Delete
-        );
         if error.is_transient() && !matches!(self.stage, Stage::Delete) {
             self.unanswered = true;
             return Step::Pause(self, around.pause());
         }
-        if changes && error.management_outcome() == ManagementOutcome::Unknown {
+        if self.changes() && error.management_outcome() == ManagementOutcome::Unknown {
             return self.failed(BucketError::Unknown(error.into()));
         }
         self.failed(refused(error))
@@ -292,7 +298,21 @@ impl Manage {
         Step::Done(self.output(error))
     }
 
+    /// Whether the request of this stage changes something.
+    const fn changes(&self) -> bool {
+        match self.stage {
+            Stage::Level | Stage::Fetch | Stage::Compare => false,
+            Stage::Create { .. } | Stage::Update { .. } | Stage::Delete => true,
+        }
+    }
+
+    /// The failure of the whole request. One that proves that the last attempt
+    /// had no effect proves nothing about an earlier one.
     pub(crate) fn output(self, error: BucketError) -> Output {
+        let error = match self.doubt {
+            Some(doubt) if error.outcome() == Outcome::NotApplied => BucketError::Unknown(doubt),
+            Some(_) | None => error,
+        };
         match self.goal {
             Goal::Status => Output::Status(Err(error)),
             Goal::Delete => Output::Deleted(Err(error)),
@@ -318,6 +338,11 @@ fn creating(config: &BucketConfig) -> Stage {
     Stage::Create {
         body: config.to_create().into(),
     }
+}
+
+fn status(text: &[u8]) -> Option<BucketStatus> {
+    let info: StreamInfo = ApiReply::parse(text).ok()?.into_result().ok()?;
+    BucketStatus::from_info(info).ok()
 }
 
 fn bound(info: StreamInfo) -> Step<Manage> {

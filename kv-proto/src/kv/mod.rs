@@ -58,6 +58,15 @@ impl Machine {
         }
     }
 
+    /// The time that it wanted to linger is over. Returns whether it has a new
+    /// request to send.
+    pub(crate) fn lingered(&mut self) -> bool {
+        match self {
+            Self::Write(write) => write.lingered(),
+            Self::Read(_) | Self::Manage(_) | Self::List(_) | Self::Sleep => false,
+        }
+    }
+
     pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
         match self {
             Self::Write(write) => write.end(ending, handover),
@@ -96,6 +105,7 @@ impl<M> Step<M> {
             Self::Send(machine) => Step::Send(into(machine)),
             Self::Pause(machine, pause) => Step::Pause(into(machine), pause),
             Self::Ignore(machine) => Step::Ignore(into(machine)),
+            Self::Linger(machine, pause) => Step::Linger(into(machine), pause),
             Self::Done(output) => Step::Done(output),
         }
     }

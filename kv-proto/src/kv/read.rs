@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::error::{EntryDefect, ReadError, Refused};
+use crate::error::{EntryDefect, ReadError};
 use crate::js::error::ServerError;
 use crate::js::message::{ApiReply, StoredMessage};
 use crate::js::stream::StreamInfo;
@@ -25,6 +25,7 @@ use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Damaged, Entry, Revision, Stored};
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
 
@@ -105,10 +106,14 @@ impl Read {
     pub(crate) fn request(&self) -> Request<'_> {
         let stream = self.binding.stream();
         match (self.stage, self.revision) {
-            (Stage::Direct, None) => {
-                Request::api(self.binding.direct_prefix(), &self.key, &self.body)
-            }
-            (Stage::Direct, Some(_)) => Request::api(subject::DIRECT_GET, stream, &self.body),
+            (Stage::Direct, None) => Request {
+                class: Some(Class::Entries),
+                ..Request::api(self.binding.direct_prefix(), &self.key, &self.body)
+            },
+            (Stage::Direct, Some(_)) => Request {
+                class: Some(Class::Entries),
+                ..Request::api(subject::DIRECT_GET, stream, &self.body)
+            },
             (Stage::Leader, _) => Request::api(subject::STREAM_MSG_GET, stream, &self.body),
             (Stage::Probe, _) => Request::api(subject::STREAM_INFO, stream, &EMPTY),
         }
@@ -143,7 +148,7 @@ impl Read {
         Output::Read(Err(match ending {
             Ending::Deadline if self.unanswered => ReadError::Unavailable,
             Ending::Deadline => ReadError::TimedOut,
-            Ending::Closed => Refused::Closed.into(),
+            Ending::Closed => ReadError::Closed,
         }))
     }
 
@@ -195,6 +200,9 @@ impl Read {
 
     fn on_probed(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match reply.api::<StreamInfo>() {
+            Some(ApiReply::Success(info)) if info.config.name != self.binding.stream() => {
+                Step::Ignore(self)
+            }
             Some(ApiReply::Success(info)) if !info.config.allow_direct => {
                 Step::Send(self.asking_the_leader())
             }

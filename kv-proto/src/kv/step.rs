@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::js::message::ApiReply;
 use crate::kv::entry::Payload;
 use crate::limits::{Limits, MAX_API_REPLY};
+use crate::mux::Class;
 use crate::op::Output;
 use crate::out::Handover;
 use crate::rng::Rng;
@@ -55,8 +56,8 @@ pub(crate) struct Request<'a> {
     pub(crate) subject: [&'a str; 2],
     pub(crate) headers: Lines<'a>,
     pub(crate) payload: &'a Bytes,
-    /// The stream whose sequences the reply tells, if it is an acknowledgement.
-    pub(crate) acked_by: Option<u64>,
+    /// How the reply will say whom it is for, if it will.
+    pub(crate) class: Option<Class>,
 }
 
 impl<'a> Request<'a> {
@@ -66,7 +67,7 @@ impl<'a> Request<'a> {
             subject: [subject, name],
             headers: Lines::none(),
             payload,
-            acked_by: None,
+            class: None,
         }
     }
 
@@ -135,6 +136,10 @@ impl Surroundings<'_> {
     }
 }
 
+/// How long the true acknowledgement has to follow one that looks like a copy
+/// of an older one.
+pub(crate) const LINGER: Duration = Duration::from_millis(250);
+
 const PAUSE: Duration = Duration::from_millis(100);
 const SHORT_PAUSE: Duration = Duration::from_millis(5);
 
@@ -147,6 +152,8 @@ pub(crate) enum Step<M> {
     Pause(M, Duration),
     /// The reply was not for it: it keeps waiting.
     Ignore(M),
+    /// The reply was probably not for it: it keeps waiting, but only so long.
+    Linger(M, Duration),
     /// It is over.
     Done(Output),
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   Publish --ack--> done                       ack below what its token saw --> Check
-//!      | conflict, and a revision is to be found out        |
+//!      | conflict, and a revision is to be found out        |   (nothing else came)
 //!      v                                                     v
 //!   Lookup --tombstone, create--> Publish        stream rewound: done, else unknown
 //!      |
@@ -27,7 +27,8 @@ use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Revision, Stored};
 use crate::kv::read;
-use crate::kv::step::{Answer, Ending, Lines, Reply, Request, Step, Surroundings};
+use crate::kv::step::{Answer, Ending, LINGER, Lines, Reply, Request, Step, Surroundings};
+use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
 use crate::out::Handover;
@@ -60,8 +61,10 @@ enum Stage {
     Lookup { body: Bytes },
     /// The same of any replica, because the leader may not be asked.
     DirectLookup,
-    /// The acknowledgement looks like a copy of an older one: has the stream
-    /// been rewound or created anew?
+    /// The acknowledgement looks like a copy of an older one: the true one may
+    /// follow.
+    Doubtful { revision: u64, before: u64 },
+    /// It did not follow: has the stream been rewound or created anew?
     Check { revision: u64, before: u64 },
 }
 
@@ -125,7 +128,7 @@ impl Write {
 
     pub(crate) fn request(&self) -> Request<'_> {
         match &self.stage {
-            Stage::Publish => self.publish(),
+            Stage::Publish | Stage::Doubtful { .. } => self.publish(),
             Stage::Probe | Stage::Check { .. } => {
                 Request::api(subject::STREAM_INFO, self.binding.acks_from(), &EMPTY)
             }
@@ -159,7 +162,7 @@ impl Write {
             subject: [self.binding.write_prefix(), &self.key],
             headers,
             payload: &self.value,
-            acked_by: Some(self.binding.tag()),
+            class: Some(Class::Acks(self.binding.tag())),
         }
     }
 
@@ -175,7 +178,10 @@ impl Write {
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
         match core::mem::replace(&mut self.stage, Stage::Publish) {
-            Stage::Publish => self.on_published(answer, around),
+            Stage::Publish => self.on_published(answer, None, around),
+            Stage::Doubtful { revision, before } => {
+                self.on_published(answer, Some((revision, before)), around)
+            }
             Stage::Probe => self.on_probed(answer, around),
             Stage::Lookup { body } => self.on_looked_up(body, answer, around),
             Stage::DirectLookup => self.on_direct_looked_up(answer, around),
@@ -183,10 +189,19 @@ impl Write {
         }
     }
 
+    /// No other acknowledgement followed a doubtful one: it is to be checked.
+    pub(crate) fn lingered(&mut self) -> bool {
+        let Stage::Doubtful { revision, before } = self.stage else {
+            return false;
+        };
+        self.stage = Stage::Check { revision, before };
+        true
+    }
+
     /// Ends a write from outside; `handover` is that of its last request.
     pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
         let in_doubt = match self.stage {
-            Stage::Publish => handover == Handover::Whole,
+            Stage::Publish | Stage::Doubtful { .. } => handover == Handover::Whole,
             Stage::Check { .. } => true,
             Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup => false,
         };
@@ -206,9 +221,14 @@ impl Write {
         failed(refused.into())
     }
 
-    fn on_published(mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_published(
+        mut self,
+        answer: Answer<'_>,
+        doubtful: Option<(u64, u64)>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
         match answer {
-            Answer::Reply(reply) => self.on_ack(&reply, around),
+            Answer::Reply(reply) => self.on_ack(&reply, doubtful, around),
             Answer::NoResponders => {
                 self.unanswered = true;
                 self.stage = Stage::Probe;
@@ -221,9 +241,17 @@ impl Write {
         }
     }
 
-    fn on_ack(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_ack(
+        mut self,
+        reply: &Reply<'_>,
+        doubtful: Option<(u64, u64)>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
         match PublishReply::parse(reply.payload.bytes) {
             Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
+                if let Some((revision, before)) = doubtful {
+                    self.stage = Stage::Doubtful { revision, before };
+                }
                 Step::Ignore(self)
             }
             Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
@@ -231,11 +259,11 @@ impl Write {
                 if duplicate || seq > reply.acked_before {
                     Step::Done(Output::Written(Ok(Revision::new(seq))))
                 } else {
-                    self.stage = Stage::Check {
+                    self.stage = Stage::Doubtful {
                         revision: seq,
                         before: reply.acked_before,
                     };
-                    Step::Send(self)
+                    Step::Linger(self, LINGER)
                 }
             }
             Ok(PublishReply::Error(error)) if error.is_wrong_last_sequence() => {
@@ -404,7 +432,10 @@ impl Write {
     fn on_checked(mut self, revision: u64, before: u64, answer: Answer<'_>) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info)) if info.state.last_seq < before => {
+                Some(ApiReply::Success(info))
+                    if info.config.name == self.binding.acks_from()
+                        && info.state.last_seq < before =>
+                {
                     Step::Done(Output::Written(Ok(Revision::new(revision))))
                 }
                 _ => unknown(Doubt::Malformed),

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Event, Life, Session};
-use crate::error::{ReadError, Refused};
+use crate::error::{BucketError, ReadError, Refused};
 use crate::kv::Machine;
 use crate::kv::entry::Payload;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
@@ -44,9 +44,7 @@ impl Session {
         };
         let (size, limit) = (request.size(), link.max_payload());
         if size > limit {
-            if let Some(machine) = running.machine.take() {
-                self.end(id, machine.refuse(Refused::TooLarge { size, limit }), 0);
-            }
+            self.refuse(id, Refused::TooLarge { size, limit });
             return;
         }
         if let Some(subject) = link.inbox_denied.clone() {
@@ -59,7 +57,7 @@ impl Session {
             self.answer(id, Answer::Denied(subject));
             return;
         }
-        let token = link.mux.claim(id, request.acked_by);
+        let token = link.mux.claim(id, request.class);
         let reply = [link.mux.prefix(), link.mux.text(token)];
         let Request {
             subject,
@@ -77,6 +75,18 @@ impl Session {
             token,
             span,
         };
+    }
+
+    /// Ends an operation whose request no link can take.
+    pub(super) fn refuse(&mut self, id: OpId, refused: Refused) {
+        self.let_go(id);
+        let machine = self
+            .ops
+            .get_mut(id)
+            .and_then(|running| running.machine.take());
+        if let Some(machine) = machine {
+            self.end(id, machine.refuse(refused));
+        }
     }
 
     /// Routes a message that came to the reply inbox.
@@ -120,42 +130,57 @@ impl Session {
             return;
         };
         let lost = matches!(answer, Answer::LinkLost(_));
-        let arrived = matches!(answer, Answer::Reply(_) | Answer::NoResponders);
         let mux = self.links.iter_mut().find(|known| known.id == link);
         let mut around = Surroundings {
             rng: &mut self.rng,
             limits: &self.config.limits,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
         };
-        let len = match &answer {
-            Answer::Reply(reply) => reply.payload.bytes.len(),
-            Answer::NoResponders | Answer::Denied(_) | Answer::LinkLost(_) => 0,
+        let step = match machine.answer(answer, &mut around) {
+            Step::Ignore(machine) => {
+                self.stats.stray_messages += 1;
+                running.machine = Some(machine);
+                return;
+            }
+            Step::Linger(machine, time) => {
+                let timer = self.timers.arm(self.now + time, Reason::Retry(id));
+                running.machine = Some(machine);
+                if let Some(earlier) = running.pause.replace(timer) {
+                    self.timers.cancel(earlier);
+                }
+                return;
+            }
+            step @ (Step::Send(_) | Step::Pause(..) | Step::Done(_)) => step,
         };
-        let step = machine.answer(answer, &mut around);
-        if let Step::Ignore(machine) = step {
-            self.stats.stray_messages += 1;
-            running.machine = Some(machine);
-            return;
+        if let Some(timer) = running.pause.take() {
+            self.timers.cancel(timer);
         }
         if let Some(link) = mux {
-            if !arrived {
-                link.mux.abandon(token);
-            } else if let Step::Done(Output::Written(Ok(revision))) = &step {
-                link.mux.complete(token, Some(revision.get()));
-            } else {
-                link.mux.complete(token, None);
+            // Only what says whom it is for can be told from a second copy of it.
+            match &step {
+                Step::Done(Output::Written(Ok(revision))) => {
+                    link.mux.complete(token, Some(revision.get()));
+                }
+                Step::Done(Output::Read(Ok(Some(_)))) => {
+                    link.mux.complete(token, None);
+                }
+                Step::Send(_)
+                | Step::Pause(..)
+                | Step::Ignore(_)
+                | Step::Linger(..)
+                | Step::Done(_) => link.mux.abandon(token),
             }
         }
-        self.take_step(id, step, len, lost);
+        self.take_step(id, step, lost);
         self.end_drained(link);
     }
 
-    fn take_step(&mut self, id: OpId, step: Step<Machine>, len: usize, lost: bool) {
+    fn take_step(&mut self, id: OpId, step: Step<Machine>, lost: bool) {
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
         match step {
-            Step::Send(machine) | Step::Ignore(machine) => {
+            Step::Send(machine) | Step::Ignore(machine) | Step::Linger(machine, _) => {
                 running.machine = Some(machine);
                 running.phase = Phase::Waiting;
                 // What was on a lost link was asked for before what waits.
@@ -168,19 +193,32 @@ impl Session {
             Step::Pause(machine, pause) => {
                 let timer = self.timers.arm(self.now + pause, Reason::Retry(id));
                 running.machine = Some(machine);
-                running.phase = Phase::Paused { timer };
+                running.phase = Phase::Paused;
+                running.pause = Some(timer);
             }
-            Step::Done(output) => self.end(id, output, len),
+            Step::Done(output) => self.end(id, output),
         }
     }
 
     pub(super) fn on_retry(&mut self, id: OpId) {
-        if let Some(running) = self.ops.get_mut(id)
-            && matches!(running.phase, Phase::Paused { .. })
-        {
-            running.phase = Phase::Waiting;
-            self.waiting.push_back(id);
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
+        running.pause = None;
+        match running.phase {
+            Phase::Paused => {}
+            Phase::Sent { link, token, .. } => {
+                if !running.machine.as_mut().is_some_and(Machine::lingered) {
+                    return;
+                }
+                if let Some(link) = self.links.iter_mut().find(|known| known.id == link) {
+                    link.mux.abandon(token);
+                }
+            }
+            Phase::Waiting | Phase::Ended(_) => return,
         }
+        running.phase = Phase::Waiting;
+        self.waiting.push_back(id);
     }
 
     pub(super) fn on_deadline(&mut self, id: OpId) {
@@ -193,13 +231,24 @@ impl Session {
 
     /// Ends an operation from outside, with what is known of its request.
     pub(super) fn end_op(&mut self, id: OpId, ending: Ending) {
+        let was_sent_on = self.link_of(id);
         let handover = self.let_go(id);
         let machine = self
             .ops
             .get_mut(id)
             .and_then(|running| running.machine.take());
         if let Some(machine) = machine {
-            self.end(id, machine.end(ending, handover), 0);
+            self.end(id, machine.end(ending, handover));
+        }
+        if let Some(link) = was_sent_on {
+            self.end_drained(link);
+        }
+    }
+
+    fn link_of(&self, id: OpId) -> Option<LinkId> {
+        match self.ops.get(id)?.phase {
+            Phase::Sent { link, .. } => Some(link),
+            Phase::Waiting | Phase::Paused | Phase::Ended(_) => None,
         }
     }
 
@@ -210,6 +259,9 @@ impl Session {
         let Some(running) = self.ops.get_mut(id) else {
             return Handover::None;
         };
+        if let Some(timer) = running.pause.take() {
+            self.timers.cancel(timer);
+        }
         match running.phase {
             Phase::Sent { link, token, span } => {
                 let known = self.links.iter_mut().find(|known| known.id == link);
@@ -224,16 +276,12 @@ impl Session {
                     Handover::Whole
                 }
             }
-            Phase::Paused { timer } => {
-                self.timers.cancel(timer);
-                Handover::None
-            }
-            Phase::Waiting | Phase::Ended(_) => Handover::None,
+            Phase::Paused | Phase::Waiting | Phase::Ended(_) => Handover::None,
         }
     }
 
-    /// Stores how an operation ended, with the size of the answer that said so.
-    pub(super) fn end(&mut self, id: OpId, output: Output, answer: usize) {
+    /// Stores how an operation ended.
+    pub(super) fn end(&mut self, id: OpId, output: Output) {
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
@@ -248,12 +296,12 @@ impl Session {
         }
         self.pending_bytes -= running.held;
         let room = self.config.limits.max_result_bytes - self.result_bytes;
-        let output = if output.weight(answer) > room {
+        let output = if output.weight() > room {
             overflow(output)
         } else {
             output
         };
-        running.held = output.weight(answer);
+        running.held = output.weight();
         self.result_bytes += running.held;
         running.machine = None;
         running.phase = Phase::Ended(output);
@@ -266,10 +314,7 @@ impl Session {
     /// Forgets an operation: nobody will take its result. A frame that was
     /// not begun is withdrawn, a begun one is finished.
     pub fn cancel(&mut self, id: OpId) {
-        let was_sent_on = match self.ops.get(id).map(|running| &running.phase) {
-            Some(Phase::Sent { link, .. }) => Some(*link),
-            Some(Phase::Waiting | Phase::Paused { .. } | Phase::Ended(_)) | None => None,
-        };
+        let was_sent_on = self.link_of(id);
         self.let_go(id);
         let Some(gone) = self.ops.remove(id) else {
             return;
@@ -279,7 +324,7 @@ impl Session {
         }
         match gone.phase {
             Phase::Ended(_) => self.result_bytes -= gone.held,
-            Phase::Waiting | Phase::Sent { .. } | Phase::Paused { .. } => {
+            Phase::Waiting | Phase::Sent { .. } | Phase::Paused => {
                 self.pending_bytes -= gone.held;
             }
         }
@@ -293,7 +338,7 @@ impl Session {
     }
 
     /// Keeps queues from filling up with names of operations that are gone.
-    fn sweep_queues(&mut self) {
+    pub(super) fn sweep_queues(&mut self) {
         const SLACK: usize = 64;
         let most = 2 * self.ops.len() + SLACK;
         if self.waiting.len() > most {
@@ -316,8 +361,14 @@ fn overflow(output: Output) -> Output {
         Output::Read(_) => Output::Read(Err(ReadError::ResultsFull)),
         Output::Names(_) => Output::Names(Err(Refused::Full.into())),
         Output::Statuses(_) => Output::Statuses(Err(Refused::Full.into())),
-        Output::Bound(_) => Output::Bound(Err(Refused::Full.into())),
         Output::Status(_) => Output::Status(Err(Refused::Full.into())),
-        weightless @ (Output::Written(_) | Output::Deleted(_) | Output::Elapsed(_)) => weightless,
+        Output::Bound(Err(BucketError::Exists { .. })) => {
+            let differences = alloc::vec::Vec::new();
+            Output::Bound(Err(BucketError::Exists { differences }))
+        }
+        weightless @ (Output::Written(_)
+        | Output::Bound(_)
+        | Output::Deleted(_)
+        | Output::Elapsed(_)) => weightless,
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{Life, LinkAction, Session};
 use crate::credentials::{Authentication, Credentials};
-use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind};
+use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind, Refused};
 use crate::kv::step::Answer;
 use crate::limits::{COPY_THRESHOLD, MAX_LINKS};
 use crate::link::{Link, LinkId, Notice, State};
@@ -23,7 +23,7 @@ impl Session {
 
     /// Reports that the transport of a link is connected.
     pub fn handle_dialed(&mut self, now: Instant, link: LinkId) {
-        self.tick(now);
+        self.advance_to(now);
         if let Some(link) = self.link_mut(link)
             && link.state == State::Dialing
         {
@@ -33,7 +33,7 @@ impl Session {
 
     /// Answers [`LinkAction::Authenticate`].
     pub fn handle_credentials(&mut self, now: Instant, link: LinkId, credentials: &Credentials) {
-        self.tick(now);
+        self.advance_to(now);
         let known = self.links.iter_mut().find(|known| known.id == link);
         if let Some(link) = known
             && link.state == State::Authorizing
@@ -46,6 +46,7 @@ impl Session {
     pub fn handle_closed(&mut self, now: Instant, link: LinkId, error: LinkError) {
         self.tick(now);
         self.drop_link(link, error.into());
+        self.expire();
         self.finish_if_idle();
     }
 
@@ -179,9 +180,28 @@ impl Session {
         self.pool
             .discover(info.connect_urls.iter().map(|url| &**url));
         let moves = info.ldm && link.state == State::Ready && self.pool.has_other_than(&link.addr);
+        let max_payload = link.max_payload();
+        self.refuse_larger(id, max_payload);
         if moves && self.active == Some(id) {
             self.pool.lost(self.now, &mut self.rng);
             self.want_link();
+        }
+    }
+
+    /// Withdraws frames that are larger than the server takes now: they would
+    /// cost the whole connection.
+    fn refuse_larger(&mut self, id: LinkId, limit: usize) {
+        for op in self.ops.ids() {
+            let unbegun = self.handed_over_on(op, id) == Some(Handover::None);
+            let size = self.ops.get(op).and_then(|running| {
+                let request = running.machine.as_ref()?.request()?;
+                (request.size() > limit).then(|| request.size())
+            });
+            if let Some(size) = size
+                && unbegun
+            {
+                self.refuse(op, Refused::TooLarge { size, limit });
+            }
         }
     }
 
@@ -328,18 +348,24 @@ impl Session {
             .collect()
     }
 
+    fn handed_over_on(&self, op: OpId, id: LinkId) -> Option<Handover> {
+        let link = self.links.iter().find(|link| link.id == id)?;
+        let span = self.sent_on(op, id)?;
+        Some(link.outbox.handover(span, false))
+    }
+
     fn sent_on(&self, op: OpId, id: LinkId) -> Option<crate::out::Span> {
         match self.ops.get(op)?.phase {
             Phase::Sent { link, span, .. } if link == id => Some(span),
-            Phase::Sent { .. } | Phase::Waiting | Phase::Paused { .. } | Phase::Ended(_) => None,
+            Phase::Sent { .. } | Phase::Waiting | Phase::Paused | Phase::Ended(_) => None,
         }
     }
 
     /// The server refused publishes to a subject; it does not say which one,
-    /// so all that are in flight to it end.
+    /// so all that it can have received end.
     fn on_denied(&mut self, id: LinkId, subject: &str) {
         for op in self.ops.ids() {
-            let denied = self.sent_on(op, id).is_some()
+            let denied = self.handed_over_on(op, id) == Some(Handover::Whole)
                 && self.ops.get(op).is_some_and(|running| {
                     let request = running.machine.as_ref().and_then(|m| m.request());
                     request.is_some_and(|request| request.is_to(subject))
@@ -379,8 +405,13 @@ impl Session {
         self.finish(None);
     }
 
-    /// Ends a closing session that has nothing left to do.
+    /// Ends a closing session that has nothing left to do, and links that were
+    /// replaced and have nothing left to do.
     pub(super) fn finish_if_idle(&mut self) {
+        let draining = self.links.iter().find(|link| link.state == State::Draining);
+        if let Some(id) = draining.map(|link| link.id) {
+            self.end_drained(id);
+        }
         if matches!(self.life, Life::Closing(_))
             && !self.ops.any_running()
             && self

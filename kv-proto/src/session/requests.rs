@@ -364,16 +364,17 @@ impl Session {
 impl Session {
     /// Accepts a request whose result is known.
     fn start_ended(&mut self, now: Instant, output: Output) -> Result<OpId, Refused> {
-        self.tick(now);
+        self.advance_to(now);
         self.check_room(0)?;
         let id = self.ops.insert(Running {
             machine: None,
             phase: Phase::Waiting,
             deadline: None,
+            pause: None,
             held: 0,
             hinted: false,
         });
-        self.end(id, output, 0);
+        self.end(id, output);
         Ok(id)
     }
 
@@ -395,7 +396,7 @@ impl Session {
         machine: Machine,
         timeout: Option<Duration>,
     ) -> Result<OpId, Refused> {
-        self.tick(now);
+        self.advance_to(now);
         let weight = machine.weight();
         self.check_room(weight)?;
         let size = machine.request().map_or(0, |request| request.size());
@@ -411,6 +412,7 @@ impl Session {
             machine: Some(machine),
             phase: Phase::Waiting,
             deadline: None,
+            pause: None,
             held: weight,
             hinted: false,
         });

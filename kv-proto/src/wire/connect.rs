@@ -111,3 +111,89 @@ impl fmt::Debug for Hidden {
         f.write_str("***")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(options: &ConnectOptions<'_>) -> BytesMut {
+        let mut out = BytesMut::new();
+        connect(&mut out, options);
+        out
+    }
+
+    fn all() -> ConnectOptions<'static> {
+        ConnectOptions {
+            user: Some("SECRET-1"),
+            pass: Some("SECRET-2"),
+            auth_token: Some("SECRET-3"),
+            jwt: Some("SECRET-4"),
+            nkey: Some("UPUBLIC"),
+            sig: Some("SECRET-5"),
+            name: Some("me"),
+            lang: "rust",
+            version: "0.1.0",
+            protocol: 1,
+            echo: true,
+            headers: true,
+            no_responders: true,
+            ..ConnectOptions::default()
+        }
+    }
+
+    #[test]
+    fn absent_options_are_not_written() {
+        let options = ConnectOptions {
+            user: None,
+            pass: None,
+            auth_token: None,
+            jwt: None,
+            nkey: None,
+            sig: None,
+            name: None,
+            ..all()
+        };
+        assert_eq!(
+            written(&options),
+            "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
+             \"lang\":\"rust\",\"version\":\"0.1.0\",\"protocol\":1,\"echo\":true,\
+             \"headers\":true,\"no_responders\":true}\r\n"
+        );
+    }
+
+    #[test]
+    fn all_options_are_written_under_their_names() {
+        assert_eq!(
+            written(&all()),
+            "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
+             \"user\":\"SECRET-1\",\"pass\":\"SECRET-2\",\"auth_token\":\"SECRET-3\",\
+             \"jwt\":\"SECRET-4\",\"nkey\":\"UPUBLIC\",\"sig\":\"SECRET-5\",\"name\":\"me\",\
+             \"lang\":\"rust\",\"version\":\"0.1.0\",\"protocol\":1,\"echo\":true,\
+             \"headers\":true,\"no_responders\":true}\r\n"
+        );
+    }
+
+    #[test]
+    fn text_cannot_leave_its_string() {
+        let options = ConnectOptions {
+            name: Some("a\"}\r\nPUB x 0\r\n"),
+            ..ConnectOptions::default()
+        };
+        let out = written(&options);
+        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        assert!(
+            out.windows(7)
+                .any(|part| part == br#"a\"}\r\n"#.get(..7).unwrap())
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let text = alloc::format!("{:?} {:#?}", all(), all());
+        assert!(!text.contains("SECRET"), "{text}");
+        assert!(
+            text.contains("Some(***)") && text.contains("UPUBLIC"),
+            "{text}"
+        );
+    }
+}

@@ -70,35 +70,19 @@ impl Decoder {
         limits: &Limits,
     ) -> Result<Option<Frame<'a>>, ProtocolError> {
         let hints = core::mem::take(self);
-        if input.len() < hints.scanned {
-            return self.search(input, 0, limits);
-        }
-        if input.len() < hints.needed {
+        let grown = input.len() >= hints.scanned;
+        if grown && input.len() < hints.needed {
             *self = Self {
                 scanned: input.len(),
-                ..hints
+                needed: hints.needed,
             };
             return Ok(None);
         }
-        let from = if hints.needed == 0 { hints.scanned } else { 0 };
-        self.search(input, from, limits)
-    }
-
-    /// Returns how many bytes are still missing for the frame at the front
-    /// when `have` bytes are there, as far as is known: at least 1. Never
-    /// allocate by it: the size is what the server announced.
-    #[must_use]
-    pub fn missing(&self, have: usize) -> usize {
-        self.needed.saturating_sub(have).max(1)
-    }
-
-    #[inline(always)]
-    fn search<'a>(
-        &mut self,
-        input: &'a [u8],
-        from: usize,
-        limits: &Limits,
-    ) -> Result<Option<Frame<'a>>, ProtocolError> {
+        let from = if grown && hints.needed == 0 {
+            hints.scanned
+        } else {
+            0
+        };
         let Some((line, end)) = find_line(input, from, limits)? else {
             self.scanned = input.len();
             return Ok(None);
@@ -115,6 +99,14 @@ impl Decoder {
                 body.read(&delivery, input).map(Some)
             }
         }
+    }
+
+    /// Returns how many bytes are still missing for the frame at the front
+    /// when `have` bytes are there, as far as is known: at least 1. Never
+    /// allocate by it: the size is what the server announced.
+    #[must_use]
+    pub fn missing(&self, have: usize) -> usize {
+        self.needed.saturating_sub(have).max(1)
     }
 }
 
@@ -149,10 +141,11 @@ fn find_line<'a>(
         limits.max_control_line
     };
     let window = input.get(..=limit).unwrap_or(input);
-    let found = window
-        .get(from..)
-        .and_then(|unseen| memchr(b'\n', unseen))
-        .and_then(|at| at.checked_add(from));
+    let unseen = window.get(from..).unwrap_or_default();
+    let found = memchr(b'\n', unseen);
+    #[cfg(test)]
+    tests::count_work(found.unwrap_or(unseen.len()));
+    let found = found.and_then(|at| at.checked_add(from));
     let Some(at) = found else {
         return match (input.len() > limit, info) {
             (false, _) => Ok(None),
@@ -171,7 +164,10 @@ fn find_line<'a>(
 /// it may become one.
 #[inline(always)]
 fn is_info(input: &[u8]) -> Option<bool> {
-    let verb = input.get(..4).unwrap_or(input);
+    let verb = match input.first() {
+        Some(b'I' | b'i') | None => input.get(..4).unwrap_or(input),
+        Some(_) => return Some(false),
+    };
     let fits = b"INFO"
         .get(..verb.len())
         .is_some_and(|info| info.eq_ignore_ascii_case(verb));
@@ -194,25 +190,23 @@ impl Body {
         start: usize,
         limits: &Limits,
     ) -> Result<Self, ProtocolError> {
-        let too_large = || ProtocolError::SizeTooLarge {
-            size: delivery.total_size,
-            limit: limits.max_message,
+        let Some(len) = within(delivery.total_size, limits.max_message) else {
+            return Err(ProtocolError::SizeTooLarge {
+                size: delivery.total_size,
+                limit: limits.max_message,
+            });
         };
-        let len = within(delivery.total_size, limits.max_message).ok_or_else(too_large)?;
         if delivery.header_size > delivery.total_size {
             return Err(ProtocolError::HeaderLongerThanMessage);
         }
-        let header_len =
-            within(delivery.header_size, limits.max_header_bytes).ok_or_else(|| {
-                ProtocolError::HeaderTooLarge {
-                    size: delivery.header_size,
-                    limit: limits.max_header_bytes,
-                }
-            })?;
-        let end = start
-            .checked_add(len)
-            .and_then(|end| end.checked_add(CRLF.len()))
-            .ok_or_else(too_large)?;
+        let Some(header_len) = within(delivery.header_size, limits.max_header_bytes) else {
+            return Err(ProtocolError::HeaderTooLarge {
+                size: delivery.header_size,
+                limit: limits.max_header_bytes,
+            });
+        };
+        // Saturates only on machines whose memory could not hold the message.
+        let end = start.saturating_add(len).saturating_add(CRLF.len());
         Ok(Self {
             start,
             header_len,
@@ -251,4 +245,140 @@ impl Body {
 
 fn within(size: u64, limit: usize) -> Option<usize> {
     usize::try_from(size).ok().filter(|&size| size <= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::cell::Cell;
+
+    use super::*;
+
+    std::thread_local! {
+        /// Bytes that were searched or parsed by this test.
+        static WORK: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count_work(bytes: usize) {
+        WORK.set(WORK.get() + bytes);
+    }
+
+    /// Feeds `stream` in chunks of one size, like a caller that keeps the
+    /// rules; returns the number of frames and the work done.
+    fn feed(stream: &[u8], chunk: usize) -> (usize, usize) {
+        let limits = Limits::default();
+        WORK.set(0);
+        let mut decoder = Decoder::new();
+        let (mut start, mut end, mut frames) = (0, 0, 0);
+        while end < stream.len() {
+            end = stream.len().min(end + chunk);
+            while let Some(frame) = decoder.next(&stream[start..end], &limits).unwrap() {
+                start += frame.len;
+                frames += 1;
+            }
+        }
+        assert_eq!(start, stream.len());
+        (frames, WORK.get())
+    }
+
+    fn message(len: usize) -> Vec<u8> {
+        let mut frame = alloc::format!("MSG a.b 1 _INBOX.x {len}\r\n").into_bytes();
+        frame.resize(frame.len() + len, b'x');
+        frame.extend_from_slice(CRLF);
+        frame
+    }
+
+    #[test]
+    fn work_on_a_message_does_not_grow_with_its_size() {
+        for chunk in [1, 7, 1_024, 64 * 1024] {
+            let work = [1, 64 * 1024, 4 * 1024 * 1024].map(|len| {
+                let (frames, work) = feed(&message(len), chunk);
+                assert_eq!(frames, 1);
+                work
+            });
+            let line = "MSG a.b 1 _INBOX.x 4194304\r\n".len();
+            assert!(
+                work.iter().all(|&work| work <= 4 * line),
+                "{chunk}: {work:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_line_is_searched_once() {
+        let mut info = b"INFO {".to_vec();
+        info.resize(60_000, b' ');
+        info.extend_from_slice(b"}\r\n");
+        for chunk in [1, 7, 1_024] {
+            let (_, work) = feed(&info, chunk);
+            assert!(work <= 2 * info.len(), "{chunk}: {work}");
+        }
+    }
+
+    #[test]
+    fn work_on_many_frames_is_linear() {
+        let stream = message(100).repeat(1_000);
+        for chunk in [1, 7, 1_024, 64 * 1024, stream.len()] {
+            let (frames, work) = feed(&stream, chunk);
+            assert_eq!(frames, 1_000);
+            assert!(work <= 2 * stream.len(), "{chunk}: {work}");
+        }
+    }
+
+    #[test]
+    fn the_size_hint_counts_down_to_the_end_of_the_frame() {
+        let frame = message(10);
+        let limits = Limits::default();
+        let mut decoder = Decoder::new();
+        for have in 0..frame.len() {
+            assert_eq!(decoder.next(&frame[..have], &limits), Ok(None));
+            let known = frame.len() - have <= 12;
+            let missing = if known { frame.len() - have } else { 1 };
+            assert_eq!(decoder.missing(have), missing, "{have}");
+        }
+        assert_eq!(decoder.missing(usize::MAX), 1);
+    }
+
+    #[test]
+    fn a_caller_that_breaks_the_rule_gets_an_answer() {
+        let limits = Limits::default();
+        let mut decoder = Decoder::new();
+        assert_eq!(decoder.next(&message(1_000)[..500], &limits), Ok(None));
+        let frame = decoder.next(b"PING\r\n", &limits).unwrap().unwrap();
+        assert_eq!((frame.op, frame.len), (ServerOp::Ping, 6));
+
+        assert_eq!(decoder.next(b"PING", &limits), Ok(None));
+        assert!(decoder.next(b"\n\n\n\n\n\n", &limits).is_err());
+    }
+
+    #[test]
+    fn an_error_is_repeated() {
+        let limits = Limits::default();
+        let mut decoder = Decoder::new();
+        let input = b"MSG a 1 0\r\nxx";
+        let error = Err(ProtocolError::MissingTerminator);
+        assert_eq!(decoder.next(input, &limits), error);
+        assert_eq!(decoder.next(input, &limits), error);
+    }
+
+    #[test]
+    fn a_frame_that_was_moved_decodes_alike() {
+        let limits = Limits::default();
+        let bytes = message(600);
+        let frame = Decoder::new().next(&bytes, &limits).unwrap().unwrap();
+        assert_eq!(decode_frame(&bytes, &limits), Ok(frame.op));
+        let not_one = Err(ProtocolError::NotOneFrame);
+        assert_eq!(decode_frame(&bytes[..bytes.len() - 1], &limits), not_one);
+        assert_eq!(decode_frame(&bytes.repeat(2), &limits), not_one);
+        assert_eq!(decode_frame(b"", &limits), not_one);
+    }
+
+    #[test]
+    fn a_header_block_of_no_bytes_is_none() {
+        let op = decode_frame(b"HMSG a 1 0 2\r\nhi\r\n", &Limits::default());
+        let Ok(ServerOp::Message(message)) = op else {
+            panic!("{op:?}");
+        };
+        assert_eq!((message.headers, message.payload), (None, &b"hi"[..]));
+    }
 }

@@ -204,3 +204,92 @@ impl Digits {
         self.digits.get(self.start..).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut BytesMut)) -> BytesMut {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn publishes() {
+        let plain = written(|out| publish_head(out, &["$KV.", "b", ".k"], &[], &[], 5));
+        assert_eq!(plain, "PUB $KV.b.k 5\r\n");
+        let answered = written(|out| publish_head(out, &["a"], &["_INBOX.", "x"], &[], 0));
+        assert_eq!(answered, "PUB a _INBOX.x 0\r\n");
+        let headers = [
+            Header {
+                name: "KV-Operation",
+                value: HeaderValue::Text("DEL"),
+            },
+            Header {
+                name: "N",
+                value: HeaderValue::Number(u64::MAX),
+            },
+        ];
+        let block = "NATS/1.0\r\nKV-Operation: DEL\r\nN: 18446744073709551615\r\n\r\n";
+        assert_eq!(header_block_len(&headers), block.len());
+        let len = block.len();
+        assert_eq!(
+            written(|out| publish_head(out, &["a"], &["r"], &headers, 7)),
+            alloc::format!("HPUB a r {len} {}\r\n{block}", len + 7)
+        );
+        assert_eq!(header_block_len(&[]), 0);
+    }
+
+    #[test]
+    fn a_reply_of_empty_pieces_is_none() {
+        assert_eq!(
+            written(|out| publish_head(out, &["a"], &["", ""], &[], 1)),
+            "PUB a 1\r\n"
+        );
+        assert_eq!(
+            written(|out| subscribe(out, &["a"], Some(""), 1)),
+            "SUB a 1\r\n"
+        );
+    }
+
+    #[test]
+    fn subscriptions_and_pings() {
+        assert_eq!(
+            written(|out| subscribe(out, &["a", ".*"], None, 1)),
+            "SUB a.* 1\r\n"
+        );
+        assert_eq!(
+            written(|out| subscribe(out, &["a"], Some("q"), 10)),
+            "SUB a q 10\r\n"
+        );
+        assert_eq!(written(|out| unsubscribe(out, 0, None)), "UNSUB 0\r\n");
+        assert_eq!(
+            written(|out| unsubscribe(out, 3, Some(100))),
+            "UNSUB 3 100\r\n"
+        );
+        assert_eq!(written(ping), "PING\r\n");
+        assert_eq!(written(pong), "PONG\r\n");
+    }
+
+    #[test]
+    fn nothing_can_end_a_line_early() {
+        let evil = "a\r\nPUB b 0\r\n\r\n\0\t\x7f";
+        let head = written(|out| publish_head(out, &[evil], &[evil], &[], 0));
+        assert_eq!(head, "PUB a__PUB_b_0_______ a__PUB_b_0_______ 0\r\n");
+        let header = [Header {
+            name: "X",
+            value: HeaderValue::Text("a\r\n\r\nb\0\t"),
+        }];
+        let head = written(|out| publish_head(out, &["é"], &[], &header, 0));
+        assert_eq!(head, "HPUB é 25 25\r\nNATS/1.0\r\nX: a    b \t\r\n\r\n");
+    }
+
+    #[test]
+    fn digits() {
+        for number in [0, 9, 10, 99, 100, 1_234_567_890, u64::MAX - 1, u64::MAX] {
+            let digits = Digits::new(number);
+            assert_eq!(digits.as_slice(), alloc::format!("{number}").as_bytes());
+        }
+    }
+}

@@ -85,3 +85,20 @@ impl ProtocolError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short_and_escaped() {
+        let error = ProtocolError::unknown_verb(&b"\x1b\r\n\xff".repeat(1_000));
+        let text = error.to_string();
+        assert_eq!(
+            text,
+            "unknown verb \"".to_owned() + &"\\x1b\\r\\n\\xff".repeat(4) + "\""
+        );
+    }
+}

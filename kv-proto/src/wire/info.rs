@@ -187,3 +187,122 @@ impl<'de> Deserialize<'de> for Url {
         deserializer.deserialize_str(Text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::json::JsonErrorKind;
+
+    fn parse(json: &str) -> Result<ServerInfo, ProtocolError> {
+        ServerInfo::parse(json.as_bytes(), &Limits::default())
+    }
+
+    #[test]
+    fn all_fields_are_read() {
+        let info = parse(
+            r#"{"server_id":"NA","server_name":"n1","version":"2.15.1","proto":1,
+            "git_commit":"b2fd3ef","go":"go1.27.2","host":"0.0.0.0","port":4222,"headers":true,
+            "max_payload":1048576,"jetstream":true,"auth_required":true,"tls_required":true,
+            "tls_available":true,"tls_verify":true,"nonce":"abc","client_id":18446744073709551615,
+            "client_ip":"127.0.0.1","cluster":"c","domain":"d","connect_urls":["a:1","b:2"],
+            "ldm":true,"connect_info":true,"api_lvl":5,"later":{"x":[null]}}"#,
+        );
+        let expected = ServerInfo {
+            server_id: "NA".into(),
+            server_name: "n1".into(),
+            version: "2.15.1".into(),
+            proto: 1,
+            headers: true,
+            max_payload: 1_048_576,
+            jetstream: true,
+            auth_required: true,
+            tls_required: true,
+            tls_available: true,
+            tls_verify: true,
+            nonce: Some("abc".into()),
+            client_id: u64::MAX,
+            client_ip: "127.0.0.1".into(),
+            cluster: Some("c".into()),
+            domain: Some("d".into()),
+            connect_urls: ["a:1".into(), "b:2".into()].into(),
+            ldm: true,
+            connect_info: true,
+            api_lvl: Some(5),
+        };
+        assert_eq!(info, Ok(expected));
+    }
+
+    #[test]
+    fn absent_fields_are_false_zero_or_empty() {
+        assert_eq!(parse("{}"), Ok(ServerInfo::default()));
+        assert_eq!(
+            parse(r#"{"connect_urls":null,"nonce":null}"#),
+            Ok(ServerInfo::default())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for (json, kind) in [
+            ("", JsonErrorKind::Unfinished),
+            ("{", JsonErrorKind::Unfinished),
+            ("{}x", JsonErrorKind::Syntax),
+            ("5", JsonErrorKind::Shape),
+            (
+                r#"{"client_id":18446744073709551616}"#,
+                JsonErrorKind::Shape,
+            ),
+            (r#"{"max_payload":-1}"#, JsonErrorKind::Shape),
+            (r#"{"headers":1}"#, JsonErrorKind::Shape),
+            (r#"{"connect_urls":[1]}"#, JsonErrorKind::Shape),
+            (r#"{"connect_urls":"a:1"}"#, JsonErrorKind::Shape),
+            (r#"{"headers":true,"headers":false}"#, JsonErrorKind::Shape),
+        ] {
+            match parse(json) {
+                Err(ProtocolError::BadInfo(error)) => assert_eq!(error.kind, kind, "{json}"),
+                other => panic!("{json}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn connect_urls_are_bounded_in_number_and_length() {
+        let long = "x".repeat(MAX_SERVER_URL);
+        let urls = alloc::format!(r#"["{long}x","{long}","\u0061:1"]"#);
+        let info = parse(&alloc::format!(r#"{{"connect_urls":{urls},"ldm":true}}"#)).unwrap();
+        assert_eq!(info.connect_urls, [long.as_str(), "a:1"]);
+        assert!(info.ldm);
+
+        let many = r#""a:1","#.repeat(MAX_DISCOVERED_SERVERS + 100);
+        let info = parse(&alloc::format!(
+            r#"{{"connect_urls":[{many}"b:2"],"ldm":true}}"#
+        ))
+        .unwrap();
+        assert_eq!(info.connect_urls.len(), MAX_DISCOVERED_SERVERS);
+        assert!(info.connect_urls.iter().all(|url| url == "a:1"));
+        assert!(info.ldm);
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        for (text, version) in [
+            ("2.15.1", Some((2, 15, 1))),
+            ("2.12.0-RC.3", Some((2, 12, 0))),
+            ("2.12.0-dev+build.7", Some((2, 12, 0))),
+            ("2.12.0+x", Some((2, 12, 0))),
+            ("2.12", None),
+            ("2.12.0.1", None),
+            ("v2.12.0", None),
+            ("2.12.x", None),
+            ("2..0", None),
+            ("4294967296.0.0", None),
+            ("", None),
+        ] {
+            let expected =
+                version.map(|(major, minor, patch)| ServerVersion::new(major, minor, patch));
+            assert_eq!(ServerVersion::parse(text), expected, "{text}");
+        }
+        assert!(ServerVersion::new(2, 9, 30) < ServerVersion::new(2, 10, 0));
+        assert!(ServerVersion::new(2, 10, 1) < ServerVersion::new(3, 0, 0));
+    }
+}

@@ -102,3 +102,73 @@ fn after_string(mut text: &[u8]) -> &[u8] {
     }
     &[]
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn nested(depth: usize) -> String {
+        "[".repeat(depth) + &"]".repeat(depth)
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        assert!(within_depth(nested(MAX_JSON_DEPTH).as_bytes()));
+        assert!(!within_depth(nested(MAX_JSON_DEPTH + 1).as_bytes()));
+        let objects = r#"{"a":"#.repeat(MAX_JSON_DEPTH + 1);
+        assert!(!within_depth(objects.as_bytes()));
+        let brackets = "[".repeat(100);
+        for text in [
+            alloc::format!(r#"{{"a":"{brackets}"}}"#),
+            alloc::format!(r#"["\"{brackets}","\\","{brackets}\\\""]"#),
+            "[]".repeat(100),
+            alloc::format!(r#""{brackets}"#),
+            String::from(r#"["\"#),
+        ] {
+            assert!(within_depth(text.as_bytes()), "{text}");
+        }
+        let behind_string = alloc::format!(r#"["\\",{brackets}"#);
+        assert!(!within_depth(behind_string.as_bytes()));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_parsed() {
+        let bomb = "[".repeat(1_000_000);
+        let error = parse_json::<Value>(bomb.as_bytes()).unwrap_err();
+        assert_eq!(error.kind, JsonErrorKind::TooDeep);
+    }
+
+    #[test]
+    fn errors_tell_the_place_and_none_of_the_text() {
+        for (text, kind, place) in [
+            ("[\n 1 \"secret\"]", JsonErrorKind::Syntax, (2, 4)),
+            ("[1", JsonErrorKind::Unfinished, (1, 2)),
+            ("", JsonErrorKind::Unfinished, (1, 0)),
+            ("[\"secret\"]", JsonErrorKind::Shape, (1, 9)),
+            ("[18446744073709551616]", JsonErrorKind::Shape, (1, 21)),
+            ("[1] x", JsonErrorKind::Syntax, (1, 5)),
+        ] {
+            let error = parse_json::<[u64; 1]>(text.as_bytes()).unwrap_err();
+            assert_eq!(error.kind, kind, "{text}");
+            assert_eq!((error.line, error.column), place, "{text}");
+            assert!(!alloc::format!("{error} {error:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn recorded_responses_are_within_depth() {
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/corpus/json-responses"
+        );
+        for file in fs::read_dir(folder).unwrap() {
+            let text = fs::read(file.unwrap().path()).unwrap();
+            assert!(parse_json::<Value>(&text).is_ok());
+        }
+    }
+}

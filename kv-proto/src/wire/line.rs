@@ -9,8 +9,11 @@
 //! the argument.
 
 use memchr::memchr3;
+use nom::bytes::complete::take_till;
+use nom::character::complete::space0;
 use nom::combinator::eof;
 use nom::error::{ErrorKind, ParseError};
+use nom::sequence::terminated;
 use nom::{IResult, Parser};
 
 use super::error::ProtocolError;
@@ -41,14 +44,14 @@ pub(super) struct Delivery<'a> {
 pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
     // What servers write nearly always, before all that they may write.
     if let Some(rest) = line.strip_prefix(b"MSG ") {
-        return finish("MSG", delivery::<false>(skip_blanks(rest))).map(Line::Delivery);
-    }
-    if let Some(rest) = line.strip_prefix(b"HMSG ") {
-        return finish("HMSG", delivery::<true>(skip_blanks(rest))).map(Line::Delivery);
+        if let Ok((_, d)) = delivery::<false>(skip_blanks(rest)) { return Ok(Line::Delivery(d)); }
+    } else if let Some(rest) = line.strip_prefix(b"HMSG ") {
+        if let Ok((_, d)) = delivery::<true>(skip_blanks(rest)) { return Ok(Line::Delivery(d)); }
     }
     parse_any(line)
 }
 
+/// Verbs in any case, followed by any blanks.
 #[inline(never)]
 fn parse_any(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
     let (verb, rest) = split_verb(line);
@@ -75,41 +78,20 @@ fn parse_any(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
 
 /// Splits the line after its first token and the blanks behind it.
 fn split_verb(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line.iter().position(|&byte| matches!(byte, b' ' | b'\t'));
-    let parts = end.and_then(|end| line.split_at_checked(end));
-    parts.map_or((line, &[]), |(verb, rest)| (verb, skip_blanks(rest)))
+    let verb = take_till(|byte| matches!(byte, b' ' | b'\t'));
+    let split: Parsed<'_, &[u8]> = terminated(verb, space0).parse(line);
+    split.map_or((line, &[]), |(rest, verb)| (verb, rest))
 }
 
 type Parsed<'a, T> = IResult<&'a [u8], T, Fault>;
 
-/// The argument that could not be read. (A byte, not a text: it is part of
-/// every parser's result.)
+/// The argument that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Subject,
-    Sid,
-    Reply,
-    HeaderSize,
-    Size,
-    Arguments,
-}
-
-impl Fault {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Subject => "subject",
-            Self::Sid => "sid",
-            Self::Reply => "reply",
-            Self::HeaderSize => "header size",
-            Self::Size => "size",
-            Self::Arguments => "arguments",
-        }
-    }
-}
+struct Fault(&'static str);
 
 impl ParseError<&[u8]> for Fault {
     fn from_error_kind(_: &[u8], _: ErrorKind) -> Self {
-        Self::Arguments
+        Self("arguments")
     }
 
     fn append(_: &[u8], _: ErrorKind, inner: Self) -> Self {
@@ -127,26 +109,23 @@ fn finish<T>(verb: &'static str, parsed: Parsed<'_, T>) -> Result<T, ProtocolErr
 
 #[cold]
 fn malformed(verb: &'static str, error: &nom::Err<Fault>) -> ProtocolError {
-    let fault = match error {
-        nom::Err::Error(fault) | nom::Err::Failure(fault) => *fault,
-        nom::Err::Incomplete(_) => Fault::Arguments,
+    let what = match error {
+        nom::Err::Error(Fault(what)) | nom::Err::Failure(Fault(what)) => what,
+        nom::Err::Incomplete(_) => "arguments",
     };
-    ProtocolError::Malformed {
-        verb,
-        what: fault.name(),
-    }
+    ProtocolError::Malformed { verb, what }
 }
 
 /// `<subject> <sid> [reply] <size>`, or with headers
 /// `<subject> <sid> [reply] <header size> <size>`
 #[inline(always)]
 fn delivery<const HEADERS: bool>(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
-    let (input, subject) = token(Fault::Subject, input)?;
-    let (input, sid) = number(Fault::Sid, input)?;
+    let (input, subject) = token("subject", input)?;
+    let (input, sid) = number("sid", input)?;
     let (input, reply, (header_size, total_size)) = match sizes::<HEADERS>(input) {
         Ok((rest @ [], sizes)) => (rest, None, sizes),
         _ => {
-            let (input, reply) = token(Fault::Reply, input)?;
+            let (input, reply) = token("reply", input)?;
             let (input, sizes) = sizes::<HEADERS>(input)?;
             (input, Some(reply), sizes)
         }
@@ -165,28 +144,28 @@ fn delivery<const HEADERS: bool>(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
 #[inline(always)]
 fn sizes<const HEADERS: bool>(input: &[u8]) -> Parsed<'_, (u64, u64)> {
     let (input, header_size) = if HEADERS {
-        number(Fault::HeaderSize, input)?
+        number("header size", input)?
     } else {
         (input, 0)
     };
-    let (input, total_size) = number(Fault::Size, input)?;
+    let (input, total_size) = number("size", input)?;
     Ok((input, (header_size, total_size)))
 }
 
 /// One argument and the blanks behind it. A CR cannot be part of it: servers
 /// treat it as a separator, so no subject holds one.
 #[inline(always)]
-fn token<'a>(fault: Fault, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
+fn token<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, &'a [u8]> {
     let end = memchr3(b' ', b'\t', b'\r', input).unwrap_or(input.len());
     match input.split_at_checked(end) {
         Some((token, rest)) if !token.is_empty() => Ok((skip_blanks(rest), token)),
-        _ => Err(nom::Err::Error(fault)),
+        _ => Err(nom::Err::Error(Fault(what))),
     }
 }
 
 /// A decimal number that fits a `u64`, and the blanks behind it.
 #[inline(always)]
-fn number<'a>(fault: Fault, input: &'a [u8]) -> Parsed<'a, u64> {
+fn number<'a>(what: &'static str, input: &'a [u8]) -> Parsed<'a, u64> {
     let mut value = 0_u64;
     let mut rest = input;
     while let [digit @ b'0'..=b'9', tail @ ..] = rest {
@@ -202,7 +181,7 @@ fn number<'a>(fault: Fault, input: &'a [u8]) -> Parsed<'a, u64> {
     };
     match value {
         Some(value) => Ok((skip_blanks(rest), value)),
-        None => Err(nom::Err::Error(fault)),
+        None => Err(nom::Err::Error(Fault(what))),
     }
 }
 
@@ -243,4 +222,159 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
 fn unquote(text: &[u8]) -> &[u8] {
     let text = text.strip_prefix(b"'").unwrap_or(text);
     text.strip_suffix(b"'").unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery_of(line: &[u8]) -> Delivery<'_> {
+        match parse(line) {
+            Ok(Line::Delivery(delivery)) => delivery,
+            other => panic!("{}: {other:?}", line.escape_ascii()),
+        }
+    }
+
+    #[test]
+    fn deliveries_with_and_without_reply() {
+        let plain = Delivery {
+            subject: b"a.b",
+            sid: 7,
+            reply: None,
+            header_size: 0,
+            total_size: 12,
+        };
+        let answered = Delivery {
+            reply: Some(b"_R"),
+            ..plain
+        };
+        for line in [
+            "MSG a.b 7 12",
+            "msg\ta.b  7\t\t12 ",
+            "Msg   a.b 7 0012\t",
+            "MSG a.b 7  12",
+        ] {
+            assert_eq!(delivery_of(line.as_bytes()), plain, "{line:?}");
+        }
+        for line in ["MSG a.b 7 _R 12", "mSG\t a.b 7  _R \t12\t "] {
+            assert_eq!(delivery_of(line.as_bytes()), answered, "{line:?}");
+        }
+        let headers = |delivery| Delivery {
+            header_size: 5,
+            ..delivery
+        };
+        for line in ["HMSG a.b 7 5 12", "hmsg \ta.b 7 5  12 "] {
+            assert_eq!(delivery_of(line.as_bytes()), headers(plain), "{line:?}");
+        }
+        for line in ["HMSG a.b 7 _R 5 12", "HmSg\ta.b 7 _R\t5  12 "] {
+            assert_eq!(delivery_of(line.as_bytes()), headers(answered), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_of_digits_is_a_reply() {
+        assert_eq!(delivery_of(b"MSG a 1 5 6").reply, Some(&b"5"[..]));
+        assert_eq!(delivery_of(b"HMSG a 1 5 6 7").reply, Some(&b"5"[..]));
+    }
+
+    #[test]
+    fn subjects_hold_whatever_a_publisher_may_write() {
+        let line = b"MSG \xff\0\x0b.\x7f 1 \x01 0";
+        assert_eq!(delivery_of(line).subject, b"\xff\0\x0b.\x7f");
+        assert_eq!(delivery_of(line).reply, Some(&b"\x01"[..]));
+    }
+
+    #[test]
+    fn each_wrong_argument_is_named() {
+        for (line, verb, what) in [
+            ("MSG", "MSG", "subject"),
+            ("msg ", "MSG", "subject"),
+            ("MSG a", "MSG", "sid"),
+            ("MSG a x 1", "MSG", "sid"),
+            ("MSG a -1 1", "MSG", "sid"),
+            ("MSG a 18446744073709551616 1", "MSG", "sid"),
+            ("MSG a 1", "MSG", "reply"),
+            ("MSG a 1 x", "MSG", "size"),
+            ("MSG a 1 r +5", "MSG", "size"),
+            ("MSG a 1 r 18446744073709551616", "MSG", "size"),
+            ("MSG a 1 r 5 6", "MSG", "arguments"),
+            ("MSG a 1 5\r", "MSG", "size"),
+            ("MSG a\rb 1 5", "MSG", "sid"),
+            ("HMSG a 1 5", "HMSG", "header size"),
+            ("HMSG a 1 r 5", "HMSG", "size"),
+            ("HMSG a 1 r 5 6 7", "HMSG", "arguments"),
+            ("PING x", "PING", "arguments"),
+            ("PONG \r", "PONG", "arguments"),
+            ("+OK x", "+OK", "arguments"),
+        ] {
+            let error = ProtocolError::Malformed { verb, what };
+            assert_eq!(parse(line.as_bytes()), Err(error), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_whole_frames() {
+        for (line, op) in [
+            ("PING", ServerOp::Ping),
+            ("ping \t", ServerOp::Ping),
+            ("Pong", ServerOp::Pong),
+            ("+ok ", ServerOp::Ok),
+            ("INFO {} ", ServerOp::Info(b"{}")),
+            ("info\t {\"a\": 1}\t", ServerOp::Info(b"{\"a\": 1}")),
+            ("INFO", ServerOp::Info(b"")),
+            (
+                "-ERR 'Stale Connection'",
+                ServerOp::Err(b"Stale Connection"),
+            ),
+            ("-err  no quotes ", ServerOp::Err(b"no quotes")),
+            ("-ERR 'it''s \"x\"' ", ServerOp::Err(b"it''s \"x\"")),
+            ("-ERR '", ServerOp::Err(b"")),
+            ("-ERR", ServerOp::Err(b"")),
+            ("-ERR ", ServerOp::Err(b"")),
+        ] {
+            assert_eq!(parse(line.as_bytes()), Ok(Line::Op(op)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_verb() {
+        for line in [
+            "",
+            " ",
+            " PING",
+            "PINGS",
+            "INFO{}",
+            "-ERR'x'",
+            "PUB a 1",
+            "HTTP/1.1 400",
+            "MSG\r",
+        ] {
+            let parsed = parse(line.as_bytes());
+            assert!(
+                matches!(parsed, Err(ProtocolError::UnknownVerb { .. })),
+                "{line:?}: {parsed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn decimals_fit_a_u64_or_are_none() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("9999999999999999999", Some(9_999_999_999_999_999_999)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("00000000000000000000000007", Some(7)),
+            ("18446744073709551616", None),
+            ("99999999999999999999", None),
+            ("111111111111111111111111111111", None),
+            ("", None),
+            ("1x", None),
+            ("/", None),
+            (":", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), value, "{text:?}");
+            let parsed = number("number", text.as_bytes()).ok();
+            assert_eq!(parsed, value.map(|value| (&b""[..], value)), "{text:?}");
+        }
+    }
 }

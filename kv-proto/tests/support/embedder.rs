@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use kv_proto::{
     Binding, BucketConfig, BucketName, CallOptions, Config, CreateOptions, Credentials,
-    DeleteOptions, Entry, Event, GetOptions, Instant, Key, LinkAction, LinkError, LinkErrorKind,
-    LinkId, Op, OpResult, Outcome, ReadError, Revision, Seed, Session, WriteError,
+    DeleteOptions, Entry, Event, GetOptions, Instant, Key, Limits, LinkAction, LinkError,
+    LinkErrorKind, LinkId, Op, OpResult, Outcome, ReadError, Revision, Seed, Session, WriteError,
 };
 
 use super::peer::Peer;
@@ -58,6 +58,13 @@ pub(crate) fn name(text: &str) -> BucketName {
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// The default limits with some of them changed.
+pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
 }
 
 pub(crate) const CALL: fn() -> CallOptions = CallOptions::default;
@@ -175,8 +182,7 @@ impl World {
         let len = conn.output.len().min(max);
         socket.input.extend(conn.output.drain(..len));
         if len > 0 {
-            self.session
-                .handle_input(self.now, link, &mut socket.input);
+            self.session.handle_input(self.now, link, &mut socket.input);
         } else if conn.closed {
             self.cut(link, LinkErrorKind::Read);
         }
@@ -187,8 +193,7 @@ impl World {
     pub(crate) fn inject(&mut self, link: LinkId, bytes: &[u8]) {
         if let Some(socket) = self.sockets.get_mut(&link) {
             socket.input.extend_from_slice(bytes);
-            self.session
-                .handle_input(self.now, link, &mut socket.input);
+            self.session.handle_input(self.now, link, &mut socket.input);
         }
     }
 
@@ -196,8 +201,7 @@ impl World {
     pub(crate) fn cut(&mut self, link: LinkId, kind: LinkErrorKind) {
         if let Some(socket) = self.sockets.remove(&link) {
             self.peer.hang_up(socket.conn);
-            self.session
-                .handle_closed(self.now, link, link_error(kind));
+            self.session.handle_closed(self.now, link, link_error(kind));
         }
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum ClientOp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publish {
     pub(crate) subject: String,
-    pub(crate) reply: Option<String>,
+    pub(crate) reply: String,
     /// The header block as sent, empty without headers.
     pub(crate) block: Vec<u8>,
     pub(crate) payload: Vec<u8>,
@@ -68,7 +68,8 @@ pub(crate) fn take(input: &mut Vec<u8>) -> Option<ClientOp> {
         assert!(input.len() <= 4096 + 8, "a control line without an end");
         return None;
     };
-    let line = std::str::from_utf8(&input[..end]).expect("a control line is text");
+    let line = String::from_utf8(input[..end].to_vec()).expect("a control line is text");
+    let line = line.as_str();
     assert!(!line.contains(['\n', '\r', '\t']), "{line:?}");
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     assert!(rest.len() <= 4096, "arguments longer than a server takes");
@@ -90,17 +91,14 @@ pub(crate) fn take(input: &mut Vec<u8>) -> Option<ClientOp> {
         ("UNSUB", [sid]) => ClientOp::Unsub {
             sid: (*sid).to_owned(),
         },
-        ("PUB", [subject, size]) => return body(input, end, subject, None, 0, number(size)),
+        // Every publish of this client is a request.
         ("PUB", [subject, reply, size]) => {
-            let (subject, reply) = (subject.to_string(), reply.to_string());
-            let size = number(size);
-            return body(input, end, &subject, Some(&reply), 0, size);
+            return body(input, end, [subject, reply], 0, number(size));
         }
         ("HPUB", [subject, reply, head, size]) => {
-            let (subject, reply) = (subject.to_string(), reply.to_string());
             let (head, size) = (number(head), number(size));
             assert!(head >= 12 && head <= size, "sizes of {line:?}");
-            return body(input, end, &subject, Some(&reply), head, size);
+            return body(input, end, [subject, reply], head, size);
         }
         _ => panic!("no client writes {line:?}"),
     };
@@ -111,15 +109,11 @@ pub(crate) fn take(input: &mut Vec<u8>) -> Option<ClientOp> {
 fn body(
     input: &mut Vec<u8>,
     line_end: usize,
-    subject: &str,
-    reply: Option<&str>,
+    subjects: [&str; 2],
     head: usize,
     size: usize,
 ) -> Option<ClientOp> {
-    let (subject, reply) = (
-        checked(subject, false),
-        reply.map(|reply| checked(reply, false)),
-    );
+    let [subject, reply] = subjects.map(|subject| checked(subject, false));
     let start = line_end + 2;
     let end = start + size;
     if input.len() < end + 2 {

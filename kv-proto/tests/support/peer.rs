@@ -28,8 +28,8 @@ pub(crate) enum Rule {
     LoseReply,
     /// Does what is asked and keeps the answer in [`Peer::held`].
     Hold,
-    /// Does what is asked and answers twice.
-    Twice,
+    /// Does what is asked and keeps a copy of the answer in [`Peer::held`].
+    Copy,
     /// Sends an `-ERR` line instead of doing it.
     Err(String),
 }
@@ -199,10 +199,10 @@ impl Peer {
                 let frame = self.serve(conn, &publish).expect("an answer to hold");
                 self.held.push((conn, frame));
             }
-            Some(Rule::Twice) => {
+            Some(Rule::Copy) => {
                 let frame = self.serve(conn, &publish).expect("an answer to double");
                 self.send(conn, &frame);
-                self.send(conn, &frame);
+                self.held.push((conn, frame));
             }
             Some(Rule::Err(text)) => self.send(conn, format!("-ERR '{text}'\r\n").as_bytes()),
             Some(Rule::Reply(payload)) => self.answer(conn, &publish, "", payload.as_bytes()),
@@ -233,7 +233,7 @@ impl Peer {
         block: &str,
         payload: &[u8],
     ) -> Option<Vec<u8>> {
-        let reply = publish.reply.as_deref()?;
+        let reply = &publish.reply;
         let (prefix, sid) = self.conns.get(&conn)?.inbox.as_ref()?;
         let token = reply.strip_prefix(&**prefix)?;
         assert!(!token.is_empty() && !token.contains('.'), "reply {reply}");
@@ -306,8 +306,15 @@ impl Peer {
         stream.messages.insert(seq, message.clone());
         let kept = stream.config["max_msgs_per_subject"].as_u64().unwrap_or(1);
         let of_key = |(_, m): &(&u64, &Message)| m.subject == publish.subject;
-        let seqs: Vec<u64> = stream.messages.iter().filter(of_key).map(|m| *m.0).collect();
-        let excess = seqs.len().saturating_sub(usize::try_from(kept).unwrap_or(1));
+        let seqs: Vec<u64> = stream
+            .messages
+            .iter()
+            .filter(of_key)
+            .map(|m| *m.0)
+            .collect();
+        let excess = seqs
+            .len()
+            .saturating_sub(usize::try_from(kept).unwrap_or(1));
         for old in &seqs[..excess] {
             stream.messages.remove(old);
         }

@@ -40,6 +40,13 @@ pub struct ConfigDifference {
     pub existing: String,
 }
 
+impl ConfigDifference {
+    /// The bytes that it holds.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.wanted.len() + self.existing.len()
+    }
+}
+
 /// What a server needs to support for a configuration to mean what it says. A
 /// server that does not may drop the option without a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

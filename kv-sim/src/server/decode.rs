@@ -1,0 +1,201 @@
+//! Request bodies into values, with the strictness and the error texts of each server version.
+
+use kv_proto::Timestamp;
+
+use super::error::ApiError;
+use super::json::Json;
+use super::version::Version;
+
+/// Reads a request body.
+///
+/// # Errors
+///
+/// `invalid JSON`, in the words of that version.
+pub(crate) fn request<T: Default>(
+    version: Version,
+    body: &[u8],
+    go_type: &'static str,
+    member: impl FnMut(&mut T, &str, &Json, &mut Decoder) -> bool,
+) -> Result<T, ApiError> {
+    let bad = |why: String| ApiError::invalid_json(&why, version.explains_bad_json());
+    let strict = version.has_strict_json();
+    let parsed = if version.explains_bad_json() {
+        Json::parse_stream(body).map_err(|syntax| match Json::parse(body) {
+            Err(plain) if !strict => bad(plain.plain()),
+            _ => bad(syntax.located()),
+        })?
+    } else {
+        Some(Json::parse(body).map_err(|syntax| bad(syntax.plain()))?)
+    };
+    let mut decoder = Decoder { strict, error: None };
+    let mut out = T::default();
+    if let Some(json) = parsed {
+        decoder.object(&json, go_type, &mut out, member);
+    }
+    match decoder.error {
+        None => Ok(out),
+        Some(why) => Err(bad(why)),
+    }
+}
+
+/// Reads a body that no version is strict about; `None` if it is malformed.
+pub(crate) fn lenient<T: Default>(
+    body: &[u8],
+    member: impl FnMut(&mut T, &str, &Json, &mut Decoder) -> bool,
+) -> Option<T> {
+    let json = Json::parse(body).ok()?;
+    let mut decoder = Decoder { strict: false, error: None };
+    let mut out = T::default();
+    decoder.object(&json, "", &mut out, member);
+    decoder.error.is_none().then_some(out)
+}
+
+/// Whether a body begins like an object or array, without which some requests ignore it.
+pub(crate) fn is_structured(body: &[u8]) -> bool {
+    let first = body.iter().find(|byte| !b" \t\r\n".contains(byte));
+    matches!(first, Some(b'{' | b'['))
+}
+
+/// Whether a body says nothing: no bytes, or an object without members.
+pub(crate) fn is_empty(body: &[u8]) -> bool {
+    body.is_empty() || matches!(Json::parse(body), Ok(Json::Object(members)) if members.is_empty())
+}
+
+/// Collects the first error, as Go's decoder does, while reading on.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    strict: bool,
+    error: Option<String>,
+}
+
+impl Decoder {
+    pub(crate) fn fail(&mut self, why: String) {
+        self.error.get_or_insert(why);
+    }
+
+    fn mismatch(&mut self, json: &Json, go_type: &str) {
+        let kind = json.kind();
+        self.fail(format!("json: cannot unmarshal {kind} into Go value of type {go_type}"));
+    }
+
+    /// Gives every member, its name in lower case as Go ignores case, to `member`, which returns whether
+    /// it knows it.
+    pub(crate) fn object<T>(
+        &mut self,
+        json: &Json,
+        go_type: &str,
+        out: &mut T,
+        mut member: impl FnMut(&mut T, &str, &Json, &mut Self) -> bool,
+    ) {
+        match json {
+            Json::Null => {}
+            Json::Object(members) => {
+                for (name, value) in members {
+                    let known = member(out, &name.to_ascii_lowercase(), value, self);
+                    if !known && self.strict {
+                        self.fail(format!("json: unknown field {name:?}"));
+                    }
+                }
+            }
+            Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Array(_) => {
+                self.mismatch(json, go_type);
+            }
+        }
+    }
+
+    pub(crate) fn text(&mut self, json: &Json, out: &mut String) -> bool {
+        match json {
+            Json::Null => {}
+            Json::Text(text) => out.clone_from(text),
+            other => self.mismatch(other, "string"),
+        }
+        true
+    }
+
+    pub(crate) fn bool(&mut self, json: &Json, out: &mut bool) -> bool {
+        match json {
+            Json::Null => {}
+            Json::Bool(value) => *out = *value,
+            other => self.mismatch(other, "bool"),
+        }
+        true
+    }
+
+    /// A number of any integer type; `T` decides what fits.
+    pub(crate) fn number<T: std::str::FromStr>(&mut self, json: &Json, out: &mut T) -> bool {
+        match json {
+            Json::Null => {}
+            Json::Number(text) => match text.parse() {
+                Ok(value) => *out = value,
+                Err(_) => {
+                    self.fail(format!("json: cannot unmarshal number {text} into Go value of type int64"));
+                }
+            },
+            other => self.mismatch(other, "int64"),
+        }
+        true
+    }
+
+    pub(crate) fn texts(&mut self, json: &Json, out: &mut Vec<String>) -> bool {
+        match json {
+            Json::Null => out.clear(),
+            Json::Array(values) => {
+                out.clear();
+                for value in values {
+                    let mut text = String::new();
+                    self.text(value, &mut text);
+                    out.push(text);
+                }
+            }
+            other => self.mismatch(other, "[]string"),
+        }
+        true
+    }
+
+    pub(crate) fn time(&mut self, json: &Json, out: &mut Option<Timestamp>) -> bool {
+        match json {
+            Json::Null => *out = None,
+            Json::Text(text) => match Timestamp::parse_rfc3339(text) {
+                Some(time) => *out = Some(time),
+                None if text == "0001-01-01T00:00:00Z" => *out = None,
+                None => self.fail(format!("parsing time {text:?}: cannot parse {text:?}")),
+            },
+            _ => self.fail("Time.UnmarshalJSON: input is not a JSON string".to_owned()),
+        }
+        true
+    }
+
+    /// A word of an enumeration.
+    pub(crate) fn word<T: Copy>(&mut self, json: &Json, words: &[(&str, T)], out: &mut T) -> bool {
+        let Json::Text(text) = json else {
+            if *json != Json::Null {
+                self.fail("can not unmarshal".to_owned());
+            }
+            return true;
+        };
+        match words.iter().find(|(word, _)| word == text) {
+            Some((_, value)) => *out = *value,
+            None => self.fail(format!("can not unmarshal {:?}", format!("{text:?}"))),
+        }
+        true
+    }
+
+    pub(crate) fn map(
+        &mut self,
+        json: &Json,
+        out: &mut std::collections::BTreeMap<String, String>,
+    ) -> bool {
+        match json {
+            Json::Null => {}
+            Json::Object(members) => {
+                for (name, value) in members {
+                    let mut text = String::new();
+                    self.text(value, &mut text);
+                    out.insert(name.clone(), text);
+                }
+            }
+            other => self.mismatch(other, "map[string]string"),
+        }
+        true
+    }
+}

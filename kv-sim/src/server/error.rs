@@ -1,0 +1,161 @@
+//! JetStream API errors: code, error code and text as the real server writes them.
+
+use std::borrow::Cow;
+
+use super::json::Writer;
+
+/// One error of the JetStream API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) code: u16,
+    pub(crate) err_code: u16,
+    pub(crate) description: Cow<'static, str>,
+}
+
+impl ApiError {
+    const fn fixed(code: u16, err_code: u16, description: &'static str) -> Self {
+        let description = Cow::Borrowed(description);
+        Self { code, err_code, description }
+    }
+
+    fn told(code: u16, err_code: u16, description: impl Into<Cow<'static, str>>) -> Self {
+        let description = description.into();
+        Self { code, err_code, description }
+    }
+
+    /// The value of `error` in an answer.
+    pub(crate) fn json(&self) -> String {
+        let mut out = Writer::object();
+        out.number("code", self.code)
+            .number("err_code", self.err_code)
+            .text("description", &self.description);
+        out.end()
+    }
+
+    pub(crate) fn invalid_config(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::told(500, 10052, why)
+    }
+
+    pub(crate) fn invalid_json(why: &str, explained: bool) -> Self {
+        if explained {
+            return Self::told(400, 10025, format!("invalid JSON: {why}"));
+        }
+        Self::fixed(400, 10025, "invalid JSON")
+    }
+
+    pub(crate) fn wrong_last_sequence(actual: u64) -> Self {
+        Self::told(400, 10071, format!("wrong last sequence: {actual}"))
+    }
+
+    pub(crate) fn wrong_last_msg_id(actual: &str) -> Self {
+        Self::told(400, 10070, format!("wrong last msg ID: {actual}"))
+    }
+
+    pub(crate) fn rollup_failed(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::told(500, 10111, why)
+    }
+
+    pub(crate) fn store_failed(why: &'static str) -> Self {
+        Self::told(503, 10077, why)
+    }
+
+    pub(crate) fn sequence_not_found(seq: u64) -> Self {
+        Self::told(400, 10043, format!("sequence {seq} not found"))
+    }
+
+    pub(crate) fn msg_delete_failed(why: &'static str) -> Self {
+        Self::told(500, 10057, why)
+    }
+
+    pub(crate) fn purge_failed(why: &'static str) -> Self {
+        Self::told(500, 10110, why)
+    }
+
+    pub(crate) fn invalid_policy(why: String) -> Self {
+        Self::told(400, 10094, why)
+    }
+
+    pub(crate) fn consumer_create(why: &'static str) -> Self {
+        Self::told(500, 10012, why)
+    }
+
+    pub(crate) fn consumer_name_too_long(max: usize) -> Self {
+        let text = format!("consumer name is too long, maximum allowed is {max}");
+        Self::told(400, 10102, text)
+    }
+
+    pub(crate) fn max_ack_pending(limit: i64) -> Self {
+        let text = format!("consumer max ack pending exceeds system limit of {limit}");
+        Self::told(400, 10121, text)
+    }
+
+    pub(crate) fn inactive_threshold(limit: &str) -> Self {
+        let text = format!("consumer inactive threshold exceeds system limit of {limit}");
+        Self::told(400, 10153, text)
+    }
+}
+
+macro_rules! errors {
+    ($($name:ident = $code:literal, $err_code:literal, $text:literal;)*) => {
+        impl ApiError {
+            $(pub(crate) const $name: Self = Self::fixed($code, $err_code, $text);)*
+        }
+    };
+}
+
+errors! {
+    BAD_REQUEST = 400, 10003, "bad request";
+    CONSUMER_NAME_IN_USE = 400, 10013, "consumer name already in use";
+    CONSUMER_NOT_FOUND = 404, 10014, "consumer not found";
+    DURABLE_NOT_IN_SUBJECT = 400, 10016, "consumer expected to be durable but no durable name set in subject";
+    DURABLE_MISMATCH = 400, 10017, "consumer name in subject does not match durable name in request";
+    DURABLE_NOT_SET = 400, 10018, "consumer expected to be durable but a durable name was not set";
+    EPHEMERAL_WITH_DURABLE_NAME = 400, 10020, "consumer expected to be ephemeral but a durable name was set in request";
+    MAXIMUM_CONSUMERS = 400, 10026, "maximum consumers limit reached";
+    NO_MESSAGE_FOUND = 404, 10037, "no message found";
+    NOT_EMPTY_REQUEST = 400, 10038, "expected an empty request payload";
+    NOT_ENABLED_FOR_ACCOUNT = 503, 10039, "JetStream not enabled for account";
+    TOO_LARGE = 400, 10054, "message size exceeds maximum allowed";
+    STREAM_MISMATCH = 400, 10056, "stream name in subject does not match request";
+    STREAM_NAME_IN_USE = 400, 10058, "stream name already in use with a different configuration";
+    STREAM_NOT_FOUND = 404, 10059, "stream not found";
+    EXPECTED_STREAM = 400, 10060, "expected stream does not match";
+    SUBJECTS_OVERLAP = 400, 10065, "subjects overlap with an existing stream";
+    REPLICAS_STANDALONE = 500, 10074, "replicas > 1 not supported in non-clustered mode";
+    DELIVER_WILDCARD = 400, 10079, "consumer deliver subject has wildcards";
+    PUSH_MAX_WAITING = 400, 10080, "consumer in push mode can not set max waiting";
+    DELIVER_CYCLE = 400, 10081, "consumer deliver subject forms a cycle";
+    MAX_PENDING_ACK_POLICY = 400, 10082, "consumer requires ack policy for max ack pending";
+    SMALL_HEARTBEAT = 400, 10083, "consumer idle heartbeat needs to be >= 100ms";
+    PULL_RATE_LIMIT = 400, 10086, "consumer in pull mode can not have rate limit set";
+    PULL_MAX_WAITING = 400, 10087, "consumer max waiting needs to be positive";
+    HEARTBEAT_NEEDS_PUSH = 400, 10088, "consumer idle heartbeat requires a push based consumer";
+    FLOW_CONTROL_NEEDS_PUSH = 400, 10089, "consumer flow control requires a push based consumer";
+    DIRECT_NEEDS_PUSH = 400, 10090, "consumer direct requires a push based consumer";
+    HEADER_TOO_LARGE = 400, 10097, "header size exceeds maximum allowed of 64k";
+    FLOW_CONTROL_NEEDS_HEARTBEAT = 400, 10108, "consumer with flow control also needs heartbeats";
+    SEALED = 400, 10109, "invalid operation on sealed stream";
+    BAD_DELIVER_SUBJECT = 400, 10112, "invalid push consumer deliver subject";
+    MAX_BATCH_NEGATIVE = 400, 10114, "consumer max request batch needs to be > 0";
+    MAX_EXPIRES_SMALL = 400, 10115, "consumer max request expires needs to be >= 1ms";
+    MAX_DELIVER_BACKOFF = 400, 10116, "max deliver is required to be > length of backoff values";
+    CONSUMER_REPLICAS = 400, 10126, "consumer config replica count exceeds parent stream";
+    CONSUMER_NAME_SEPARATORS = 400, 10127, "Consumer name can not contain path separators";
+    STREAM_NAME_SEPARATORS = 400, 10128, "Stream name can not contain path separators";
+    FILTER_MISMATCH = 400, 10131, "Consumer create request did not match filtered subject from create subject";
+    NAME_MISMATCH = 400, 10132, "Consumer Durable and Name have to be equal if both are provided";
+    REPLICAS_NEGATIVE = 400, 10133, "replicas count cannot be negative";
+    BOTH_FILTERS = 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
+    FILTERS_IN_SUBJECT = 400, 10137, "consumer with multiple subject filters cannot use subject based API";
+    FILTERS_OVERLAP = 400, 10138, "consumer subject filters cannot overlap";
+    FILTER_EMPTY = 400, 10139, "consumer filter in FilterSubjects cannot be empty";
+    CONSUMER_EXISTS = 400, 10148, "consumer already exists";
+    CONSUMER_DOES_NOT_EXIST = 400, 10149, "consumer does not exist";
+    TTL_INVALID = 400, 10165, "invalid per-message TTL";
+    TTL_DISABLED = 400, 10166, "per-message TTL is disabled";
+    INCR_DISABLED = 400, 10168, "message counters is disabled";
+    ATOMIC_DISABLED = 400, 10174, "atomic publish is disabled";
+    REQUIRED_API_LEVEL = 412, 10185, "JetStream minimum api level required";
+    CAS_SUBJECT_ALONE = 400, 10193, "missing sequence for expected last sequence per subject";
+    SOURCE_HEADER = 400, 10227, "message stream source header is not allowed";
+}

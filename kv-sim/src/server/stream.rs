@@ -1,0 +1,264 @@
+//! A stream: its configuration, its messages, its memory of message ids, its consumers.
+//!
+//! ```text
+//! publish ──checks──► store ──► limits ──► roll-up ──► republish, acknowledgement, consumers
+//! ```
+//!
+//! What it wants sent is pushed to an [`Outbox`]; nothing here knows connections. The store is one
+//! replica's: a replicated stream will hold several and apply the same calls to each, later.
+
+pub(crate) mod config;
+mod limits;
+mod publish;
+pub(crate) mod republish;
+pub(crate) mod store;
+mod ttl;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use kv_proto::{Instant, Timestamp};
+
+use self::config::StreamConfig;
+use self::store::{Message, Store};
+use super::consumer::Consumer;
+use super::json::Writer;
+use super::version::Version;
+
+pub(crate) use self::publish::Inbound;
+
+/// A message a part of the server sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    /// Whose subscriptions get it.
+    pub(crate) to: Bytes,
+    /// The subject it shows.
+    pub(crate) subject: Bytes,
+    pub(crate) reply: Bytes,
+    pub(crate) headers: Bytes,
+    pub(crate) payload: Bytes,
+}
+
+impl Outgoing {
+    pub(crate) fn answer(reply: &Bytes, payload: impl Into<Bytes>) -> Self {
+        Self {
+            to: reply.clone(),
+            subject: reply.clone(),
+            reply: Bytes::new(),
+            headers: Bytes::new(),
+            payload: payload.into(),
+        }
+    }
+
+    pub(crate) fn status(reply: &Bytes, headers: impl Into<Bytes>) -> Self {
+        Self {
+            headers: headers.into(),
+            ..Self::answer(reply, Bytes::new())
+        }
+    }
+}
+
+/// What is to be sent, in order.
+pub(crate) type Outbox = VecDeque<Outgoing>;
+
+/// The moment an operation happens, on both clocks, and the behaviour asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) instant: Instant,
+    pub(crate) time: Timestamp,
+    pub(crate) version: Version,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) config: StreamConfig,
+    pub(crate) created: Timestamp,
+    pub(crate) store: Store,
+    pub(crate) consumers: BTreeMap<String, Consumer>,
+    /// The sequence conditions are checked against; 2.11 lets it run ahead of the store.
+    last_seq: u64,
+    last_msg_id: String,
+    /// Message id to sequence and time.
+    msg_ids: BTreeMap<String, (u64, Timestamp)>,
+    msg_id_order: VecDeque<(Timestamp, String)>,
+    /// When the removal of expired messages last ran, as it runs at most every quarter second.
+    swept: Instant,
+}
+
+impl Stream {
+    pub(crate) fn new(mut config: StreamConfig, now: Now) -> Self {
+        config.stamp(now.version);
+        let store = Store::new(config.storage, config.first_seq);
+        Self {
+            created: now.time,
+            last_seq: store.last_seq(),
+            store,
+            consumers: BTreeMap::new(),
+            last_msg_id: String::new(),
+            msg_ids: BTreeMap::new(),
+            msg_id_order: VecDeque::new(),
+            swept: now.instant,
+            config,
+        }
+    }
+
+    /// Whether a publish on that subject is its.
+    pub(crate) fn captures(&self, subject: &[u8]) -> bool {
+        let mut subjects = self.config.subjects.iter();
+        subjects.any(|pattern| super::subject::matches(subject, pattern.as_bytes()))
+    }
+
+    /// Replaces the configuration by one that was checked.
+    pub(crate) fn update(&mut self, mut config: StreamConfig, now: Now) {
+        config.stamp(now.version);
+        self.config = config;
+        self.forget_msg_ids(now.time);
+        self.enforce_limits();
+        self.expire(now);
+    }
+
+    /// Removes a message, as an administrator or a limit does; consumers learn of it.
+    pub(crate) fn remove(&mut self, seq: u64) -> Option<Message> {
+        let removed = self.store.remove(seq)?;
+        for consumer in self.consumers.values_mut() {
+            consumer.message_removed(seq, &removed.subject);
+        }
+        Some(removed)
+    }
+
+    /// Removes what matches: below `seq` if that is not 0, all but the newest `keep` if that is not 0.
+    pub(crate) fn purge(&mut self, filter: &str, seq: u64, keep: u64) -> u64 {
+        let purged = self.purge_store(filter, seq, keep);
+        self.last_seq = self.last_seq.max(self.store.last_seq());
+        if purged > 1 {
+            for consumer in self.consumers.values_mut() {
+                consumer.recount(&self.store);
+            }
+        }
+        let extent = self.store.extent(filter.as_bytes());
+        let first = if filter.is_empty() {
+            self.store.first_seq()
+        } else {
+            extent.map_or(0, |(first, _, _)| first)
+        };
+        for consumer in self.consumers.values_mut() {
+            consumer.purged(filter, first, &self.store);
+        }
+        purged
+    }
+
+    fn purge_store(&mut self, filter: &str, seq: u64, keep: u64) -> u64 {
+        if seq == 1 {
+            return 0;
+        }
+        if filter.is_empty() || filter == ">" {
+            if seq == 0 && keep == 0 {
+                return self.store.clear();
+            }
+            if seq > 1 {
+                return self.store.compact(seq);
+            }
+        }
+        let Some((first, last, count)) = self.store.extent(filter.as_bytes()) else {
+            return 0;
+        };
+        if keep >= count {
+            return 0;
+        }
+        let limit = if keep > 0 { count - keep } else { u64::MAX };
+        let last = if seq > 0 { seq - 1 } else { last };
+        let mut purged = Vec::new();
+        let mut from = first;
+        while let Some(message) = self.store.next_for(&[filter.as_bytes()], from) {
+            if message.seq > last || purged.len() as u64 >= limit {
+                break;
+            }
+            from = message.seq + 1;
+            purged.push(message.seq);
+        }
+        for seq in &purged {
+            if purged.len() == 1 {
+                self.remove(*seq);
+            } else {
+                self.store.remove(*seq);
+            }
+        }
+        purged.len() as u64
+    }
+
+    /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the
+    /// consumers in memory.
+    pub(crate) fn restart(&mut self, now: Now) {
+        self.msg_ids.clear();
+        self.msg_id_order.clear();
+        self.last_msg_id.clear();
+        let window = self.config.duplicate_window;
+        let known: Vec<(String, u64, Timestamp)> = self
+            .store
+            .iter()
+            .filter(|message| nanos_between(message.time, now.time) < window)
+            .filter_map(|message| {
+                let id = super::header::text(&message.headers, "Nats-Msg-Id")?;
+                Some((id.into_owned(), message.seq, message.time))
+            })
+            .collect();
+        for (id, seq, time) in known {
+            self.last_msg_id.clone_from(&id);
+            self.remember_msg_id(id, seq, time);
+        }
+        self.last_seq = self.store.last_seq();
+        self.consumers.retain(|_, consumer| consumer.survives_restart());
+    }
+
+    /// When something will happen by itself.
+    pub(crate) fn next_timeout(&self, now: Now) -> Option<Instant> {
+        let own = self.next_expiry(now);
+        let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
+        consumers.chain(own).min()
+    }
+
+    /// The `state` of an answer.
+    pub(crate) fn state_json(&self, deleted: bool, subjects: Option<&str>) -> String {
+        let store = &self.store;
+        let mut out = Writer::object();
+        out.number("messages", store.len())
+            .number("bytes", store.bytes())
+            .number("first_seq", store.first_seq())
+            .time("first_ts", store.first_time())
+            .number("last_seq", store.last_seq())
+            .time("last_ts", store.last_time())
+            .some_number("num_subjects", store.subject_count());
+        if let Some(subjects) = subjects {
+            out.raw("subjects", subjects);
+        }
+        out.some_number("num_deleted", store.deleted_count());
+        if deleted && store.deleted_count() > 0 {
+            let gaps: Vec<String> = store.deleted().iter().map(u64::to_string).collect();
+            out.raw("deleted", &format!("[{}]", gaps.join(",")));
+        }
+        out.number("consumer_count", self.consumers.len());
+        out.end()
+    }
+
+    fn remember_msg_id(&mut self, id: String, seq: u64, time: Timestamp) {
+        self.msg_id_order.push_back((time, id.clone()));
+        self.msg_ids.insert(id, (seq, time));
+    }
+
+    fn forget_msg_ids(&mut self, now: Timestamp) {
+        while let Some((time, id)) = self.msg_id_order.front() {
+            if nanos_between(*time, now) < self.config.duplicate_window {
+                return;
+            }
+            if self.msg_ids.get(id).is_some_and(|(_, known)| known == time) {
+                self.msg_ids.remove(id);
+            }
+            self.msg_id_order.pop_front();
+        }
+    }
+}
+
+pub(crate) fn nanos_between(earlier: Timestamp, later: Timestamp) -> i64 {
+    later.as_unix_nanos().saturating_sub(earlier.as_unix_nanos())
+}

@@ -1,0 +1,531 @@
+//! The configuration of a stream: read, filled with defaults, checked, printed.
+
+use std::collections::BTreeMap;
+
+use crate::server::decode::Decoder;
+use crate::server::error::ApiError;
+use crate::server::json::{Json, Writer};
+use crate::server::subject;
+use crate::server::version::Version;
+
+/// The longest name of a stream or consumer.
+pub(crate) const MAX_NAME: usize = 255;
+/// The longest description.
+pub(crate) const MAX_DESCRIPTION: usize = 4 * 1024;
+/// All keys and values of a metadata map together.
+pub(crate) const MAX_METADATA: usize = 128 * 1024;
+const DEFAULT_DUPLICATE_WINDOW: i64 = 120_000_000_000;
+const MIN_AGE: i64 = 100_000_000;
+const MAX_REPLICAS: i64 = 5;
+const SECOND: i64 = 1_000_000_000;
+
+pub(crate) const LEVEL: &str = "_nats.level";
+pub(crate) const REQUIRED_LEVEL: &str = "_nats.req.level";
+pub(crate) const SERVER_VERSION: &str = "_nats.ver";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Retention {
+    #[default]
+    Limits,
+    Interest,
+    WorkQueue,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Discard {
+    #[default]
+    Old,
+    New,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Storage {
+    #[default]
+    File,
+    Memory,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Compression {
+    #[default]
+    None,
+    S2,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Republish {
+    pub(crate) source: String,
+    pub(crate) destination: String,
+    pub(crate) headers_only: bool,
+}
+
+/// What a client asked for, and then what the stream is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamConfig {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) subjects: Vec<String>,
+    pub(crate) retention: Retention,
+    pub(crate) max_consumers: i64,
+    pub(crate) max_msgs: i64,
+    pub(crate) max_bytes: i64,
+    pub(crate) max_age: i64,
+    pub(crate) max_msgs_per_subject: i64,
+    pub(crate) max_msg_size: i32,
+    pub(crate) discard: Discard,
+    pub(crate) storage: Storage,
+    pub(crate) replicas: i64,
+    pub(crate) no_ack: bool,
+    pub(crate) duplicate_window: i64,
+    pub(crate) compression: Compression,
+    pub(crate) first_seq: u64,
+    pub(crate) republish: Option<Republish>,
+    pub(crate) allow_direct: bool,
+    pub(crate) mirror_direct: bool,
+    pub(crate) discard_new_per_subject: bool,
+    pub(crate) sealed: bool,
+    pub(crate) deny_delete: bool,
+    pub(crate) deny_purge: bool,
+    pub(crate) allow_rollup: bool,
+    pub(crate) consumer_inactive_threshold: i64,
+    pub(crate) consumer_max_ack_pending: i64,
+    pub(crate) allow_msg_ttl: bool,
+    pub(crate) delete_marker_ttl: i64,
+    pub(crate) allow_counter: bool,
+    pub(crate) allow_atomic: bool,
+    pub(crate) allow_schedules: bool,
+    pub(crate) persist_async: bool,
+    pub(crate) allow_batched: bool,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Asked for something that is not simulated (mirror, sources, transform, placement).
+    pub(crate) beyond: Option<&'static str>,
+    pub(crate) pedantic: bool,
+}
+
+impl StreamConfig {
+    /// Takes one member of a request.
+    pub(crate) fn member(&mut self, name: &str, json: &Json, read: &mut Decoder, v: Version) -> bool {
+        match name {
+            "name" => read.text(json, &mut self.name),
+            "description" => read.text(json, &mut self.description),
+            "subjects" => read.texts(json, &mut self.subjects),
+            "retention" => read.word(json, &RETENTIONS, &mut self.retention),
+            "max_consumers" => read.number(json, &mut self.max_consumers),
+            "max_msgs" => read.number(json, &mut self.max_msgs),
+            "max_bytes" => read.number(json, &mut self.max_bytes),
+            "max_age" => read.number(json, &mut self.max_age),
+            "max_msgs_per_subject" => read.number(json, &mut self.max_msgs_per_subject),
+            "max_msg_size" => read.number(json, &mut self.max_msg_size),
+            "discard" => read.word(json, &DISCARDS, &mut self.discard),
+            "storage" => read.word(json, &STORAGES, &mut self.storage),
+            "num_replicas" => read.number(json, &mut self.replicas),
+            "no_ack" => read.bool(json, &mut self.no_ack),
+            "duplicate_window" => read.number(json, &mut self.duplicate_window),
+            "compression" => read.word(json, &COMPRESSIONS, &mut self.compression),
+            "first_seq" => read.number(json, &mut self.first_seq),
+            "republish" => self.read_republish(json, read),
+            "allow_direct" => read.bool(json, &mut self.allow_direct),
+            "mirror_direct" => read.bool(json, &mut self.mirror_direct),
+            "discard_new_per_subject" => read.bool(json, &mut self.discard_new_per_subject),
+            "sealed" => read.bool(json, &mut self.sealed),
+            "deny_delete" => read.bool(json, &mut self.deny_delete),
+            "deny_purge" => read.bool(json, &mut self.deny_purge),
+            "allow_rollup_hdrs" => read.bool(json, &mut self.allow_rollup),
+            "consumer_limits" => self.read_consumer_limits(json, read),
+            "metadata" => read.map(json, &mut self.metadata),
+            "mirror" | "sources" | "subject_transform" | "placement" => self.note_beyond(name, json),
+            "template_owner" if v == Version::V2_10 => true,
+            _ => self.newer_member(name, json, read, v),
+        }
+    }
+
+    fn newer_member(&mut self, name: &str, json: &Json, read: &mut Decoder, v: Version) -> bool {
+        match name {
+            "allow_msg_ttl" if v.has_level_1() => read.bool(json, &mut self.allow_msg_ttl),
+            "subject_delete_marker_ttl" if v.has_level_1() => {
+                read.number(json, &mut self.delete_marker_ttl)
+            }
+            "pedantic" if v.has_level_1() => read.bool(json, &mut self.pedantic),
+            "allow_msg_counter" if v.has_level_2() => read.bool(json, &mut self.allow_counter),
+            "allow_atomic" if v.has_level_2() => read.bool(json, &mut self.allow_atomic),
+            "allow_msg_schedules" if v.has_level_2() => read.bool(json, &mut self.allow_schedules),
+            "persist_mode" if v.has_level_2() => {
+                read.word(json, &PERSIST_MODES, &mut self.persist_async)
+            }
+            "allow_batched" if v.has_level_4() => read.bool(json, &mut self.allow_batched),
+            _ => false,
+        }
+    }
+
+    fn read_republish(&mut self, json: &Json, read: &mut Decoder) -> bool {
+        if *json == Json::Null {
+            self.republish = None;
+            return true;
+        }
+        let republish = self.republish.get_or_insert_default();
+        read.object(json, "server.RePublish", republish, |out, name, json, read| match name {
+            "src" => read.text(json, &mut out.source),
+            "dest" => read.text(json, &mut out.destination),
+            "headers_only" => read.bool(json, &mut out.headers_only),
+            _ => false,
+        });
+        true
+    }
+
+    fn read_consumer_limits(&mut self, json: &Json, read: &mut Decoder) -> bool {
+        read.object(json, "server.StreamConsumerLimits", self, |out, name, json, read| match name {
+            "inactive_threshold" => read.number(json, &mut out.consumer_inactive_threshold),
+            "max_ack_pending" => read.number(json, &mut out.consumer_max_ack_pending),
+            _ => false,
+        });
+        true
+    }
+
+    fn note_beyond(&mut self, name: &str, json: &Json) -> bool {
+        let says_nothing = match json {
+            Json::Null => true,
+            Json::Array(values) => values.is_empty(),
+            Json::Object(members) => members.is_empty() && name == "placement",
+            Json::Bool(_) | Json::Number(_) | Json::Text(_) => false,
+        };
+        if !says_nothing {
+            self.beyond = Some("kv-sim: mirrors, sources, transforms and placement are not simulated");
+        }
+        true
+    }
+
+    /// Fills in defaults and refuses what no stream can be.
+    pub(crate) fn checked(mut self, v: Version) -> Result<Self, ApiError> {
+        let invalid = ApiError::invalid_config;
+        if !is_stream_name(&self.name, v) {
+            return Err(invalid(if v == Version::V2_10 {
+                "stream name is required and can not contain '.', '*', '>'"
+            } else {
+                r"stream name is required and can not contain '.', '*', '>', '\', '/'"
+            }));
+        }
+        if self.name.len() > MAX_NAME {
+            return Err(invalid("stream name is too long, maximum allowed is 255"));
+        }
+        if self.description.len() > MAX_DESCRIPTION {
+            return Err(invalid("stream description is too long, maximum allowed is 4096"));
+        }
+        let metadata = self.metadata.iter().map(|(k, v)| k.len() + v.len());
+        if metadata.sum::<usize>() > MAX_METADATA {
+            return Err(invalid("stream metadata exceeds maximum size of 131072 bytes"));
+        }
+        if let Some(beyond) = self.beyond {
+            return Err(invalid(beyond));
+        }
+        self.fill_limits(v)?;
+        self.check_ages(v)?;
+        self.check_kinds()?;
+        self.check_subjects()?;
+        self.check_republish()?;
+        Ok(self)
+    }
+
+    fn fill_limits(&mut self, v: Version) -> Result<(), ApiError> {
+        if self.replicas == 0 {
+            self.replicas = 1;
+        }
+        if self.replicas > MAX_REPLICAS {
+            return Err(ApiError::invalid_config("maximum replicas is 5"));
+        }
+        if self.replicas < 0 {
+            return Err(ApiError::REPLICAS_NEGATIVE);
+        }
+        let clamps = v >= Version::V2_11;
+        let unlimited = |value: &mut i64| {
+            if *value == 0 || (clamps && *value < -1) {
+                *value = -1;
+            }
+        };
+        unlimited(&mut self.max_msgs);
+        unlimited(&mut self.max_msgs_per_subject);
+        unlimited(&mut self.max_bytes);
+        unlimited(&mut self.max_consumers);
+        if self.max_msg_size == 0 || (clamps && self.max_msg_size < -1) {
+            self.max_msg_size = -1;
+        }
+        Ok(())
+    }
+
+    fn check_ages(&mut self, v: Version) -> Result<(), ApiError> {
+        let invalid = |why| Err(ApiError::invalid_config(why));
+        if v >= Version::V2_14 && self.max_age < 0 {
+            return invalid("max age can not be negative");
+        }
+        if self.duplicate_window == 0 {
+            self.duplicate_window = DEFAULT_DUPLICATE_WINDOW;
+            if self.max_age != 0 && self.max_age < DEFAULT_DUPLICATE_WINDOW {
+                self.duplicate_window = self.max_age;
+            }
+        }
+        if self.max_age > 0 && self.max_age < MIN_AGE {
+            return invalid("max age needs to be >= 100ms");
+        }
+        if self.duplicate_window < 0 {
+            return invalid("duplicates window can not be negative");
+        }
+        if self.max_age != 0 && self.duplicate_window > self.max_age {
+            return invalid("duplicates window can not be larger then max age");
+        }
+        if self.duplicate_window > 0 && self.duplicate_window < MIN_AGE {
+            return invalid("duplicates window needs to be >= 100ms");
+        }
+        if self.deny_purge && self.allow_rollup {
+            return invalid("roll-ups require the purge permission");
+        }
+        Ok(())
+    }
+
+    fn check_kinds(&mut self) -> Result<(), ApiError> {
+        let invalid = |why| Err(ApiError::invalid_config(why));
+        if self.allow_counter && self.discard == Discard::New {
+            return invalid("counter stream cannot use discard new");
+        }
+        if self.allow_counter && self.allow_msg_ttl {
+            return invalid("counter stream cannot use message TTLs");
+        }
+        if self.discard_new_per_subject && self.discard != Discard::New {
+            return invalid("discard new per subject requires discard new policy to be set");
+        }
+        if self.discard_new_per_subject && self.max_msgs_per_subject <= 0 {
+            return invalid("discard new per subject requires max msgs per subject > 0");
+        }
+        if self.delete_marker_ttl < 0 {
+            return invalid("subject delete marker TTL must not be negative");
+        }
+        if self.delete_marker_ttl > 0 {
+            if self.delete_marker_ttl < SECOND {
+                return invalid("subject delete marker TTL must be at least 1 second");
+            }
+            if self.pedantic && !self.allow_msg_ttl {
+                return invalid("subject delete marker cannot be set if message TTLs are disabled");
+            }
+            if self.pedantic && !self.allow_rollup {
+                return invalid("subject delete marker cannot be set if roll-ups are disabled");
+            }
+            self.allow_msg_ttl = true;
+            if !self.allow_rollup {
+                (self.allow_rollup, self.deny_purge) = (true, false);
+            }
+        }
+        if self.allow_counter || self.allow_schedules || self.persist_async || self.allow_batched {
+            return invalid("kv-sim: counters, schedules, async persistence and fast ingest are not simulated");
+        }
+        Ok(())
+    }
+
+    fn check_subjects(&mut self) -> Result<(), ApiError> {
+        let invalid = |why: String| Err(ApiError::invalid_config(why));
+        if self.subjects.is_empty() {
+            self.subjects.push(self.name.clone());
+            return Ok(());
+        }
+        for (at, one) in self.subjects.iter().enumerate() {
+            if !subject::is_valid(one.as_bytes()) {
+                return invalid("invalid subject".to_owned());
+            }
+            if self.subjects.iter().take(at).any(|other| other == one) {
+                return invalid("duplicate subjects detected".to_owned());
+            }
+            if one == ">" && !self.no_ack {
+                return invalid("capturing all subjects requires no-ack to be true".to_owned());
+            }
+            if !self.no_ack {
+                check_reserved(one)?;
+            }
+            let mut later = self.subjects.iter().skip(at + 1);
+            let clash = later.find(|later| subject::overlap(later.as_bytes(), one.as_bytes()));
+            if let Some(other) = clash.filter(|other| *other != one) {
+                return invalid(format!("subject {one:?} overlaps with {other:?}"));
+            }
+            if clash.is_some() {
+                return invalid(format!("subject {one:?} overlaps with {one:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_republish(&mut self) -> Result<(), ApiError> {
+        let Some(republish) = &mut self.republish else {
+            return Ok(());
+        };
+        if republish.source.is_empty() {
+            republish.source = ">".to_owned();
+        }
+        let destination = republish.destination.as_bytes();
+        let cycle = |one: &String| subject::overlap(destination, one.as_bytes());
+        if self.subjects.iter().any(cycle) {
+            let why = "stream configuration for republish destination forms a cycle";
+            return Err(ApiError::invalid_config(why));
+        }
+        if !super::republish::is_transform(&republish.source, &republish.destination) {
+            return Err(ApiError::invalid_config(format!(
+                "stream configuration for republish with transform from '{}' to '{}' not valid",
+                republish.source, republish.destination
+            )));
+        }
+        Ok(())
+    }
+
+    /// Checks a change of an existing stream.
+    pub(crate) fn checked_update(mut self, old: &Self) -> Result<Self, ApiError> {
+        let invalid = |why| Err(ApiError::invalid_config(why));
+        if self.name != old.name {
+            return invalid("stream configuration name must match original");
+        }
+        if self.replicas > 1 {
+            return Err(ApiError::REPLICAS_STANDALONE);
+        }
+        if self.storage != old.storage {
+            return invalid("stream configuration update can not change storage type");
+        }
+        let queue = |config: &Self| config.retention == Retention::WorkQueue;
+        if self.retention != old.retention && (queue(&self) || queue(old)) {
+            return invalid("stream configuration update can not change retention policy to/from workqueue");
+        }
+        if old.sealed && !self.sealed {
+            return invalid("stream configuration update can not unseal a sealed stream");
+        }
+        if old.deny_delete && !self.deny_delete {
+            return invalid("stream configuration update can not cancel deny message deletes");
+        }
+        if old.deny_purge && !self.deny_purge {
+            return invalid("stream configuration update can not cancel deny purge");
+        }
+        if old.allow_msg_ttl && !self.allow_msg_ttl {
+            return invalid("message TTL status can not be disabled");
+        }
+        if self.sealed {
+            self.max_age = 0;
+            self.discard = Discard::New;
+            (self.deny_delete, self.deny_purge, self.allow_rollup) = (true, true, false);
+        }
+        Ok(self)
+    }
+
+    /// Puts in the keys that a server keeps about a configuration, and takes out those it only shows.
+    pub(crate) fn stamp(&mut self, v: Version) {
+        if !v.has_level_1() {
+            return;
+        }
+        self.metadata.remove(SERVER_VERSION);
+        self.metadata.remove(LEVEL);
+        let level = if self.allow_batched {
+            4
+        } else if self.allow_counter || self.allow_atomic || self.allow_schedules || self.persist_async {
+            2
+        } else {
+            u32::from(self.allow_msg_ttl || self.delete_marker_ttl > 0)
+        };
+        self.metadata.insert(REQUIRED_LEVEL.to_owned(), level.to_string());
+    }
+
+    /// Prints it; `shown` adds the keys about the answering server.
+    pub(crate) fn json(&self, v: Version, shown: bool) -> String {
+        let mut out = Writer::object();
+        out.text("name", &self.name)
+            .some_text("description", &self.description)
+            .some_texts("subjects", &self.subjects)
+            .text("retention", word(&RETENTIONS, self.retention))
+            .number("max_consumers", self.max_consumers)
+            .number("max_msgs", self.max_msgs)
+            .number("max_bytes", self.max_bytes)
+            .number("max_age", self.max_age)
+            .number("max_msgs_per_subject", self.max_msgs_per_subject)
+            .some_number("max_msg_size", self.max_msg_size)
+            .text("discard", word(&DISCARDS, self.discard))
+            .text("storage", word(&STORAGES, self.storage))
+            .number("num_replicas", self.replicas)
+            .some_bool("no_ack", self.no_ack)
+            .some_number("duplicate_window", self.duplicate_window)
+            .text("compression", word(&COMPRESSIONS, self.compression))
+            .some_number("first_seq", self.first_seq);
+        if let Some(republish) = &self.republish {
+            out.raw("republish", &republish.json());
+        }
+        out.bool("allow_direct", self.allow_direct)
+            .bool("mirror_direct", self.mirror_direct)
+            .some_bool("discard_new_per_subject", self.discard_new_per_subject)
+            .bool("sealed", self.sealed)
+            .bool("deny_delete", self.deny_delete)
+            .bool("deny_purge", self.deny_purge)
+            .bool("allow_rollup_hdrs", self.allow_rollup);
+        let mut limits = Writer::object();
+        limits
+            .some_number("inactive_threshold", self.consumer_inactive_threshold)
+            .some_number("max_ack_pending", self.consumer_max_ack_pending);
+        out.raw("consumer_limits", &limits.end());
+        if v.has_level_1() {
+            out.bool("allow_msg_ttl", self.allow_msg_ttl)
+                .some_number("subject_delete_marker_ttl", self.delete_marker_ttl)
+                .some_bool("allow_atomic", self.allow_atomic);
+        }
+        out.some_map("metadata", &shown_metadata(&self.metadata, v, shown));
+        out.end()
+    }
+}
+
+impl Republish {
+    fn json(&self) -> String {
+        let mut out = Writer::object();
+        out.some_text("src", &self.source)
+            .text("dest", &self.destination)
+            .some_bool("headers_only", self.headers_only);
+        out.end()
+    }
+}
+
+/// The metadata of an answer: with the answering server's own level and version, if `shown`.
+pub(crate) fn shown_metadata(
+    metadata: &BTreeMap<String, String>,
+    v: Version,
+    shown: bool,
+) -> BTreeMap<String, String> {
+    let mut out = metadata.clone();
+    if let Some(level) = v.api_level().filter(|_| shown) {
+        out.insert(SERVER_VERSION.to_owned(), v.number().to_owned());
+        out.insert(LEVEL.to_owned(), level.to_string());
+    }
+    out
+}
+
+fn is_stream_name(name: &str, v: Version) -> bool {
+    if v == Version::V2_10 {
+        return !name.is_empty() && !name.contains([' ', '\t', '\r', '\n', '\x0c', '.', '*', '>']);
+    }
+    subject::is_asset_name(name)
+}
+
+fn check_reserved(one: &str) -> Result<(), ApiError> {
+    let one = one.as_bytes();
+    let js = ["$JS.>", "$JSC.>", "$NRG.>"];
+    let on_api = js.iter().any(|space| subject::overlap(one, space.as_bytes()));
+    if on_api && !subject::matches(one, b"$JS.EVENT.>") {
+        let why = "subjects that overlap with jetstream api require no-ack to be true";
+        return Err(ApiError::invalid_config(why));
+    }
+    let on_system = subject::overlap(one, b"$SYS.>");
+    if on_system && !subject::matches(one, b"$SYS.ACCOUNT.>") {
+        let why = "subjects that overlap with system api require no-ack to be true";
+        return Err(ApiError::invalid_config(why));
+    }
+    Ok(())
+}
+
+pub(crate) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+}
+
+const RETENTIONS: [(&str, Retention); 3] = [
+    ("limits", Retention::Limits),
+    ("interest", Retention::Interest),
+    ("workqueue", Retention::WorkQueue),
+];
+const DISCARDS: [(&str, Discard); 2] = [("old", Discard::Old), ("new", Discard::New)];
+const STORAGES: [(&str, Storage); 2] = [("file", Storage::File), ("memory", Storage::Memory)];
+const COMPRESSIONS: [(&str, Compression); 2] = [("none", Compression::None), ("s2", Compression::S2)];
+const PERSIST_MODES: [(&str, bool); 3] = [("", false), ("default", false), ("async", true)];

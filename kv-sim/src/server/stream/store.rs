@@ -1,0 +1,322 @@
+//! The messages of one replica of a stream: a plain, deterministic data structure without time.
+//!
+//! Everything that changes it is a method with all its inputs as arguments, so that a second replica
+//! becomes equal by applying the same calls later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use bytes::Bytes;
+use kv_proto::Timestamp;
+
+use super::config::Storage;
+use crate::server::subject;
+
+/// A stored message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) seq: u64,
+    pub(crate) subject: Bytes,
+    pub(crate) headers: Bytes,
+    pub(crate) payload: Bytes,
+    pub(crate) time: Timestamp,
+    /// When its own time to live ends.
+    pub(crate) expires: Option<Timestamp>,
+    /// Exempt from `max_age`.
+    pub(crate) never_expires: bool,
+}
+
+/// The messages, by sequence and by subject.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    storage: Storage,
+    messages: BTreeMap<u64, Message>,
+    subjects: BTreeMap<Bytes, BTreeSet<u64>>,
+    expiries: BTreeSet<(Timestamp, u64)>,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+    last_time: Option<Timestamp>,
+}
+
+impl Store {
+    pub(crate) fn new(storage: Storage, first_seq: u64) -> Self {
+        Self {
+            storage,
+            messages: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            bytes: 0,
+            first_seq,
+            last_seq: first_seq.saturating_sub(1),
+            last_time: None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    pub(crate) fn first_time(&self) -> Option<Timestamp> {
+        self.messages.values().next().map(|message| message.time)
+    }
+
+    pub(crate) fn last_time(&self) -> Option<Timestamp> {
+        self.last_time
+    }
+
+    pub(crate) fn subject_count(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// The sequences missing between the first and the last message.
+    pub(crate) fn deleted(&self) -> Vec<u64> {
+        let mut out = Vec::new();
+        let mut expected = self.first_seq;
+        for seq in self.messages.keys() {
+            out.extend(expected..*seq);
+            expected = seq + 1;
+        }
+        if !self.messages.is_empty() {
+            out.extend(expected..=self.last_seq);
+        }
+        out
+    }
+
+    pub(crate) fn deleted_count(&self) -> u64 {
+        if self.messages.is_empty() {
+            return 0;
+        }
+        (self.last_seq + 1 - self.first_seq).saturating_sub(self.len())
+    }
+
+    /// What a message counts for in `max_bytes`.
+    pub(crate) fn size(&self, subject: &[u8], headers: &[u8], payload: &[u8]) -> u64 {
+        let bytes = subject.len() + headers.len() + payload.len();
+        (match self.storage {
+            Storage::Memory => 16 + bytes,
+            Storage::File if headers.is_empty() => 30 + bytes,
+            Storage::File => 34 + bytes,
+        }) as u64
+    }
+
+    pub(crate) fn size_of(&self, message: &Message) -> u64 {
+        self.size(&message.subject, &message.headers, &message.payload)
+    }
+
+    /// Adds a message behind the last one; `message.seq` is set here.
+    pub(crate) fn append(&mut self, mut message: Message) -> u64 {
+        let seq = self.last_seq + 1;
+        message.seq = seq;
+        if self.messages.is_empty() {
+            self.first_seq = seq;
+        }
+        self.last_seq = seq;
+        self.last_time = Some(message.time);
+        self.bytes += self.size_of(&message);
+        self.subjects.entry(message.subject.clone()).or_default().insert(seq);
+        if let Some(expires) = message.expires {
+            self.expiries.insert((expires, seq));
+        }
+        self.messages.insert(seq, message);
+        seq
+    }
+
+    /// Uses up a sequence without a message.
+    pub(crate) fn skip(&mut self) -> u64 {
+        self.last_seq += 1;
+        if self.messages.is_empty() {
+            self.first_seq = self.last_seq + 1;
+        }
+        self.last_seq
+    }
+
+    pub(crate) fn remove(&mut self, seq: u64) -> Option<Message> {
+        let message = self.messages.remove(&seq)?;
+        self.bytes = self.bytes.saturating_sub(self.size_of(&message));
+        if let Some(of_subject) = self.subjects.get_mut(&message.subject) {
+            of_subject.remove(&seq);
+            if of_subject.is_empty() {
+                self.subjects.remove(&message.subject);
+            }
+        }
+        if let Some(expires) = message.expires {
+            self.expiries.remove(&(expires, seq));
+        }
+        let first = self.messages.keys().next();
+        self.first_seq = first.copied().unwrap_or(self.last_seq + 1);
+        Some(message)
+    }
+
+    /// Removes all below `seq`, which may lie beyond the end.
+    pub(crate) fn compact(&mut self, seq: u64) -> u64 {
+        let below: Vec<u64> = self.messages.range(..seq).map(|(seq, _)| *seq).collect();
+        for seq in &below {
+            self.remove(*seq);
+        }
+        if seq > self.last_seq {
+            self.first_seq = seq;
+            self.last_seq = seq - 1;
+        }
+        below.len() as u64
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&mut self) -> u64 {
+        let purged = self.len();
+        self.messages.clear();
+        self.subjects.clear();
+        self.expiries.clear();
+        self.bytes = 0;
+        self.first_seq = self.last_seq + 1;
+        purged
+    }
+
+    /// Forgets the newest messages, as a crash without sync does: sequences will be used again.
+    pub(crate) fn rewind(&mut self, count: u64) {
+        for _ in 0..count {
+            let Some(last) = self.messages.keys().next_back().copied() else {
+                return;
+            };
+            self.remove(last);
+            self.last_seq = last - 1;
+            let newest = self.messages.values().next_back();
+            self.last_time = newest.map(|message| message.time);
+            if self.messages.is_empty() {
+                self.first_seq = if last == 1 { 0 } else { last };
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, seq: u64) -> Option<&Message> {
+        self.messages.get(&seq)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values()
+    }
+
+    pub(crate) fn oldest(&self) -> Option<&Message> {
+        self.messages.values().next()
+    }
+
+    /// The messages on exactly that subject, oldest first.
+    pub(crate) fn of_subject(&self, subject: &[u8]) -> Option<&BTreeSet<u64>> {
+        self.subjects.get(subject)
+    }
+
+    /// The newest message on a subject, or on any subject that matches the pattern.
+    pub(crate) fn last_for(&self, pattern: &[u8]) -> Option<&Message> {
+        if pattern.is_empty() || pattern == b">" {
+            return self.messages.values().next_back();
+        }
+        if !subject::has_wildcard(pattern) {
+            let last = self.subjects.get(pattern)?.last()?;
+            return self.messages.get(last);
+        }
+        let last = self.matching(pattern).filter_map(|(_, seqs)| seqs.last()).max()?;
+        self.messages.get(last)
+    }
+
+    /// The first message at or after `from` that matches one of the patterns; none given means any.
+    pub(crate) fn next_for(&self, patterns: &[&[u8]], from: u64) -> Option<&Message> {
+        if let [literal] = patterns {
+            if !subject::has_wildcard(literal) {
+                let next = self.subjects.get(*literal)?.range(from..).next()?;
+                return self.messages.get(next);
+            }
+        }
+        let mut after = self.messages.range(from..).map(|(_, message)| message);
+        after.find(|message| is_match(&message.subject, patterns))
+    }
+
+    /// How many messages at or after `from` match; with `last_only`, how many subjects whose newest
+    /// message is there.
+    pub(crate) fn count(&self, patterns: &[&[u8]], from: u64, last_only: bool) -> u64 {
+        let matching = self.subjects.iter().filter(|(subject, _)| is_match(subject, patterns));
+        if last_only {
+            let reached = |seqs: &BTreeSet<u64>| seqs.last().is_some_and(|last| *last >= from);
+            return matching.filter(|(_, seqs)| reached(seqs)).count() as u64;
+        }
+        matching.map(|(_, seqs)| seqs.range(from..).count() as u64).sum()
+    }
+
+    /// First and last sequence of the messages that match, and how many.
+    pub(crate) fn extent(&self, pattern: &[u8]) -> Option<(u64, u64, u64)> {
+        let mut out: Option<(u64, u64, u64)> = None;
+        let all = self.subjects.iter();
+        for (_, seqs) in all.filter(|(subject, _)| is_match(subject, &[pattern])) {
+            let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
+                continue;
+            };
+            let count = seqs.len() as u64;
+            out = Some(out.map_or((*first, *last, count), |(f, l, n)| {
+                (f.min(*first), l.max(*last), n + count)
+            }));
+        }
+        out
+    }
+
+    /// The newest sequence, not above `up_to`, of each subject that matches, in ascending order.
+    pub(crate) fn last_seqs(&self, patterns: &[&[u8]], up_to: u64) -> Vec<u64> {
+        let all = self.subjects.iter();
+        let last = all
+            .filter(|(subject, _)| is_match(subject, patterns))
+            .filter_map(|(_, seqs)| seqs.range(..=up_to).next_back());
+        let sorted: BTreeSet<u64> = last.copied().collect();
+        sorted.into_iter().collect()
+    }
+
+    /// How many messages each matching subject has.
+    pub(crate) fn totals(&self, pattern: &[u8]) -> BTreeMap<Bytes, u64> {
+        self.matching(pattern)
+            .map(|(subject, seqs)| (subject.clone(), seqs.len() as u64))
+            .collect()
+    }
+
+    /// The sequence of the first message not older than `time`, or the next one to come.
+    pub(crate) fn seq_from_time(&self, time: Timestamp) -> u64 {
+        let found = self.messages.values().find(|message| message.time >= time);
+        found.map_or(self.last_seq + 1, |message| message.seq)
+    }
+
+    /// The first message whose own time to live ends.
+    pub(crate) fn next_expiry(&self) -> Option<(Timestamp, u64)> {
+        self.expiries.first().copied()
+    }
+
+    /// Sequences whose time to live has ended, ascending.
+    pub(crate) fn expired(&self, now: Timestamp) -> Vec<u64> {
+        let range = (Bound::Unbounded, Bound::Included((now, u64::MAX)));
+        let due: BTreeSet<u64> = self.expiries.range(range).map(|(_, seq)| *seq).collect();
+        due.into_iter().collect()
+    }
+
+    fn matching<'a>(
+        &'a self,
+        pattern: &'a [u8],
+    ) -> impl Iterator<Item = (&'a Bytes, &'a BTreeSet<u64>)> {
+        let all = self.subjects.iter();
+        all.filter(move |(subject, _)| is_match(subject, &[pattern]))
+    }
+}
+
+/// Whether a subject matches one of the patterns; none given means any.
+pub(crate) fn is_match(subject: &[u8], patterns: &[&[u8]]) -> bool {
+    patterns.is_empty()
+        || patterns
+            .iter()
+            .any(|pattern| pattern.is_empty() || *pattern == b">" || subject::matches(subject, pattern))
+}

@@ -1,0 +1,129 @@
+//! The versions of nats-server that are simulated, and where they differ.
+//!
+//! Each difference has a name here, so that the rest of the code asks "does this server do X?" and never
+//! compares numbers.
+
+use std::fmt;
+
+/// The release line of nats-server that a simulated server behaves like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(clippy::exhaustive_enums, reason = "a test matches every line it covers")]
+pub enum Version {
+    /// Like 2.10.26.
+    V2_10,
+    /// Like 2.11.11.
+    V2_11,
+    /// Like 2.12.8.
+    V2_12,
+    /// Like 2.14.6.
+    V2_14,
+    /// Like 2.15.1.
+    V2_15,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Self; 5] = [
+        Self::V2_10,
+        Self::V2_11,
+        Self::V2_12,
+        Self::V2_14,
+        Self::V2_15,
+    ];
+
+    /// Returns the full number the server calls itself in INFO.
+    #[must_use]
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::V2_10 => "2.10.26",
+            Self::V2_11 => "2.11.11",
+            Self::V2_12 => "2.12.8",
+            Self::V2_14 => "2.14.6",
+            Self::V2_15 => "2.15.1",
+        }
+    }
+
+    /// Returns the JetStream API level; `None` before levels existed.
+    #[must_use]
+    pub const fn api_level(self) -> Option<u32> {
+        match self {
+            Self::V2_10 => None,
+            Self::V2_11 => Some(1),
+            Self::V2_12 => Some(3),
+            Self::V2_14 => Some(4),
+            Self::V2_15 => Some(5),
+        }
+    }
+
+    /// INFO carries `api_lvl`, and a second INFO follows the first PONG.
+    pub(crate) fn has_connect_info(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// A 503 tells the subject that nobody serves.
+    pub(crate) fn names_unserved_subject(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// Requests with unknown members are refused, and refusals tell why.
+    pub(crate) fn has_strict_json(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// `invalid JSON` says what is wrong with it.
+    pub(crate) fn explains_bad_json(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// Per-message TTL, delete markers, several messages in one direct get, `_nats.*` metadata, and
+    /// `Nats-Expected-Last-Subject-Sequence-Subject`.
+    pub(crate) fn has_level_1(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// Atomic batches, counters, schedules, `Nats-Required-Api-Level`, `no_hdr`.
+    pub(crate) fn has_level_2(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// Fast ingest (`allow_batched`).
+    pub(crate) fn has_level_4(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// Conditions are checked before the duplicate id (R1).
+    pub(crate) fn checks_conditions_before_duplicates(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// The acknowledgement has a blank after its comma.
+    pub(crate) fn spaces_acknowledgements(self) -> bool {
+        self <= Self::V2_11
+    }
+
+    /// A message that exactly fills `max_bytes` is accepted, and one that replaces its equal in size.
+    pub(crate) fn fills_max_bytes(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// `Nats-Stream-Source` is refused from publishers.
+    pub(crate) fn refuses_source_header(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A bad `Nats-Rollup` is answered at all.
+    pub(crate) fn answers_bad_rollup(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// A start beyond the end of the stream is taken literally.
+    pub(crate) fn starts_beyond_end(self) -> bool {
+        self >= Self::V2_11
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.number())
+    }
+}
