@@ -50,8 +50,12 @@ pub const PINNED: usize = 4;
 /// of 256 streams has 400 KiB without metadata.
 pub const MAX_API_REPLY: usize = 4 * 1024 * 1024;
 
-/// How much larger than its text JSON can be in memory: `[[],[],…`.
-const JSON_GROWTH: usize = 16;
+/// Most sources of a bucket that are looked at.
+pub const MAX_SOURCES: usize = 1_024;
+
+/// How much larger than its text an answer can be while it is looked into: a
+/// list of empty objects, `{},{},…`, in vectors that double.
+const JSON_GROWTH: usize = 64;
 
 /// How much a session may hold.
 ///
@@ -65,7 +69,7 @@ const JSON_GROWTH: usize = 16;
 ///     max_message: 64 * 1024,
 ///     ..Limits::default()
 /// };
-/// assert!(small.worst_case_bytes() < 10 * 1024 * 1024);
+/// assert!(small.worst_case_bytes() < 16 * 1024 * 1024);
 /// ```
 ///
 /// New fields can come in any version: end a literal with `..Limits::default()`.

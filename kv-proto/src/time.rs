@@ -26,6 +26,9 @@ impl Instant {
     /// The embedder's time zero.
     pub const ORIGIN: Self = Self(0);
 
+    /// The end of time, which stands for "never".
+    pub const END: Self = Self(u64::MAX);
+
     /// Makes an instant from nanoseconds since the origin.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

@@ -55,7 +55,15 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
+    /// Arms a timer. The end of time is never: what saturates there does not
+    /// fire, or everything that repeats would fire there for ever.
     pub(crate) fn arm(&mut self, at: Instant, reason: Reason) -> TimerId {
+        if at == Instant::END {
+            return TimerId {
+                slot: usize::MAX,
+                serial: 0,
+            };
+        }
         self.serial += 1;
         let place = self.heap.len();
         let filled = Slot {

@@ -91,17 +91,21 @@ fn a_failed_write_counts_what_was_offered() {
 /// reads are repeated whatever became of their frame.
 #[test]
 fn what_was_not_begun_is_sent_again_in_order() {
-    let len = frame_len("v");
-    for cut in 0..=3 * len {
+    for cut in 0..=3 * frame_len("v") {
         let (mut world, bucket) = World::with_bucket(config());
         let link = world.link();
-        let ops = ["1", "2", "3"].map(|v| world.put(&bucket, "k", v));
+        let mut ends = [0; 4];
+        let ops = [1, 2, 3].map(|number: usize| {
+            let op = world.put(&bucket, "k", &number.to_string());
+            ends[number] = world.pending(link);
+            op
+        });
         let get = world.get(&bucket, "k", kv_proto::GetOptions::default());
         world.hand_over(link, cut);
         world.cut(link, LinkErrorKind::Read);
         let results = ops.map(|op| world.wait(op));
         for (index, result) in results.iter().enumerate() {
-            let (start, end) = (index * len, (index + 1) * len);
+            let (start, end) = (ends[index], ends[index + 1]);
             let expected = match cut {
                 _ if cut <= start => None,
                 _ if cut < end => Some(Outcome::NotApplied),

@@ -9,13 +9,16 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::{ErrorBody, ServerError};
 use super::message::{nullable, some_timestamp};
+use crate::limits::MAX_SOURCES;
 use crate::time::Timestamp;
 
 /// A stream: the reply to create, update and info, and an item of the list.
@@ -74,7 +77,7 @@ pub(crate) struct StreamFields {
     pub(crate) duplicate_window: i64,
     pub(crate) placement: Option<PlacementFields>,
     pub(crate) mirror: Option<SourceFields>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "some_sources")]
     pub(crate) sources: Vec<SourceFields>,
     #[serde(deserialize_with = "nullable")]
     pub(crate) compression: String,
@@ -268,7 +271,7 @@ struct InfoBody {
     cluster: Option<ClusterInfo>,
     #[serde(default)]
     mirror: Option<SourceInfo>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "some_sources")]
     sources: Vec<SourceInfo>,
     #[serde(default)]
     domain: Option<String>,
@@ -288,6 +291,41 @@ impl core::ops::Deref for StreamConfig {
     fn deref(&self) -> &StreamFields {
         &self.fields
     }
+}
+
+/// Reads a list that takes more than a hundred times its text in memory, so
+/// only so far.
+fn some_sources<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Sources<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Sources<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX_SOURCES} sources")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let mut sources = Vec::new();
+            while let Some(source) = seq.next_element()? {
+                if sources.len() == MAX_SOURCES {
+                    return Err(A::Error::invalid_length(MAX_SOURCES, &self));
+                }
+                sources.push(source);
+            }
+            Ok(sources)
+        }
+    }
+
+    deserializer.deserialize_any(Sources(PhantomData))
 }
 
 fn some_error<'de, D>(deserializer: D) -> Result<Option<ServerError>, D::Error>
@@ -406,7 +444,12 @@ mod tests {
         let names: StreamNames =
             serde_json::from_str(r#"{"total":3,"offset":3,"streams":null}"#).expect("a page");
         assert_eq!((names.total, names.streams.len()), (3, 0));
-        let list: StreamList = serde_json::from_str(r#"{"missing":["KV_B"]}"#).expect("a page");
+        let list: StreamList =
+            serde_json::from_str(r#"{"total":0,"offset":0,"missing":["KV_B"]}"#).expect("a page");
+        assert!(
+            serde_json::from_str::<StreamNames>("{}").is_err(),
+            "any object is no page"
+        );
         assert_eq!((list.streams.len(), list.missing.len()), (0, 1));
     }
 

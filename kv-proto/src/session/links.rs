@@ -18,6 +18,9 @@ use crate::time::Instant;
 use crate::timer::Reason;
 use crate::wire::{self, ServerOp};
 
+/// A read buffer that grew beyond this for one frame is given up after it.
+const READ_BUFFER: usize = 64 * 1024;
+
 impl Session {
     // ---- inputs -----------------------------------------------------------
 
@@ -122,6 +125,10 @@ impl Session {
                 input.advance(len);
             } else {
                 let owner = input.split_to(len).freeze();
+                if len > READ_BUFFER {
+                    // Or else the next value would keep alive what this one took.
+                    *input = BytesMut::from(&input[..]);
+                }
                 if let Ok(op) = wire::decode_frame(&owner, &self.config.limits) {
                     self.on_frame(id, op, Some(&owner));
                 }

@@ -44,9 +44,10 @@ pub(super) struct Delivery<'a> {
 pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, ProtocolError> {
     // What servers write nearly always, before all that they may write.
     if let Some(rest) = line.strip_prefix(b"MSG ") {
-        if let Ok((_, d)) = delivery::<false>(skip_blanks(rest)) { return Ok(Line::Delivery(d)); }
-    } else if let Some(rest) = line.strip_prefix(b"HMSG ") {
-        if let Ok((_, d)) = delivery::<true>(skip_blanks(rest)) { return Ok(Line::Delivery(d)); }
+        return finish("MSG", delivery::<false>(skip_blanks(rest))).map(Line::Delivery);
+    }
+    if let Some(rest) = line.strip_prefix(b"HMSG ") {
+        return finish("HMSG", delivery::<true>(skip_blanks(rest))).map(Line::Delivery);
     }
     parse_any(line)
 }
@@ -118,6 +119,8 @@ fn malformed(verb: &'static str, error: &nom::Err<Fault>) -> ProtocolError {
 
 /// `<subject> <sid> [reply] <size>`, or with headers
 /// `<subject> <sid> [reply] <header size> <size>`
+///
+/// In steps, because nom's tuples and `alt` cost a third of a decode here.
 #[inline(always)]
 fn delivery<const HEADERS: bool>(input: &[u8]) -> Parsed<'_, Delivery<'_>> {
     let (input, subject) = token("subject", input)?;

@@ -78,6 +78,12 @@ pub(crate) fn outcome(result: &Result<Revision, WriteError>) -> Option<Outcome> 
     result.as_ref().err().map(WriteError::outcome)
 }
 
+/// Line 3 of the contract, after `handle_timeout(t)`.
+pub(crate) fn law_holds(session: &Session, t: Instant) {
+    let next = session.poll_timeout();
+    assert!(next.is_none_or(|next| next > t), "{next:?} after {t:?}");
+}
+
 impl World {
     pub(crate) fn new(config: Config, seed: u64) -> Self {
         let now = Instant::ORIGIN + seconds(100);

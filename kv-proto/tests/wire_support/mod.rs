@@ -135,7 +135,7 @@ pub(crate) fn tight_limits() -> Limits {
 /// Limits of a few bytes: the verb alone can exceed them.
 pub(crate) fn tiny_limits() -> Limits {
     Limits {
-        max_info_line: 5,
+        max_info_line: 1,
         max_control_line: 2,
         max_header_bytes: 0,
         max_message: 0,

@@ -27,7 +27,10 @@ pub(crate) fn request<T: Default>(
     } else {
         Some(Json::parse(body).map_err(|syntax| bad(syntax.plain()))?)
     };
-    let mut decoder = Decoder { strict, error: None };
+    let mut decoder = Decoder {
+        strict,
+        error: None,
+    };
     let mut out = T::default();
     if let Some(json) = parsed {
         decoder.object(&json, go_type, &mut out, member);
@@ -44,7 +47,10 @@ pub(crate) fn lenient<T: Default>(
     member: impl FnMut(&mut T, &str, &Json, &mut Decoder) -> bool,
 ) -> Option<T> {
     let json = Json::parse(body).ok()?;
-    let mut decoder = Decoder { strict: false, error: None };
+    let mut decoder = Decoder {
+        strict: false,
+        error: None,
+    };
     let mut out = T::default();
     decoder.object(&json, "", &mut out, member);
     decoder.error.is_none().then_some(out)
@@ -75,7 +81,9 @@ impl Decoder {
 
     fn mismatch(&mut self, json: &Json, go_type: &str) {
         let kind = json.kind();
-        self.fail(format!("json: cannot unmarshal {kind} into Go value of type {go_type}"));
+        self.fail(format!(
+            "json: cannot unmarshal {kind} into Go value of type {go_type}"
+        ));
     }
 
     /// Gives every member, its name in lower case as Go ignores case, to `member`, which returns whether
@@ -128,7 +136,9 @@ impl Decoder {
             Json::Number(text) => match text.parse() {
                 Ok(value) => *out = value,
                 Err(_) => {
-                    self.fail(format!("json: cannot unmarshal number {text} into Go value of type int64"));
+                    self.fail(format!(
+                        "json: cannot unmarshal number {text} into Go value of type int64"
+                    ));
                 }
             },
             other => self.mismatch(other, "int64"),

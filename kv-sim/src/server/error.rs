@@ -15,12 +15,20 @@ pub(crate) struct ApiError {
 impl ApiError {
     const fn fixed(code: u16, err_code: u16, description: &'static str) -> Self {
         let description = Cow::Borrowed(description);
-        Self { code, err_code, description }
+        Self {
+            code,
+            err_code,
+            description,
+        }
     }
 
     fn told(code: u16, err_code: u16, description: impl Into<Cow<'static, str>>) -> Self {
         let description = description.into();
-        Self { code, err_code, description }
+        Self {
+            code,
+            err_code,
+            description,
+        }
     }
 
     /// The value of `error` in an answer.
@@ -79,6 +87,19 @@ impl ApiError {
         Self::told(500, 10012, why)
     }
 
+    pub(crate) fn description_too_long(max: usize) -> Self {
+        let text = format!("consumer description is too long, maximum allowed is {max}");
+        Self::told(400, 10107, text)
+    }
+
+    pub(crate) fn metadata_length() -> Self {
+        Self::fixed(
+            400,
+            10135,
+            "consumer metadata exceeds maximum size of 128KB",
+        )
+    }
+
     pub(crate) fn consumer_name_too_long(max: usize) -> Self {
         let text = format!("consumer name is too long, maximum allowed is {max}");
         Self::told(400, 10102, text)
@@ -127,6 +148,7 @@ errors! {
     DELIVER_CYCLE = 400, 10081, "consumer deliver subject forms a cycle";
     MAX_PENDING_ACK_POLICY = 400, 10082, "consumer requires ack policy for max ack pending";
     SMALL_HEARTBEAT = 400, 10083, "consumer idle heartbeat needs to be >= 100ms";
+    PULL_NEEDS_ACK = 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
     PULL_RATE_LIMIT = 400, 10086, "consumer in pull mode can not have rate limit set";
     PULL_MAX_WAITING = 400, 10087, "consumer max waiting needs to be positive";
     HEARTBEAT_NEEDS_PUSH = 400, 10088, "consumer idle heartbeat requires a push based consumer";

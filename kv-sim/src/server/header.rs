@@ -119,7 +119,10 @@ mod tests {
         assert_eq!(block, b"NATS/1.0\r\nA: 1\r\nB: 2\r\n\r\n");
         assert_eq!(with(b"", "B", "2"), b"NATS/1.0\r\nB: 2\r\n\r\n");
         assert_eq!(with(b"HELLO", "B", "2"), b"HELB: 2\r\n\r\n");
-        assert_eq!(without(&block, "A").as_deref(), Some(b"NATS/1.0\r\nB: 2\r\n\r\n".as_slice()));
+        assert_eq!(
+            without(&block, "A").as_deref(),
+            Some(b"NATS/1.0\r\nB: 2\r\n\r\n".as_slice())
+        );
     }
 
     #[test]

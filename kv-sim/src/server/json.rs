@@ -150,7 +150,10 @@ impl Reader<'_> {
         };
         if depth > MAX_DEPTH {
             let text = "exceeded max depth".to_owned();
-            return Err(Syntax { text, offset: self.at });
+            return Err(Syntax {
+                text,
+                offset: self.at,
+            });
         }
         match byte {
             b'{' => self.object(depth),
@@ -385,6 +388,17 @@ impl Writer {
         self.out
     }
 
+    /// Adds the members of another object.
+    pub(crate) fn extend(&mut self, other: Self) -> &mut Self {
+        let members = other.out.get(1..).unwrap_or_default();
+        if !self.first && !members.is_empty() {
+            self.out.push(',');
+        }
+        self.first &= members.is_empty();
+        self.out.push_str(members);
+        self
+    }
+
     /// A member whose value is already JSON.
     pub(crate) fn raw(&mut self, name: &str, json: &str) -> &mut Self {
         if !self.first {
@@ -415,14 +429,22 @@ impl Writer {
     }
 
     pub(crate) fn some_text(&mut self, name: &str, value: &str) -> &mut Self {
-        if value.is_empty() { self } else { self.text(name, value) }
+        if value.is_empty() {
+            self
+        } else {
+            self.text(name, value)
+        }
     }
 
     pub(crate) fn some_number<N>(&mut self, name: &str, value: N) -> &mut Self
     where
         N: std::fmt::Display + Default + PartialEq,
     {
-        if value == N::default() { self } else { self.number(name, value) }
+        if value == N::default() {
+            self
+        } else {
+            self.number(name, value)
+        }
     }
 
     pub(crate) fn some_bool(&mut self, name: &str, value: bool) -> &mut Self {
@@ -430,7 +452,11 @@ impl Writer {
     }
 
     pub(crate) fn some_texts(&mut self, name: &str, values: &[String]) -> &mut Self {
-        if values.is_empty() { self } else { self.raw(name, &texts(values)) }
+        if values.is_empty() {
+            self
+        } else {
+            self.raw(name, &texts(values))
+        }
     }
 
     pub(crate) fn some_map(&mut self, name: &str, map: &BTreeMap<String, String>) -> &mut Self {

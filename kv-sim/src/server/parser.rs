@@ -134,7 +134,9 @@ impl Parser {
     /// Cuts off a whole control line; returns its arguments.
     fn line(&mut self, verb: Verb, after: usize, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
         let rest = self.buffer.get(after..).unwrap_or_default();
-        let skip = rest.iter().take_while(|byte| **byte == b' ' || **byte == b'\t');
+        let skip = rest
+            .iter()
+            .take_while(|byte| **byte == b' ' || **byte == b'\t');
         let start = after + skip.count();
         let arguments = self.buffer.get(start..).unwrap_or_default();
         let limited = verb != Verb::Ping && verb != Verb::Pong;
@@ -342,7 +344,11 @@ mod tests {
         assert_eq!(fault, None);
         assert_eq!(whole.len(), 9);
         for chunk in 1..bytes.len() {
-            assert_eq!(all(bytes, chunk), (whole.clone(), None), "chunks of {chunk}");
+            assert_eq!(
+                all(bytes, chunk),
+                (whole.clone(), None),
+                "chunks of {chunk}"
+            );
         }
     }
 
@@ -374,8 +380,18 @@ mod tests {
     fn random_bytes_do_not_panic() {
         let mut rng = crate::server::rng::Rng::new(7);
         let words: [&[u8]; 12] = [
-            b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"a ", b"2", b"12 ", b"\r\n", b"\n", b"hi",
-            b"CONNECT {", b"\xff",
+            b"PUB ",
+            b"HPUB ",
+            b"SUB ",
+            b"UNSUB ",
+            b"a ",
+            b"2",
+            b"12 ",
+            b"\r\n",
+            b"\n",
+            b"hi",
+            b"CONNECT {",
+            b"\xff",
         ];
         for _ in 0..20_000 {
             let bytes: Vec<u8> = (0..rng.below(12))

@@ -25,7 +25,7 @@ use super::consumer::Consumer;
 use super::json::Writer;
 use super::version::Version;
 
-pub(crate) use self::publish::Inbound;
+pub(crate) use self::publish::{Inbound, extended};
 
 /// A message a part of the server sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,7 +208,8 @@ impl Stream {
             self.remember_msg_id(id, seq, time);
         }
         self.last_seq = self.store.last_seq();
-        self.consumers.retain(|_, consumer| consumer.survives_restart());
+        self.consumers
+            .retain(|_, consumer| consumer.survives_restart());
     }
 
     /// When something will happen by itself.
@@ -260,5 +261,7 @@ impl Stream {
 }
 
 pub(crate) fn nanos_between(earlier: Timestamp, later: Timestamp) -> i64 {
-    later.as_unix_nanos().saturating_sub(earlier.as_unix_nanos())
+    later
+        .as_unix_nanos()
+        .saturating_sub(earlier.as_unix_nanos())
 }

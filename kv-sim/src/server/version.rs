@@ -7,7 +7,10 @@ use std::fmt;
 
 /// The release line of nats-server that a simulated server behaves like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::exhaustive_enums, reason = "a test matches every line it covers")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a test matches every line it covers"
+)]
 pub enum Version {
     /// Like 2.10.26.
     V2_10,

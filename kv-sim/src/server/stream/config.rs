@@ -104,7 +104,13 @@ pub(crate) struct StreamConfig {
 
 impl StreamConfig {
     /// Takes one member of a request.
-    pub(crate) fn member(&mut self, name: &str, json: &Json, read: &mut Decoder, v: Version) -> bool {
+    pub(crate) fn member(
+        &mut self,
+        name: &str,
+        json: &Json,
+        read: &mut Decoder,
+        v: Version,
+    ) -> bool {
         match name {
             "name" => read.text(json, &mut self.name),
             "description" => read.text(json, &mut self.description),
@@ -133,7 +139,9 @@ impl StreamConfig {
             "allow_rollup_hdrs" => read.bool(json, &mut self.allow_rollup),
             "consumer_limits" => self.read_consumer_limits(json, read),
             "metadata" => read.map(json, &mut self.metadata),
-            "mirror" | "sources" | "subject_transform" | "placement" => self.note_beyond(name, json),
+            "mirror" | "sources" | "subject_transform" | "placement" => {
+                self.note_beyond(name, json)
+            }
             "template_owner" if v == Version::V2_10 => true,
             _ => self.newer_member(name, json, read, v),
         }
@@ -163,21 +171,31 @@ impl StreamConfig {
             return true;
         }
         let republish = self.republish.get_or_insert_default();
-        read.object(json, "server.RePublish", republish, |out, name, json, read| match name {
-            "src" => read.text(json, &mut out.source),
-            "dest" => read.text(json, &mut out.destination),
-            "headers_only" => read.bool(json, &mut out.headers_only),
-            _ => false,
-        });
+        read.object(
+            json,
+            "server.RePublish",
+            republish,
+            |out, name, json, read| match name {
+                "src" => read.text(json, &mut out.source),
+                "dest" => read.text(json, &mut out.destination),
+                "headers_only" => read.bool(json, &mut out.headers_only),
+                _ => false,
+            },
+        );
         true
     }
 
     fn read_consumer_limits(&mut self, json: &Json, read: &mut Decoder) -> bool {
-        read.object(json, "server.StreamConsumerLimits", self, |out, name, json, read| match name {
-            "inactive_threshold" => read.number(json, &mut out.consumer_inactive_threshold),
-            "max_ack_pending" => read.number(json, &mut out.consumer_max_ack_pending),
-            _ => false,
-        });
+        read.object(
+            json,
+            "server.StreamConsumerLimits",
+            self,
+            |out, name, json, read| match name {
+                "inactive_threshold" => read.number(json, &mut out.consumer_inactive_threshold),
+                "max_ack_pending" => read.number(json, &mut out.consumer_max_ack_pending),
+                _ => false,
+            },
+        );
         true
     }
 
@@ -189,7 +207,8 @@ impl StreamConfig {
             Json::Bool(_) | Json::Number(_) | Json::Text(_) => false,
         };
         if !says_nothing {
-            self.beyond = Some("kv-sim: mirrors, sources, transforms and placement are not simulated");
+            self.beyond =
+                Some("kv-sim: mirrors, sources, transforms and placement are not simulated");
         }
         true
     }
@@ -208,11 +227,15 @@ impl StreamConfig {
             return Err(invalid("stream name is too long, maximum allowed is 255"));
         }
         if self.description.len() > MAX_DESCRIPTION {
-            return Err(invalid("stream description is too long, maximum allowed is 4096"));
+            return Err(invalid(
+                "stream description is too long, maximum allowed is 4096",
+            ));
         }
         let metadata = self.metadata.iter().map(|(k, v)| k.len() + v.len());
         if metadata.sum::<usize>() > MAX_METADATA {
-            return Err(invalid("stream metadata exceeds maximum size of 131072 bytes"));
+            return Err(invalid(
+                "stream metadata exceeds maximum size of 131072 bytes",
+            ));
         }
         if let Some(beyond) = self.beyond {
             return Err(invalid(beyond));
@@ -313,7 +336,9 @@ impl StreamConfig {
             }
         }
         if self.allow_counter || self.allow_schedules || self.persist_async || self.allow_batched {
-            return invalid("kv-sim: counters, schedules, async persistence and fast ingest are not simulated");
+            return invalid(
+                "kv-sim: counters, schedules, async persistence and fast ingest are not simulated",
+            );
         }
         Ok(())
     }
@@ -385,7 +410,9 @@ impl StreamConfig {
         }
         let queue = |config: &Self| config.retention == Retention::WorkQueue;
         if self.retention != old.retention && (queue(&self) || queue(old)) {
-            return invalid("stream configuration update can not change retention policy to/from workqueue");
+            return invalid(
+                "stream configuration update can not change retention policy to/from workqueue",
+            );
         }
         if old.sealed && !self.sealed {
             return invalid("stream configuration update can not unseal a sealed stream");
@@ -416,12 +443,17 @@ impl StreamConfig {
         self.metadata.remove(LEVEL);
         let level = if self.allow_batched {
             4
-        } else if self.allow_counter || self.allow_atomic || self.allow_schedules || self.persist_async {
+        } else if self.allow_counter
+            || self.allow_atomic
+            || self.allow_schedules
+            || self.persist_async
+        {
             2
         } else {
             u32::from(self.allow_msg_ttl || self.delete_marker_ttl > 0)
         };
-        self.metadata.insert(REQUIRED_LEVEL.to_owned(), level.to_string());
+        self.metadata
+            .insert(REQUIRED_LEVEL.to_owned(), level.to_string());
     }
 
     /// Prints it; `shown` adds the keys about the answering server.
@@ -503,7 +535,9 @@ fn is_stream_name(name: &str, v: Version) -> bool {
 fn check_reserved(one: &str) -> Result<(), ApiError> {
     let one = one.as_bytes();
     let js = ["$JS.>", "$JSC.>", "$NRG.>"];
-    let on_api = js.iter().any(|space| subject::overlap(one, space.as_bytes()));
+    let on_api = js
+        .iter()
+        .any(|space| subject::overlap(one, space.as_bytes()));
     if on_api && !subject::matches(one, b"$JS.EVENT.>") {
         let why = "subjects that overlap with jetstream api require no-ack to be true";
         return Err(ApiError::invalid_config(why));
@@ -517,7 +551,10 @@ fn check_reserved(one: &str) -> Result<(), ApiError> {
 }
 
 pub(crate) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+    words
+        .iter()
+        .find(|(_, v)| *v == value)
+        .map_or("", |(word, _)| word)
 }
 
 const RETENTIONS: [(&str, Retention); 3] = [
@@ -527,5 +564,6 @@ const RETENTIONS: [(&str, Retention); 3] = [
 ];
 const DISCARDS: [(&str, Discard); 2] = [("old", Discard::Old), ("new", Discard::New)];
 const STORAGES: [(&str, Storage); 2] = [("file", Storage::File), ("memory", Storage::Memory)];
-const COMPRESSIONS: [(&str, Compression); 2] = [("none", Compression::None), ("s2", Compression::S2)];
+const COMPRESSIONS: [(&str, Compression); 2] =
+    [("none", Compression::None), ("s2", Compression::S2)];
 const PERSIST_MODES: [(&str, bool); 3] = [("", false), ("default", false), ("async", true)];

@@ -16,20 +16,28 @@ impl Stream {
         let per_subject = u64::try_from(self.config.max_msgs_per_subject).unwrap_or(0);
         let count = of_subject.map_or(0, |seqs| seqs.len() as u64);
         let replaces = per_subject > 0 && count >= per_subject;
-        let rolls_up = version >= Version::V2_14
-            && header::text(&inbound.headers, "Nats-Rollup").is_some();
+        let rolls_up =
+            version >= Version::V2_14 && header::text(&inbound.headers, "Nats-Rollup").is_some();
         if replaces && self.config.discard_new_per_subject && !rolls_up {
-            return Err(ApiError::store_failed("maximum messages per subject exceeded"));
+            return Err(ApiError::store_failed(
+                "maximum messages per subject exceeded",
+            ));
         }
         let max_msgs = u64::try_from(self.config.max_msgs).unwrap_or(0);
         if max_msgs > 0 && self.store.len() >= max_msgs && !replaces {
             return Err(ApiError::store_failed("maximum messages exceeded"));
         }
         let max_bytes = u64::try_from(self.config.max_bytes).unwrap_or(0);
-        let size = self.store.size(&inbound.subject, &inbound.headers, &inbound.payload);
+        let size = self
+            .store
+            .size(&inbound.subject, &inbound.headers, &inbound.payload);
         let total = self.store.bytes() + size;
         let fills = version.fills_max_bytes();
-        let over = if fills { total > max_bytes } else { total >= max_bytes };
+        let over = if fills {
+            total > max_bytes
+        } else {
+            total >= max_bytes
+        };
         if max_bytes == 0 || !over {
             return Ok(());
         }
@@ -62,7 +70,9 @@ impl Stream {
     }
 
     fn enforce_per_subject(&mut self, subject: &[u8]) {
-        let Some(max) = usize::try_from(self.config.max_msgs_per_subject).ok().filter(|n| *n > 0)
+        let Some(max) = usize::try_from(self.config.max_msgs_per_subject)
+            .ok()
+            .filter(|n| *n > 0)
         else {
             return;
         };

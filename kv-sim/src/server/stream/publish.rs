@@ -78,7 +78,13 @@ impl Stream {
     }
 
     /// Stores what the server itself writes, such as a delete marker.
-    pub(super) fn publish_marker(&mut self, subject: Bytes, headers: Vec<u8>, now: Now, out: &mut Outbox) {
+    pub(super) fn publish_marker(
+        &mut self,
+        subject: Bytes,
+        headers: Vec<u8>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let inbound = Inbound {
             subject,
             reply: Bytes::new(),
@@ -88,7 +94,12 @@ impl Stream {
         self.publish(inbound, now, out);
     }
 
-    fn store_checked(&mut self, inbound: Inbound, now: Now, out: &mut Outbox) -> Result<u64, Refusal> {
+    fn store_checked(
+        &mut self,
+        inbound: Inbound,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<u64, Refusal> {
         let version = now.version;
         self.forget_msg_ids(now.time);
         self.check_size_of_record(&inbound, version)?;
@@ -143,7 +154,10 @@ impl Stream {
         now: Now,
         out: &mut Outbox,
     ) -> u64 {
-        let previous = self.store.last_for(&inbound.subject).map_or(0, |last| last.seq);
+        let previous = self
+            .store
+            .last_for(&inbound.subject)
+            .map_or(0, |last| last.seq);
         let time = self.next_time(now.time);
         let expires = lifetime.filter(|seconds| *seconds > 0).map(|seconds| {
             let nanos = seconds.saturating_mul(SECOND);
@@ -158,7 +172,11 @@ impl Stream {
             expires: expires.filter(|_| self.config.allow_msg_ttl),
             never_expires: lifetime.is_some_and(|seconds| seconds < 0) && self.config.allow_msg_ttl,
         });
-        self.last_seq = if now.version == Version::V2_11 { self.last_seq + 1 } else { seq };
+        self.last_seq = if now.version == Version::V2_11 {
+            self.last_seq + 1
+        } else {
+            seq
+        };
         self.last_msg_id = admitted.msg_id.clone().unwrap_or_default();
         if let Some(id) = admitted.msg_id {
             self.remember_msg_id(id, seq, time);
@@ -183,12 +201,17 @@ impl Stream {
 
     /// Later than every stored message, as two messages never have the same time.
     fn next_time(&self, now: Timestamp) -> Timestamp {
-        let after = self.store.last_time().map_or(i64::MIN, |last| last.as_unix_nanos() + 1);
+        let after = self
+            .store
+            .last_time()
+            .map_or(i64::MIN, |last| last.as_unix_nanos() + 1);
         Timestamp::from_unix_nanos(now.as_unix_nanos().max(after))
     }
 
     fn check_size_of_record(&self, inbound: &Inbound, version: Version) -> Result<(), Refusal> {
-        let size = self.store.size(&inbound.subject, &inbound.headers, &inbound.payload);
+        let size = self
+            .store
+            .size(&inbound.subject, &inbound.headers, &inbound.payload);
         if version >= Version::V2_14 && self.config.storage == Storage::File && size > MAX_RECORD {
             return Err(ApiError::store_failed("message too large").into());
         }
@@ -208,7 +231,8 @@ impl Stream {
             return Err(ApiError::EXPECTED_STREAM.into());
         }
         if version.has_level_1() && !self.config.allow_msg_ttl {
-            if let Some(Ok(seconds)) = header::text(headers, "Nats-TTL").map(|ttl| parse_ttl(&ttl)) {
+            if let Some(Ok(seconds)) = header::text(headers, "Nats-TTL").map(|ttl| parse_ttl(&ttl))
+            {
                 if seconds != 0 {
                     return Err(ApiError::TTL_DISABLED.into());
                 }
@@ -217,7 +241,9 @@ impl Stream {
         let msg_id = header::text(headers, "Nats-Msg-Id").map(|id| id.into_owned());
         if version.checks_conditions_before_duplicates() {
             self.check_conditions(inbound, version)?;
-            if version.refuses_source_header() && header::text(headers, "Nats-Stream-Source").is_some() {
+            if version.refuses_source_header()
+                && header::text(headers, "Nats-Stream-Source").is_some()
+            {
                 return Err(ApiError::SOURCE_HEADER.into());
             }
             self.check_duplicate(msg_id.as_deref())?;
@@ -287,7 +313,11 @@ impl Stream {
     }
 
     /// The time to live in seconds, negative for ever, and the headers with it.
-    fn lifetime(&self, inbound: &Inbound, version: Version) -> Result<(Option<i64>, Bytes), Refusal> {
+    fn lifetime(
+        &self,
+        inbound: &Inbound,
+        version: Version,
+    ) -> Result<(Option<i64>, Bytes), Refusal> {
         let same = inbound.headers.clone();
         if !version.has_level_1() {
             return Ok((None, same));
@@ -307,7 +337,14 @@ impl Stream {
         Ok((Some(seconds), same))
     }
 
-    fn republish(&self, inbound: &Inbound, seq: u64, previous: u64, time: Timestamp, out: &mut Outbox) {
+    fn republish(
+        &self,
+        inbound: &Inbound,
+        seq: u64,
+        previous: u64,
+        time: Timestamp,
+        out: &mut Outbox,
+    ) {
         let Some(republish) = &self.config.republish else {
             return;
         };
@@ -329,14 +366,22 @@ impl Stream {
             subject,
             reply: Bytes::new(),
             headers: extended(&inbound.headers, &added),
-            payload: if republish.headers_only { Bytes::new() } else { inbound.payload.clone() },
+            payload: if republish.headers_only {
+                Bytes::new()
+            } else {
+                inbound.payload.clone()
+            },
         });
     }
 
     fn acknowledgement(&self, seq: u64, version: Version) -> String {
         let mut out = Writer::object();
         out.text("stream", &self.config.name);
-        let blank = if version.spaces_acknowledgements() { " " } else { "" };
+        let blank = if version.spaces_acknowledgements() {
+            " "
+        } else {
+            ""
+        };
         let open = out.end();
         let open = open.trim_end_matches('}');
         format!("{open},{blank}\"seq\":{seq}")
@@ -344,7 +389,9 @@ impl Stream {
 
     fn refusal(&self, error: &ApiError) -> String {
         let mut out = Writer::object();
-        out.raw("error", &error.json()).text("stream", &self.config.name).number("seq", 0);
+        out.raw("error", &error.json())
+            .text("stream", &self.config.name)
+            .number("seq", 0);
         out.end()
     }
 }
@@ -395,7 +442,9 @@ fn go_duration(text: &str) -> Option<i64> {
         let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let value: f64 = rest.get(..number)?.parse().ok()?;
         rest = rest.get(number..)?;
-        let length = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = match rest.get(..length)? {
             "ns" => 1.0,
             "us" | "µs" | "μs" => 1e3,

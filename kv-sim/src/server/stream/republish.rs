@@ -7,7 +7,11 @@ pub(crate) fn is_transform(from: &str, to: &str) -> bool {
     if !is_valid(from.as_bytes()) || !is_valid(to.as_bytes()) {
         return false;
     }
-    let stars = |text: &str| tokens(text.as_bytes()).filter(|token| *token == b"*").count();
+    let stars = |text: &str| {
+        tokens(text.as_bytes())
+            .filter(|token| *token == b"*")
+            .count()
+    };
     let full = |text: &str| text == ">" || text.ends_with(".>");
     (stars(from) >= stars(to) && full(from) == full(to)) || !has_wildcard(to.as_bytes())
 }
@@ -49,9 +53,15 @@ mod tests {
     #[test]
     fn maps_tails_and_tokens() {
         let map = |subject: &str, from, to| transform(subject.as_bytes(), from, to);
-        assert_eq!(map("$KV.b.a.b", "$KV.b.>", "r.>").as_deref(), Some(b"r.a.b".as_slice()));
+        assert_eq!(
+            map("$KV.b.a.b", "$KV.b.>", "r.>").as_deref(),
+            Some(b"r.a.b".as_slice())
+        );
         assert_eq!(map("a.b", ">", "r.>").as_deref(), Some(b"r.a.b".as_slice()));
-        assert_eq!(map("a.b", "a.*", "x.*.y").as_deref(), Some(b"x.b.y".as_slice()));
+        assert_eq!(
+            map("a.b", "a.*", "x.*.y").as_deref(),
+            Some(b"x.b.y".as_slice())
+        );
         assert_eq!(map("b", "a.>", "r.>"), None);
     }
 }

@@ -126,7 +126,10 @@ impl Store {
         self.last_seq = seq;
         self.last_time = Some(message.time);
         self.bytes += self.size_of(&message);
-        self.subjects.entry(message.subject.clone()).or_default().insert(seq);
+        self.subjects
+            .entry(message.subject.clone())
+            .or_default()
+            .insert(seq);
         if let Some(expires) = message.expires {
             self.expiries.insert((expires, seq));
         }
@@ -226,7 +229,10 @@ impl Store {
             let last = self.subjects.get(pattern)?.last()?;
             return self.messages.get(last);
         }
-        let last = self.matching(pattern).filter_map(|(_, seqs)| seqs.last()).max()?;
+        let last = self
+            .matching(pattern)
+            .filter_map(|(_, seqs)| seqs.last())
+            .max()?;
         self.messages.get(last)
     }
 
@@ -245,12 +251,17 @@ impl Store {
     /// How many messages at or after `from` match; with `last_only`, how many subjects whose newest
     /// message is there.
     pub(crate) fn count(&self, patterns: &[&[u8]], from: u64, last_only: bool) -> u64 {
-        let matching = self.subjects.iter().filter(|(subject, _)| is_match(subject, patterns));
+        let matching = self
+            .subjects
+            .iter()
+            .filter(|(subject, _)| is_match(subject, patterns));
         if last_only {
             let reached = |seqs: &BTreeSet<u64>| seqs.last().is_some_and(|last| *last >= from);
             return matching.filter(|(_, seqs)| reached(seqs)).count() as u64;
         }
-        matching.map(|(_, seqs)| seqs.range(from..).count() as u64).sum()
+        matching
+            .map(|(_, seqs)| seqs.range(from..).count() as u64)
+            .sum()
     }
 
     /// First and last sequence of the messages that match, and how many.
@@ -316,7 +327,7 @@ impl Store {
 /// Whether a subject matches one of the patterns; none given means any.
 pub(crate) fn is_match(subject: &[u8], patterns: &[&[u8]]) -> bool {
     patterns.is_empty()
-        || patterns
-            .iter()
-            .any(|pattern| pattern.is_empty() || *pattern == b">" || subject::matches(subject, pattern))
+        || patterns.iter().any(|pattern| {
+            pattern.is_empty() || *pattern == b">" || subject::matches(subject, pattern)
+        })
 }

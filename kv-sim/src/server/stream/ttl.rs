@@ -17,7 +17,10 @@ impl Stream {
         let own = self.store.next_expiry().map(|(time, _)| time);
         let oldest = self.store.iter().find(|message| !message.never_expires);
         let aged = oldest.filter(|_| self.config.max_age > 0).map(|message| {
-            let nanos = message.time.as_unix_nanos().saturating_add(self.config.max_age);
+            let nanos = message
+                .time
+                .as_unix_nanos()
+                .saturating_add(self.config.max_age);
             Timestamp::from_unix_nanos(nanos)
         });
         let time = match (own, aged) {
@@ -50,7 +53,10 @@ impl Stream {
         if self.config.max_age > 0 {
             let aged = |time: Timestamp| nanos_between(time, now.time) >= self.config.max_age;
             let all = self.store.iter().take_while(|message| aged(message.time));
-            ended.extend(all.filter(|message| !message.never_expires).map(|message| message.seq));
+            ended.extend(
+                all.filter(|message| !message.never_expires)
+                    .map(|message| message.seq),
+            );
         }
         ended.extend(self.store.expired(now.time));
         for seq in ended {
@@ -64,7 +70,10 @@ impl Stream {
             return;
         };
         let subject = message.subject.clone();
-        let is_last = self.store.of_subject(&subject).is_some_and(|seqs| seqs.len() == 1);
+        let is_last = self
+            .store
+            .of_subject(&subject)
+            .is_some_and(|seqs| seqs.len() == 1);
         let is_marker = header::text(&message.headers, "Nats-Marker-Reason").is_some()
             || header::value(&message.headers, "KV-Operation") == Some(b"PURGE");
         let marker_ttl = self.config.delete_marker_ttl / SECOND;

@@ -1,0 +1,372 @@
+//! The simulated servers: [`Cluster`], a value that is a whole NATS cluster.
+//!
+//! It is sans-IO and has four kinds of methods. What happened goes in: [`accept`](Cluster::accept),
+//! [`handle_input`](Cluster::handle_input), [`handle_closed`](Cluster::handle_closed),
+//! [`handle_timeout`](Cluster::handle_timeout). What to do comes out:
+//! [`take_output`](Cluster::take_output), [`poll_timeout`](Cluster::poll_timeout),
+//! [`poll_closed`](Cluster::poll_closed). Faults are plain methods: [`restart`](Cluster::restart),
+//! [`rewind`](Cluster::rewind), [`lame_duck`](Cluster::lame_duck).
+//!
+//! ```text
+//! bytes ─► parser ─► dispatch ─► router ──► connections ─► bytes
+//!                        │          ▲
+//!                        └► api, stream, consumer (an outbox in between)
+//! ```
+//!
+//! Invariants: no bytes of a client can panic it; the same seed and the same calls give the same bytes;
+//! it knows nothing of the client's code but time. Everything between two calls is settled: what a
+//! message causes has happened when the call returns.
+
+mod api;
+mod auth;
+mod connection;
+mod consumer;
+mod decode;
+mod dispatch;
+mod error;
+mod header;
+mod info;
+mod json;
+mod parser;
+pub(crate) mod rng;
+mod router;
+mod stream;
+mod subject;
+mod version;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use kv_proto::{Instant, Timestamp};
+
+pub use self::auth::{Auth, Permissions, Subjects, User};
+pub use self::connection::ConnId;
+pub use self::version::Version;
+
+use self::api::JetStream;
+use self::connection::{Connection, Tick};
+use self::rng::Rng;
+use self::router::Router;
+use self::stream::{Now, Outbox};
+
+/// 2026-01-01T00:00:00Z: where the servers' wall clock stands at [`Instant::ORIGIN`], unless told otherwise.
+const EPOCH: Timestamp = Timestamp::from_unix_nanos(1_767_225_600_000_000_000);
+
+/// Names one server of a cluster, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(pub usize);
+
+/// What a cluster is to be like. The defaults are nats-server's own.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Which release the servers behave like.
+    pub version: Version,
+    /// How many servers there are; one is a server without a cluster.
+    pub servers: usize,
+    /// The wall clock at [`Instant::ORIGIN`].
+    pub epoch: Timestamp,
+    /// Who may connect.
+    pub auth: Auth,
+    /// How long a client may take to prove who it is.
+    pub auth_timeout: Duration,
+    /// The largest payload, headers included, in bytes.
+    pub max_payload: usize,
+    /// The longest list of arguments, in bytes.
+    pub max_control_line: usize,
+    /// How many clients each server takes.
+    pub max_connections: usize,
+    /// How many subscriptions each client may have; 0 is no limit.
+    pub max_subscriptions: usize,
+    /// How much may wait for a client that does not read, in bytes.
+    pub max_pending: usize,
+    /// How often silent clients are asked whether they live.
+    pub ping_interval: Duration,
+    /// How many such questions may stay unanswered.
+    pub ping_max: u32,
+    /// Whether there is JetStream.
+    pub jetstream: bool,
+}
+
+impl Config {
+    /// The defaults, for servers of that version.
+    #[must_use]
+    pub fn new(version: Version) -> Self {
+        Self {
+            version,
+            servers: 1,
+            epoch: EPOCH,
+            auth: Auth::Open,
+            auth_timeout: Duration::from_secs(2),
+            max_payload: 1024 * 1024,
+            max_control_line: 4096,
+            max_connections: 64 * 1024,
+            max_subscriptions: 0,
+            max_pending: 64 * 1024 * 1024,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            jetstream: true,
+        }
+    }
+}
+
+/// One server process.
+#[derive(Debug)]
+struct Server {
+    id: String,
+    name: String,
+    up: bool,
+    lame_duck: bool,
+    next_client_id: u64,
+}
+
+/// Simulated NATS servers with one account and its JetStream.
+///
+/// ```
+/// use kv_proto::Instant;
+/// use kv_sim::server::{Cluster, Config, ServerId, Version};
+///
+/// let now = Instant::ORIGIN;
+/// let mut cluster = Cluster::new(Config::new(Version::V2_15), 1);
+/// let conn = cluster.accept(now, ServerId(0)).ok_or("down")?;
+/// cluster.handle_input(now, conn, b"CONNECT {}\r\nPING\r\n");
+/// let output = cluster.take_output(conn);
+/// assert!(output.starts_with(b"INFO {") && output.ends_with(b"PONG\r\n"));
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Debug)]
+pub struct Cluster {
+    config: Config,
+    servers: Vec<Server>,
+    connections: BTreeMap<ConnId, Connection>,
+    closed: VecDeque<ConnId>,
+    next_conn: u64,
+    router: Router,
+    jetstream: JetStream,
+    outbox: Outbox,
+    rng: Rng,
+    /// The largest time seen; it never runs backwards.
+    now: Instant,
+}
+
+impl Cluster {
+    /// Makes servers that are up and empty.
+    #[must_use]
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let jetstream = JetStream::new(Rng::new(rng.next()));
+        let servers = (0..config.servers.max(1))
+            .map(|at| Server {
+                id: format!("N{}", rng.name(55).to_ascii_uppercase()),
+                name: format!("sim-{at}"),
+                up: true,
+                lame_duck: false,
+                next_client_id: 5,
+            })
+            .collect();
+        Self {
+            servers,
+            connections: BTreeMap::new(),
+            closed: VecDeque::new(),
+            next_conn: 1,
+            router: Router::default(),
+            jetstream,
+            outbox: Outbox::new(),
+            rng,
+            now: Instant::ORIGIN,
+            config,
+        }
+    }
+
+    /// Accepts a client at a server; `None` when that server is down, or about to go.
+    pub fn accept(&mut self, now: Instant, server: ServerId) -> Option<ConnId> {
+        let now = self.advance(now);
+        let crowd = self
+            .connections
+            .values()
+            .filter(|conn| conn.server == server.0 && !conn.closed);
+        let full = crowd.count() >= self.config.max_connections;
+        let open = self.config.auth.is_open();
+        let timeout = (!open).then_some(self.config.auth_timeout);
+        let at = self
+            .servers
+            .get_mut(server.0)
+            .filter(|at| at.up && !at.lame_duck)?;
+        let client_id = at.next_client_id;
+        at.next_client_id += 1;
+        let interval = self.config.ping_interval;
+        let mut connection =
+            Connection::new(server.0, client_id, now, timeout, interval, &mut self.rng);
+        connection.send(&self.info_line(server.0, client_id, false));
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.connections.insert(conn, connection);
+        if full {
+            self.fail(conn, Some("maximum connections exceeded"));
+        }
+        Some(conn)
+    }
+
+    /// Takes bytes that a client sent.
+    pub fn handle_input(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let now = self.advance(now);
+        let Some(connection) = self.connections.get_mut(&conn).filter(|conn| !conn.closed) else {
+            return;
+        };
+        connection.hear(now);
+        connection.parser.push(bytes);
+        self.run(conn);
+    }
+
+    /// Takes note that a client closed its connection.
+    pub fn handle_closed(&mut self, now: Instant, conn: ConnId) {
+        self.advance(now);
+        self.router.remove_connection(conn);
+        self.connections.remove(&conn);
+        self.settle();
+    }
+
+    /// Does what is due at that time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        let conns: Vec<ConnId> = self.connections.keys().copied().collect();
+        for conn in conns {
+            let Some(connection) = self.connections.get_mut(&conn) else {
+                continue;
+            };
+            match connection.tick(now, self.config.ping_interval, self.config.ping_max) {
+                Tick::Nothing => {}
+                Tick::Ping => connection.send(b"PING\r\n"),
+                Tick::AuthTimeout => self.fail(conn, Some("Authentication Timeout")),
+                Tick::Stale => self.fail(conn, Some("Stale Connection")),
+            }
+        }
+        let moment = self.moment();
+        for stream in self.jetstream.streams.values_mut() {
+            stream.handle_timeout(moment, &mut self.outbox);
+            let outbox = &mut self.outbox;
+            stream
+                .consumers
+                .retain(|_, consumer| consumer.handle_timeout(moment, outbox));
+        }
+        self.settle();
+    }
+
+    /// Takes all bytes that are ready for a client.
+    pub fn take_output(&mut self, conn: ConnId) -> Vec<u8> {
+        let connection = self.connections.get_mut(&conn);
+        connection
+            .map(|conn| std::mem::take(&mut conn.output))
+            .unwrap_or_default()
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is wanted next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let moment = self.moment();
+        let connections = self
+            .connections
+            .values()
+            .filter_map(Connection::next_timeout);
+        let streams = self.jetstream.streams.values();
+        connections
+            .chain(streams.filter_map(|stream| stream.next_timeout(moment)))
+            .min()
+    }
+
+    /// Returns a connection that a server closed; its last output can still be taken, until
+    /// [`handle_closed`](Self::handle_closed) forgets it.
+    pub fn poll_closed(&mut self) -> Option<ConnId> {
+        self.closed.pop_front()
+    }
+
+    /// Stops a server: its clients are gone.
+    pub fn stop(&mut self, now: Instant, server: ServerId) {
+        self.advance(now);
+        if let Some(at) = self.servers.get_mut(server.0) {
+            at.up = false;
+        }
+        let theirs = self
+            .connections
+            .iter()
+            .filter(|(_, conn)| conn.server == server.0);
+        let theirs: Vec<ConnId> = theirs.map(|(conn, _)| *conn).collect();
+        for conn in theirs {
+            self.fail(conn, None);
+        }
+        self.settle();
+    }
+
+    /// Starts a server, after stopping it if it runs. Consumers in memory and, unless `memory` is kept,
+    /// streams in memory are gone; of message ids only those still stored are known.
+    pub fn restart(&mut self, now: Instant, server: ServerId, keep_memory: bool) {
+        self.stop(now, server);
+        let id = format!("N{}", self.rng.name(55).to_ascii_uppercase());
+        if let Some(at) = self.servers.get_mut(server.0) {
+            (at.up, at.lame_duck, at.id) = (true, false, id);
+        }
+        let moment = self.moment();
+        let streams = &mut self.jetstream.streams;
+        streams.retain(|_, stream| keep_memory || !stream.is_in_memory());
+        for stream in streams.values_mut() {
+            stream.restart(moment);
+        }
+        self.settle();
+    }
+
+    /// Restarts all servers after a crash that lost the newest `count` messages of a stream, which keeps
+    /// its identity: their sequences will be used again.
+    pub fn rewind(&mut self, now: Instant, stream: &str, count: u64) {
+        if let Some(stream) = self.jetstream.streams.get_mut(stream) {
+            stream.store.rewind(count);
+        }
+        for server in 0..self.servers.len() {
+            self.restart(now, ServerId(server), true);
+        }
+    }
+
+    /// Announces that a server will go: it takes no more clients, and tells those it has.
+    pub fn lame_duck(&mut self, now: Instant, server: ServerId) {
+        self.advance(now);
+        if let Some(at) = self.servers.get_mut(server.0) {
+            at.lame_duck = true;
+        }
+        self.send_info_to_all();
+    }
+
+    /// Changes the largest payload, and tells all clients.
+    pub fn set_max_payload(&mut self, now: Instant, bytes: usize) {
+        self.advance(now);
+        self.config.max_payload = bytes;
+        self.send_info_to_all();
+    }
+
+    /// Deletes a consumer behind the clients' back, as its server's death does; false if there is none.
+    pub fn drop_consumer(&mut self, now: Instant, stream: &str, consumer: &str) -> bool {
+        self.advance(now);
+        let stream = self.jetstream.streams.get_mut(stream);
+        stream.is_some_and(|stream| stream.consumers.remove(consumer).is_some())
+    }
+
+    /// Closes a client's connection, without a word or with an error's text.
+    pub fn disconnect(&mut self, now: Instant, conn: ConnId, error: Option<&str>) {
+        self.advance(now);
+        self.fail(conn, error);
+        self.settle();
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn moment(&self) -> Now {
+        let nanos = i64::try_from(self.now.as_nanos()).unwrap_or(i64::MAX);
+        let epoch = self.config.epoch.as_unix_nanos();
+        Now {
+            instant: self.now,
+            time: Timestamp::from_unix_nanos(epoch.saturating_add(nanos)),
+            version: self.config.version,
+        }
+    }
+}

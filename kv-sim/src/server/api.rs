@@ -1,0 +1,255 @@
+//! The JetStream API: which request a subject is, and the answers all have in common.
+
+mod consumers;
+mod direct;
+mod messages;
+mod streams;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::error::ApiError;
+use super::header;
+use super::json::Writer;
+use super::rng::Rng;
+use super::router::Router;
+use super::stream::{Now, Outbox, Outgoing, Stream};
+use super::subject::token;
+
+pub(crate) const PREFIX: &str = "$JS.API.";
+const TYPE: &str = "io.nats.jetstream.api.v1.";
+
+/// One account's streams.
+#[derive(Debug)]
+pub(crate) struct JetStream {
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) rng: Rng,
+    requests: u64,
+    errors: u64,
+}
+
+/// One API request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) headers: &'a [u8],
+    pub(crate) body: &'a [u8],
+    pub(crate) now: Now,
+    /// The id of the server that answers.
+    pub(crate) server_id: &'a str,
+}
+
+/// The body of an answer, or why there is no better one.
+type Answer = Result<Writer, ApiError>;
+
+impl JetStream {
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            rng,
+            requests: 0,
+            errors: 0,
+        }
+    }
+
+    /// Serves a request on a subject below `$JS.API.`; returns whether anybody serves it.
+    pub(crate) fn request(
+        &mut self,
+        request: &Request<'_>,
+        reply: &Bytes,
+        router: &Router,
+        out: &mut Outbox,
+    ) -> bool {
+        let rest = request.subject.strip_prefix(PREFIX).unwrap_or_default();
+        if let Some(tail) = rest.strip_prefix("DIRECT.GET.") {
+            return self.direct_get(tail, request, reply, out);
+        }
+        if rest.starts_with("CONSUMER.MSG.NEXT.") {
+            return false; // pull consumers are not simulated yet
+        }
+        let Some((kind, answer)) = self.answer(rest, request, router) else {
+            return true; // the API has a catch-all subscription, which says nothing
+        };
+        self.requests += 1;
+        let payload = match answer {
+            Ok(body) => body.end(),
+            Err(error) => {
+                self.errors += 1;
+                failed(kind, &error)
+            }
+        };
+        if !reply.is_empty() {
+            out.push_back(Outgoing::answer(reply, payload));
+        }
+        true
+    }
+
+    fn answer(
+        &mut self,
+        rest: &str,
+        request: &Request<'_>,
+        router: &Router,
+    ) -> Option<(&'static str, Answer)> {
+        let tokens = rest.split('.').count();
+        let verb = |n: usize| {
+            let end = rest
+                .match_indices('.')
+                .nth(n - 1)
+                .map_or(rest.len(), |(at, _)| at);
+            rest.get(..end).unwrap_or_default()
+        };
+        let name = token(request.subject, 5);
+        let kind = match (verb(2), tokens) {
+            ("INFO", 1) => "account_info",
+            ("STREAM.CREATE", 3) => "stream_create",
+            ("STREAM.UPDATE", 3) => "stream_update",
+            ("STREAM.INFO", 3) => "stream_info",
+            ("STREAM.DELETE", 3) => "stream_delete",
+            ("STREAM.PURGE", 3) => "stream_purge",
+            ("STREAM.NAMES", 2) => "stream_names",
+            ("STREAM.LIST", 2) => "stream_list",
+            ("STREAM.MSG", 4) if verb(3) == "STREAM.MSG.GET" => "stream_msg_get",
+            ("STREAM.MSG", 4) if verb(3) == "STREAM.MSG.DELETE" => "stream_msg_delete",
+            ("CONSUMER.DURABLE", 5) if verb(3) == "CONSUMER.DURABLE.CREATE" => "consumer_create",
+            ("CONSUMER.CREATE", 3..) => "consumer_create",
+            ("CONSUMER.INFO", 4) => "consumer_info",
+            ("CONSUMER.DELETE", 4) => "consumer_delete",
+            ("CONSUMER.NAMES", 3) => "consumer_names",
+            ("CONSUMER.LIST", 3) => "consumer_list",
+            _ => return None,
+        };
+        if let Err(error) = required_level(request) {
+            return Some((kind, Err(error)));
+        }
+        let answer = match kind {
+            "account_info" => Ok(self.account_info(request)),
+            "stream_create" => self.create_stream(name, request),
+            "stream_update" => self.update_stream(name, request),
+            "stream_info" => self.stream_info(name, request),
+            "stream_delete" => self.delete_stream(name, request),
+            "stream_purge" => self.purge_stream(name, request),
+            "stream_names" => self.stream_names(request),
+            "stream_list" => self.stream_list(request),
+            "stream_msg_get" => self.get_message(token(request.subject, 6), request),
+            "stream_msg_delete" => self.delete_message(token(request.subject, 6), request),
+            "consumer_create" => self.create_consumer(request, router),
+            "consumer_info" => self.consumer_info(name, token(request.subject, 6), request),
+            "consumer_delete" => self.delete_consumer(name, token(request.subject, 6), request),
+            "consumer_names" => self.consumer_names(name, request),
+            _ => self.consumer_list(name, request),
+        };
+        Some((kind, answer))
+    }
+
+    fn account_info(&self, request: &Request<'_>) -> Writer {
+        let version = request.now.version;
+        let consumers: usize = self
+            .streams
+            .values()
+            .map(|stream| stream.consumers.len())
+            .sum();
+        let used = |memory: bool| -> u64 {
+            let all = self.streams.values();
+            let of_kind = all.filter(|stream| stream.is_in_memory() == memory);
+            of_kind.map(|stream| stream.store.bytes()).sum()
+        };
+        let mut limits = Writer::object();
+        for name in [
+            "max_memory",
+            "max_storage",
+            "max_streams",
+            "max_consumers",
+            "max_ack_pending",
+            "memory_max_stream_bytes",
+            "storage_max_stream_bytes",
+        ] {
+            limits.number(name, -1);
+        }
+        limits.bool("max_bytes_required", false);
+        let mut api = Writer::object();
+        if let Some(level) = version.api_level() {
+            api.number("level", level);
+        }
+        api.number("total", self.requests)
+            .number("errors", self.errors);
+        let mut out = begin("account_info");
+        out.number("memory", used(true))
+            .number("storage", used(false))
+            .number("reserved_memory", self.reserved(true))
+            .number("reserved_storage", self.reserved(false))
+            .number("streams", self.streams.len())
+            .number("consumers", consumers)
+            .raw("limits", &limits.end())
+            .raw("api", &api.end());
+        out
+    }
+
+    /// The `max_bytes` of all streams.
+    fn reserved(&self, memory: bool) -> u64 {
+        let of_kind = self
+            .streams
+            .values()
+            .filter(|stream| stream.is_in_memory() == memory);
+        of_kind
+            .filter_map(|stream| u64::try_from(stream.config.max_bytes).ok())
+            .sum()
+    }
+
+    fn stream(&mut self, name: &str) -> Result<&mut Stream, ApiError> {
+        self.streams.get_mut(name).ok_or(ApiError::STREAM_NOT_FOUND)
+    }
+}
+
+/// Refuses what asks for a higher level than this server has.
+fn required_level(request: &Request<'_>) -> Result<(), ApiError> {
+    if !request.now.version.has_level_2() {
+        return Ok(());
+    }
+    let Some(asked) = header::text(request.headers, "Nats-Required-Api-Level") else {
+        return Ok(());
+    };
+    let level = request.now.version.api_level().unwrap_or(0);
+    match asked.parse::<u32>() {
+        Ok(asked) if asked <= level => Ok(()),
+        Ok(_) | Err(_) => Err(ApiError::REQUIRED_API_LEVEL),
+    }
+}
+
+/// Begins an answer.
+fn begin(kind: &str) -> Writer {
+    let mut out = Writer::object();
+    out.text("type", &format!("{TYPE}{kind}_response"));
+    out
+}
+
+/// An error, with the members that this kind of answer always has.
+fn failed(kind: &str, error: &ApiError) -> String {
+    let mut out = begin(kind);
+    out.raw("error", &error.json());
+    match kind {
+        "stream_info" => {
+            page(&mut out, 0, 0, 0);
+        }
+        "stream_names" => {
+            page(&mut out, 0, 0, 0).raw("streams", "null");
+        }
+        "stream_list" => {
+            page(&mut out, 0, 0, 0).raw("streams", "[]");
+        }
+        "consumer_names" | "consumer_list" => {
+            page(&mut out, 0, 0, 0).raw("consumers", "[]");
+        }
+        "stream_purge" => {
+            out.number("purged", 0);
+        }
+        _ => {}
+    }
+    out.end()
+}
+
+fn page(out: &mut Writer, total: usize, offset: usize, limit: usize) -> &mut Writer {
+    out.number("total", total)
+        .number("offset", offset)
+        .number("limit", limit)
+}

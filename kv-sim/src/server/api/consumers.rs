@@ -1,0 +1,224 @@
+//! CONSUMER.CREATE in its forms, INFO, DELETE, NAMES and LIST.
+
+use super::streams::PageRequest;
+use super::{Answer, JetStream, Request, begin, page};
+use crate::server::consumer::Consumer;
+use crate::server::consumer::config::{Action, CreateRequest};
+use crate::server::decode::{is_empty, request as decode};
+use crate::server::error::ApiError;
+use crate::server::json::{Writer, texts};
+use crate::server::router::Router;
+use crate::server::stream::config::MAX_NAME;
+use crate::server::subject::token;
+
+const NAMES_LIMIT: usize = 1024;
+const LIST_LIMIT: usize = 256;
+/// Names that a server makes up have this many letters.
+const NAME_LENGTH: usize = 8;
+
+/// What the subject of a create request says.
+#[derive(Debug)]
+struct Addressed<'a> {
+    stream: &'a str,
+    name: Option<&'a str>,
+    durable: bool,
+    filter: &'a str,
+}
+
+fn addressed(subject: &str) -> Addressed<'_> {
+    if token(subject, 4) == "DURABLE" {
+        return Addressed {
+            stream: token(subject, 6),
+            name: Some(token(subject, 7)),
+            durable: true,
+            filter: "",
+        };
+    }
+    let mut parts = subject.splitn(7, '.').skip(4);
+    Addressed {
+        stream: parts.next().unwrap_or_default(),
+        name: parts.next(),
+        durable: false,
+        filter: parts.next().unwrap_or_default(),
+    }
+}
+
+impl JetStream {
+    pub(super) fn create_consumer(&mut self, request: &Request<'_>, router: &Router) -> Answer {
+        let now = request.now;
+        let version = now.version;
+        let mut asked = decode(
+            version,
+            request.body,
+            "server.CreateConsumerRequest",
+            |out: &mut CreateRequest, name, json, read| out.member(name, json, read, version),
+        )?;
+        let addressed = addressed(request.subject);
+        check_address(&addressed, &mut asked)?;
+        if asked.config.replicas > 1 {
+            return Err(ApiError::REPLICAS_STANDALONE);
+        }
+        let stream = self
+            .streams
+            .get_mut(&asked.stream)
+            .ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let mut config = asked.config;
+        config.stamp(version);
+        config.fill(&stream.config, version);
+        config.check(&stream.config, version)?;
+
+        let name = if config.is_durable() {
+            config.durable.clone()
+        } else {
+            config.name.clone()
+        };
+        if let Some(existing) = stream.consumers.get_mut(&name) {
+            if asked.action == Action::Create {
+                let mut same = config.clone();
+                same.name.clone_from(&existing.config.name);
+                if same != existing.config {
+                    return Err(ApiError::CONSUMER_EXISTS);
+                }
+            }
+            let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
+            config.check_update(&existing.config, interest)?;
+            existing.update(config, &stream.store, now, &mut self.rng);
+            let bound = router.has_literal(
+                existing.config.deliver_subject.as_bytes(),
+                &existing.config.deliver_group,
+            );
+            existing.set_interest(bound, now.instant);
+            return Ok(described(
+                "consumer_create",
+                existing.info_json(&stream.store, now, true),
+            ));
+        }
+        if asked.action == Action::Update {
+            return Err(ApiError::CONSUMER_DOES_NOT_EXIST);
+        }
+        let limit = usize::try_from(stream.config.max_consumers)
+            .ok()
+            .filter(|max| *max > 0);
+        if limit.is_some_and(|max| stream.consumers.len() >= max) {
+            return Err(ApiError::MAXIMUM_CONSUMERS);
+        }
+        let name = if name.is_empty() {
+            self.rng.name(NAME_LENGTH)
+        } else {
+            name
+        };
+        if name.len() > MAX_NAME && config.is_durable() {
+            return Err(ApiError::consumer_name_too_long(MAX_NAME));
+        }
+        let bound = router.has_literal(config.deliver_subject.as_bytes(), &config.deliver_group);
+        let mut consumer = Consumer::new(
+            config,
+            name.clone(),
+            &stream.config,
+            &stream.store,
+            bound,
+            now,
+            &mut self.rng,
+        );
+        let info = consumer.info_json(&stream.store, now, true);
+        stream.consumers.insert(name, consumer);
+        Ok(described("consumer_create", info))
+    }
+
+    pub(super) fn consumer_info(
+        &mut self,
+        stream: &str,
+        name: &str,
+        request: &Request<'_>,
+    ) -> Answer {
+        if !is_empty(request.body) {
+            return Err(ApiError::NOT_EMPTY_REQUEST);
+        }
+        let stream = self.stream(stream)?;
+        let consumer = stream
+            .consumers
+            .get_mut(name)
+            .ok_or(ApiError::CONSUMER_NOT_FOUND)?;
+        let info = consumer.info_json(&stream.store, request.now, true);
+        Ok(described("consumer_info", info))
+    }
+
+    pub(super) fn delete_consumer(
+        &mut self,
+        stream: &str,
+        name: &str,
+        request: &Request<'_>,
+    ) -> Answer {
+        if !is_empty(request.body) {
+            return Err(ApiError::NOT_EMPTY_REQUEST);
+        }
+        let stream = self.stream(stream)?;
+        if stream.consumers.remove(name).is_none() {
+            return Err(ApiError::CONSUMER_NOT_FOUND);
+        }
+        let mut out = begin("consumer_delete");
+        out.bool("success", true);
+        Ok(out)
+    }
+
+    pub(super) fn consumer_names(&mut self, stream: &str, request: &Request<'_>) -> Answer {
+        let asked = PageRequest::read(request, &["offset"])?;
+        let stream = self.stream(stream)?;
+        let total = stream.consumers.len();
+        let start = asked.start(total);
+        let names = stream.consumers.keys().skip(start).take(NAMES_LIMIT);
+        let names: Vec<String> = names.cloned().collect();
+        let mut out = begin("consumer_names");
+        page(&mut out, total, start, NAMES_LIMIT).raw("consumers", &texts(&names));
+        Ok(out)
+    }
+
+    pub(super) fn consumer_list(&mut self, stream: &str, request: &Request<'_>) -> Answer {
+        let asked = PageRequest::read(request, &["offset"])?;
+        let stream = self.stream(stream)?;
+        let total = stream.consumers.len();
+        let start = asked.start(total);
+        let shown = stream.consumers.values_mut().skip(start).take(LIST_LIMIT);
+        let infos: Vec<String> = shown
+            .map(|consumer| consumer.info_json(&stream.store, request.now, false).end())
+            .collect();
+        let mut out = begin("consumer_list");
+        page(&mut out, total, start, LIST_LIMIT)
+            .raw("consumers", &format!("[{}]", infos.join(",")));
+        Ok(out)
+    }
+}
+
+/// Holds the body of a create request against its subject.
+fn check_address(at: &Addressed<'_>, asked: &mut CreateRequest) -> Result<(), ApiError> {
+    if at.stream != asked.stream {
+        return Err(ApiError::STREAM_MISMATCH);
+    }
+    let name = at.name.unwrap_or(&asked.config.name);
+    if name.contains(['\\', '/']) {
+        return Err(ApiError::CONSUMER_NAME_SEPARATORS);
+    }
+    let durable = &asked.config.durable;
+    match at.name {
+        Some(_) if at.durable && durable.is_empty() => return Err(ApiError::DURABLE_NOT_SET),
+        Some(name) if !durable.is_empty() && name != durable => {
+            return Err(ApiError::DURABLE_MISMATCH);
+        }
+        Some(name) => name.clone_into(&mut asked.config.name),
+        None if !durable.is_empty() => return Err(ApiError::EPHEMERAL_WITH_DURABLE_NAME),
+        None => {}
+    }
+    if !at.filter.is_empty() && !asked.config.filter_subjects.is_empty() {
+        return Err(ApiError::FILTERS_IN_SUBJECT);
+    }
+    if !at.filter.is_empty() && asked.config.filter_subject != at.filter {
+        return Err(ApiError::FILTER_MISMATCH);
+    }
+    Ok(())
+}
+
+fn described(kind: &str, info: Writer) -> Writer {
+    let mut out = begin(kind);
+    out.extend(info);
+    out
+}

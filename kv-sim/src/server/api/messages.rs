@@ -1,0 +1,186 @@
+//! STREAM.MSG.GET and STREAM.MSG.DELETE: what the leader of a stream answers.
+
+use kv_proto::Timestamp;
+
+use super::{Answer, JetStream, Request, begin};
+use crate::server::decode::{Decoder, is_empty, request as decode};
+use crate::server::error::ApiError;
+use crate::server::json::{Json, Writer};
+use crate::server::stream::store::{Message, Store};
+use crate::server::version::Version;
+
+/// Which message is asked for; the same members serve direct gets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GetRequest {
+    pub(super) seq: u64,
+    pub(super) last_for: String,
+    pub(super) next_for: String,
+    pub(super) batch: i64,
+    pub(super) max_bytes: i64,
+    pub(super) start_time: Option<Timestamp>,
+    pub(super) multi_last: Vec<String>,
+    pub(super) up_to_seq: u64,
+    pub(super) up_to_time: Option<Timestamp>,
+    pub(super) no_headers: bool,
+}
+
+impl GetRequest {
+    pub(super) fn member(
+        &mut self,
+        name: &str,
+        json: &Json,
+        read: &mut Decoder,
+        v: Version,
+    ) -> bool {
+        let newer = v.has_level_1();
+        match name {
+            "seq" => read.number(json, &mut self.seq),
+            "last_by_subj" => read.text(json, &mut self.last_for),
+            "next_by_subj" => read.text(json, &mut self.next_for),
+            "batch" if newer => read.number(json, &mut self.batch),
+            "max_bytes" if newer => read.number(json, &mut self.max_bytes),
+            "start_time" if newer => read.time(json, &mut self.start_time),
+            "multi_last" if newer => read.texts(json, &mut self.multi_last),
+            "up_to_seq" if newer => read.number(json, &mut self.up_to_seq),
+            "up_to_time" if newer => read.time(json, &mut self.up_to_time),
+            "no_hdr" if v.has_level_2() => read.bool(json, &mut self.no_headers),
+            _ => false,
+        }
+    }
+
+    /// Whether it asks for nothing, or for two things at once.
+    pub(super) fn is_contradictory(&self) -> bool {
+        let (seq, last, next) = (
+            self.seq > 0,
+            !self.last_for.is_empty(),
+            !self.next_for.is_empty(),
+        );
+        let time = self.start_time.is_some();
+        (seq && last) || (seq && time) || (time && last) || (last && next)
+    }
+
+    /// The one message, if it exists.
+    pub(super) fn find<'a>(&self, store: &'a Store) -> Option<&'a Message> {
+        let seq = self
+            .start_time
+            .map_or(self.seq, |time| store.seq_from_time(time));
+        if !self.next_for.is_empty() {
+            return store.next_for(&[self.next_for.as_bytes()], seq);
+        }
+        if seq > 0 {
+            return store.get(seq);
+        }
+        store.last_for(self.last_for.as_bytes())
+    }
+}
+
+#[derive(Debug, Default)]
+struct DeleteRequest {
+    seq: u64,
+    no_erase: bool,
+}
+
+impl JetStream {
+    pub(super) fn get_message(&mut self, name: &str, request: &Request<'_>) -> Answer {
+        if is_empty(request.body) {
+            return Err(ApiError::BAD_REQUEST);
+        }
+        let version = request.now.version;
+        let asked = decode(
+            version,
+            request.body,
+            "server.JSApiMsgGetRequest",
+            |out: &mut GetRequest, name, json, read| out.member(name, json, read, version),
+        )?;
+        let nothing = asked.seq == 0
+            && asked.last_for.is_empty()
+            && asked.next_for.is_empty()
+            && asked.start_time.is_none();
+        if asked.batch > 0 || asked.max_bytes > 0 || nothing || asked.is_contradictory() {
+            return Err(ApiError::BAD_REQUEST);
+        }
+        let stream = self.stream(name)?;
+        let message = asked
+            .find(&stream.store)
+            .ok_or(ApiError::NO_MESSAGE_FOUND)?;
+        let mut stored = Writer::object();
+        stored
+            .text("subject", &String::from_utf8_lossy(&message.subject))
+            .number("seq", message.seq);
+        if !asked.no_headers {
+            stored.some_text("hdrs", &base64(&message.headers));
+        }
+        stored
+            .some_text("data", &base64(&message.payload))
+            .time("time", Some(message.time));
+        let mut out = begin("stream_msg_get");
+        out.raw("message", &stored.end());
+        Ok(out)
+    }
+
+    pub(super) fn delete_message(&mut self, name: &str, request: &Request<'_>) -> Answer {
+        if is_empty(request.body) {
+            return Err(ApiError::BAD_REQUEST);
+        }
+        let version = request.now.version;
+        let asked = decode(
+            version,
+            request.body,
+            "server.JSApiMsgDeleteRequest",
+            |out: &mut DeleteRequest, name, json, read| match name {
+                "seq" => read.number(json, &mut out.seq),
+                "no_erase" => read.bool(json, &mut out.no_erase),
+                _ => false,
+            },
+        )?;
+        let stream = self.stream(name)?;
+        if stream.config.sealed {
+            return Err(ApiError::SEALED);
+        }
+        if stream.config.deny_delete {
+            return Err(ApiError::msg_delete_failed("message delete not permitted"));
+        }
+        if stream.remove(asked.seq).is_none() {
+            return Err(ApiError::msg_delete_failed("no message found"));
+        }
+        let mut out = begin("stream_msg_delete");
+        out.bool("success", true);
+        Ok(out)
+    }
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Standard base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| chunk.get(at).copied().map_or(0, u32::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..4 {
+            let index = (bits >> (18 - 6 * at)) & 63;
+            let letter = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
+            let shown = at <= chunk.len();
+            out.push(if shown { char::from(letter) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+
+    #[test]
+    fn base64_pads() {
+        for (text, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("fooba", "Zm9vYmE="),
+        ] {
+            assert_eq!(base64(text.as_bytes()), expected);
+        }
+    }
+}

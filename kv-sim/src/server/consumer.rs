@@ -1,0 +1,531 @@
+//! A push consumer: a position in a stream that moves while somebody listens.
+//!
+//! ```text
+//!                 message, heartbeat tick, interest, flow-control answer
+//!          ┌───────────────────────── wake ───────────────────────────┐
+//!          ▼                                                          │
+//!     delivering ──end, nobody listens, stalled, entry vanished──► waiting
+//! ```
+//!
+//! Being *woken* matters: when an entry of the initial snapshot has vanished, the real server goes to
+//! sleep although more entries are due, and only the next event moves it on.
+
+pub(crate) mod config;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kv_proto::{Instant, Timestamp};
+
+use self::config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use super::json::{Writer, go_time};
+use super::rng::Rng;
+use super::stream::config::StreamConfig;
+use super::stream::store::{Message, Store, is_match};
+use super::stream::{Now, Outbox, Outgoing, extended};
+use super::version::Version;
+
+/// The most a flow-controlled consumer has under way, and what it begins with.
+const WINDOW_LIMIT: u64 = 32 * 1024 * 1024;
+const FIRST_WINDOW: u64 = WINDOW_LIMIT / 16;
+/// How long an ephemeral consumer without listeners lives, if nothing else was asked for.
+const DEFAULT_INACTIVE: i64 = 5_000_000_000;
+
+/// Consumer and stream sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pair {
+    consumer: u64,
+    stream: u64,
+}
+
+/// The newest message of each subject at creation, still to be delivered.
+#[derive(Debug)]
+struct Snapshot {
+    seqs: std::collections::VecDeque<u64>,
+    resume: u64,
+}
+
+#[derive(Debug)]
+struct FlowControl {
+    window: u64,
+    in_flight: u64,
+    /// The reply that is waited for, and how much it will acknowledge.
+    asked: Option<(Bytes, u64)>,
+}
+
+/// One consumer.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) config: ConsumerConfig,
+    pub(crate) name: String,
+    stream: String,
+    created: Timestamp,
+    next_stream_seq: u64,
+    next_consumer_seq: u64,
+    ack_floor: Pair,
+    /// What the consumer's own store knows; nothing before it was written.
+    saved: Option<(Pair, Pair)>,
+    snapshot: Option<Snapshot>,
+    pending: i64,
+    pending_through: u64,
+    active: bool,
+    waiting: bool,
+    heartbeat_at: Option<Instant>,
+    inactive_at: Option<Instant>,
+    inactive_after: i64,
+    flow: Option<FlowControl>,
+    last_delivered: Option<Timestamp>,
+}
+
+impl Consumer {
+    /// Makes a consumer of a checked configuration at its starting position.
+    pub(crate) fn new(
+        mut config: ConsumerConfig,
+        name: String,
+        stream: &StreamConfig,
+        store: &Store,
+        interest: bool,
+        now: Now,
+        rng: &mut Rng,
+    ) -> Self {
+        config.name.clone_from(&name);
+        let (inactive, stamped) = inactive_after(&config, rng);
+        config.inactive_threshold = stamped;
+        let mut out = Self {
+            name,
+            stream: stream.name.clone(),
+            created: now.time,
+            next_stream_seq: 1,
+            next_consumer_seq: 1,
+            ack_floor: Pair::default(),
+            saved: None,
+            snapshot: None,
+            pending: 0,
+            pending_through: 0,
+            active: interest,
+            waiting: false,
+            heartbeat_at: None,
+            inactive_at: None,
+            inactive_after: inactive,
+            flow: config.flow_control.then_some(FlowControl {
+                window: FIRST_WINDOW,
+                in_flight: 0,
+                asked: None,
+            }),
+            last_delivered: None,
+            config,
+        };
+        out.choose_start(stream, store, now.version);
+        out.recount(store);
+        out.heartbeat_at = out.next_heartbeat(now.instant);
+        out.set_interest(interest, now.instant);
+        out
+    }
+
+    fn choose_start(&mut self, stream: &StreamConfig, store: &Store, version: Version) {
+        let (first, last) = (store.first_seq(), store.last_seq());
+        let filters = self.config.filters();
+        let mut seq = match self.config.deliver_policy {
+            DeliverPolicy::All => first,
+            DeliverPolicy::Last if filters.is_empty() => last,
+            DeliverPolicy::Last => {
+                let ends = filters.iter().filter_map(|filter| store.extent(filter));
+                ends.map(|(_, last, _)| last).max().unwrap_or(0)
+            }
+            DeliverPolicy::LastPerSubject if stream.max_msgs_per_subject == 1 => first,
+            DeliverPolicy::LastPerSubject => {
+                let seqs = store.last_seqs(&filters, u64::MAX);
+                let start = seqs.first().copied().unwrap_or(last);
+                let seqs = seqs.into();
+                self.snapshot = Some(Snapshot { seqs, resume: last });
+                start
+            }
+            DeliverPolicy::ByStartTime => self.start_by_time(store),
+            DeliverPolicy::New => last + 1,
+            DeliverPolicy::ByStartSequence => self.config.start_seq,
+        };
+        let literal = version.starts_beyond_end() && self.config.start_seq > 0;
+        if first == 0 && !literal {
+            seq = 1;
+        } else if version.starts_beyond_end() {
+            if seq > last && !literal {
+                seq = last + 1;
+            } else if seq < first {
+                seq = first;
+            }
+        } else if seq < first {
+            seq = first;
+        } else if seq > last {
+            seq = last + 1;
+        }
+        self.next_stream_seq = seq;
+        self.ack_floor.stream = seq.saturating_sub(1);
+        if seq > 1 {
+            let start = Pair {
+                consumer: 0,
+                stream: seq - 1,
+            };
+            self.saved = Some((start, start));
+        }
+    }
+
+    fn start_by_time(&self, store: &Store) -> u64 {
+        let Some(time) = self.config.start_time else {
+            return 1;
+        };
+        let seq = store.seq_from_time(time);
+        let filters = self.config.filters();
+        let extents = filters
+            .iter()
+            .map(|filter| store.extent(filter).map_or(0, |(first, ..)| first));
+        let nearest = extents.filter(|first| *first >= seq).min();
+        match nearest {
+            Some(nearest) if nearest > seq && nearest < store.last_seq() => nearest,
+            _ => seq,
+        }
+    }
+
+    pub(crate) fn survives_restart(&self) -> bool {
+        !self.config.memory && self.config.is_durable()
+    }
+
+    /// Takes a changed configuration that was checked.
+    pub(crate) fn update(
+        &mut self,
+        mut config: ConsumerConfig,
+        store: &Store,
+        now: Now,
+        rng: &mut Rng,
+    ) {
+        let refiltered = config.filters() != self.config.filters();
+        config.name.clone_from(&self.name);
+        if config.inactive_threshold != self.config.inactive_threshold {
+            let (inactive, stamped) = inactive_after(&config, rng);
+            (self.inactive_after, config.inactive_threshold) = (inactive, stamped);
+            self.inactive_at = None;
+            if inactive > 0 && !self.active {
+                self.inactive_at = Some(now.instant + nanos(inactive));
+            }
+        }
+        self.config = config;
+        if refiltered {
+            self.recount(store);
+        }
+    }
+
+    /// Tells whether somebody subscribes to exactly the deliver subject.
+    pub(crate) fn set_interest(&mut self, interest: bool, now: Instant) {
+        if interest && !self.active {
+            self.waiting = false;
+        }
+        self.active = interest;
+        if interest || self.inactive_after <= 0 {
+            self.inactive_at = None;
+        } else if self.inactive_at.is_none() {
+            self.inactive_at = Some(now + nanos(self.inactive_after));
+        }
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// A message was appended to the stream.
+    pub(crate) fn message_stored(&mut self, seq: u64, subject: &[u8]) {
+        if !self.wants(subject) {
+            return;
+        }
+        if seq > self.pending_through {
+            self.pending += 1;
+        }
+        if seq >= self.next_stream_seq && self.active {
+            self.waiting = false;
+        }
+    }
+
+    /// One message was removed from the stream.
+    pub(crate) fn message_removed(&mut self, seq: u64, subject: &[u8]) {
+        if seq >= self.next_stream_seq && self.wants(subject) {
+            self.pending -= 1;
+        }
+    }
+
+    /// Counts afresh what is still to come.
+    pub(crate) fn recount(&mut self, store: &Store) {
+        let last_only = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
+        let count = store.count(&self.config.filters(), self.next_stream_seq, last_only);
+        self.pending = i64::try_from(count).unwrap_or(i64::MAX);
+        self.pending_through = store.last_seq();
+    }
+
+    /// The stream was purged by `filter`, whose first message is now `first` (0: none is left).
+    pub(crate) fn purged(&mut self, filter: &str, first: u64, store: &Store) {
+        let filters = self.config.filters();
+        let filter = filter.as_bytes();
+        let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);
+        let start = if filter.is_empty() || filters.iter().any(inside) {
+            if first == 0 {
+                store.last_seq() + 1
+            } else {
+                first
+            }
+        } else if filters.is_empty() || is_match(filter, &filters) {
+            store.first_seq()
+        } else {
+            return;
+        };
+        self.next_stream_seq = self.next_stream_seq.max(start);
+        let floor = Pair {
+            consumer: self.next_consumer_seq - 1,
+            stream: self.next_stream_seq.saturating_sub(1),
+        };
+        self.ack_floor = floor;
+        self.saved = Some((floor, floor));
+    }
+
+    /// A message came on a flow-control subject.
+    pub(crate) fn flow_answered(&mut self, subject: &[u8]) {
+        let Some(flow) = &mut self.flow else {
+            return;
+        };
+        match flow.asked.take() {
+            Some((asked, bytes)) if asked == subject => {
+                flow.window = (flow.window * 2).min(WINDOW_LIMIT);
+                flow.in_flight = flow.in_flight.saturating_sub(bytes);
+                self.waiting = false;
+            }
+            other => flow.asked = other,
+        }
+    }
+
+    /// Delivers all that can be delivered now.
+    pub(crate) fn deliver(&mut self, store: &Store, now: Now, rng: &mut Rng, out: &mut Outbox) {
+        while !self.waiting {
+            let stalled = self
+                .flow
+                .as_ref()
+                .is_some_and(|flow| flow.in_flight > flow.window);
+            if !self.active || stalled || !self.config.is_push() {
+                self.waiting = true;
+                return;
+            }
+            match self.take_next(store) {
+                Some(message) => self.send(&message, now, rng, out),
+                None => self.waiting = true,
+            }
+        }
+    }
+
+    /// The next message, and moves past it; `None` at the end, or where a message has vanished.
+    fn take_next(&mut self, store: &Store) -> Option<Message> {
+        if let Some(snapshot) = &mut self.snapshot {
+            if let Some(seq) = snapshot.seqs.pop_front() {
+                self.next_stream_seq = seq + 1;
+                if snapshot.seqs.is_empty() {
+                    self.next_stream_seq = snapshot.resume + 1;
+                    self.snapshot = None;
+                }
+                return store.get(seq).cloned();
+            }
+        }
+        match store.next_for(&self.config.filters(), self.next_stream_seq) {
+            Some(message) => {
+                self.next_stream_seq = message.seq + 1;
+                Some(message.clone())
+            }
+            None => {
+                self.next_stream_seq = self.next_stream_seq.max(store.last_seq() + 1);
+                if self.next_stream_seq > store.last_seq() && self.pending != 0 {
+                    self.pending = 0;
+                    self.pending_through = store.last_seq();
+                }
+                None
+            }
+        }
+    }
+
+    fn send(&mut self, message: &Message, now: Now, rng: &mut Rng, out: &mut Outbox) {
+        self.pending -= 1;
+        let reply = Bytes::from(format!(
+            "$JS.ACK.{}.{}.1.{}.{}.{}.{}",
+            self.stream,
+            self.name,
+            message.seq,
+            self.next_consumer_seq,
+            message.time.as_unix_nanos(),
+            self.pending.max(0),
+        ));
+        let (headers, payload) = if self.config.headers_only {
+            let size = format!("Nats-Msg-Size: {}\r\n", message.payload.len());
+            (extended(&message.headers, &size), Bytes::new())
+        } else {
+            (message.headers.clone(), message.payload.clone())
+        };
+        let to = Bytes::from(self.config.deliver_subject.clone());
+        let size = to.len() + reply.len() + headers.len() + payload.len();
+        out.push_back(Outgoing {
+            to,
+            subject: message.subject.clone(),
+            reply,
+            headers,
+            payload,
+        });
+        let delivered = Pair {
+            consumer: self.next_consumer_seq,
+            stream: message.seq,
+        };
+        self.next_consumer_seq += 1;
+        self.last_delivered = Some(now.time);
+        if self.config.ack_policy == AckPolicy::None {
+            self.ack_floor = delivered;
+        }
+        let floor = self.saved.map_or(Pair::default(), |(_, floor)| floor);
+        let floor = if self.config.ack_policy == AckPolicy::None {
+            delivered
+        } else {
+            floor
+        };
+        self.saved = Some((delivered, floor));
+        self.heartbeat_at = self.next_heartbeat(now.instant);
+        self.count_in_flight(size as u64, rng, out);
+    }
+
+    fn count_in_flight(&mut self, size: u64, rng: &mut Rng, out: &mut Outbox) {
+        let Some(flow) = &mut self.flow else {
+            return;
+        };
+        flow.in_flight += size;
+        match &mut flow.asked {
+            None if flow.in_flight > flow.window / 2 => {
+                let reply = format!("$JS.FC.{}.{}.{}", self.stream, self.name, rng.name(4));
+                let reply = Bytes::from(reply);
+                flow.asked = Some((reply.clone(), flow.in_flight));
+                let to = Bytes::from(self.config.deliver_subject.clone());
+                let mut request =
+                    Outgoing::status(&to, &b"NATS/1.0 100 FlowControl Request\r\n\r\n"[..]);
+                request.reply = reply;
+                out.push_back(request);
+            }
+            Some((_, bytes)) if flow.in_flight.saturating_sub(*bytes) >= flow.window => {
+                *bytes += size
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    fn next_heartbeat(&self, now: Instant) -> Option<Instant> {
+        (self.config.heartbeat > 0).then(|| now + nanos(self.config.heartbeat))
+    }
+
+    /// When it acts by itself.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match (self.heartbeat_at, self.inactive_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Sends a heartbeat that is due; returns false when the consumer's life is over.
+    pub(crate) fn handle_timeout(&mut self, now: Now, out: &mut Outbox) -> bool {
+        if self.inactive_at.is_some_and(|due| due <= now.instant) {
+            return false;
+        }
+        if self.heartbeat_at.is_some_and(|due| due <= now.instant) {
+            if self.active {
+                self.send_heartbeat(out);
+            }
+            self.waiting = false;
+            self.heartbeat_at = self.next_heartbeat(now.instant);
+        }
+        true
+    }
+
+    fn send_heartbeat(&self, out: &mut Outbox) {
+        let mut headers = format!(
+            "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {}\r\nNats-Last-Stream: {}\r\n",
+            self.next_consumer_seq - 1,
+            self.next_stream_seq.saturating_sub(1),
+        );
+        let asked = self.flow.as_ref().and_then(|flow| flow.asked.as_ref());
+        if let Some((reply, _)) = asked {
+            headers += &format!(
+                "Nats-Consumer-Stalled: {}\r\n",
+                String::from_utf8_lossy(reply)
+            );
+        }
+        headers += "\r\n";
+        let to = Bytes::from(self.config.deliver_subject.clone());
+        out.push_back(Outgoing::status(&to, headers));
+    }
+
+    fn wants(&self, subject: &[u8]) -> bool {
+        is_match(subject, &self.config.filters())
+    }
+
+    /// The consumer as answers show it.
+    pub(crate) fn info_json(&mut self, store: &Store, now: Now, shown: bool) -> Writer {
+        self.correct_pending(store, now.version);
+        let position = Pair {
+            consumer: self.next_consumer_seq - 1,
+            stream: self.next_stream_seq.max(1) - 1,
+        };
+        let (delivered, floor) = self.saved.unwrap_or((position, Pair::default()));
+        let active = self.last_delivered;
+        let mut out = Writer::object();
+        out.text("stream_name", &self.stream)
+            .text("name", &self.name)
+            .text("created", &go_time(self.created))
+            .raw("config", &self.config.json(now.version, shown))
+            .raw("delivered", &delivered.json(active))
+            .raw("ack_floor", &floor.json(None))
+            .number("num_ack_pending", 0)
+            .number("num_redelivered", 0)
+            .number("num_waiting", 0)
+            .number("num_pending", self.pending.max(0))
+            .some_bool("push_bound", self.config.is_push() && self.active)
+            .text("ts", &go_time(now.time));
+        out
+    }
+
+    /// A count that cannot be is corrected when somebody looks.
+    fn correct_pending(&mut self, store: &Store, version: Version) {
+        let behind = self.next_stream_seq > store.last_seq();
+        if version == Version::V2_10 {
+            if (behind && self.pending > 0) || self.pending > store.len() as i64 {
+                self.recount(store);
+            }
+        } else if behind {
+            self.pending = 0;
+        } else if self.pending > 0 {
+            let left = store.last_seq() - self.next_stream_seq + 1;
+            let most = i64::try_from(left.min(store.len())).unwrap_or(i64::MAX);
+            self.pending = self.pending.min(most);
+        }
+    }
+}
+
+impl Pair {
+    fn json(self, active: Option<Timestamp>) -> String {
+        let mut out = Writer::object();
+        out.number("consumer_seq", self.consumer)
+            .number("stream_seq", self.stream);
+        if let Some(active) = active {
+            out.text("last_active", &go_time(active));
+        }
+        out.end()
+    }
+}
+
+/// How long it lives without listeners, and what its configuration says about it.
+fn inactive_after(config: &ConsumerConfig, rng: &mut Rng) -> (i64, i64) {
+    let asked = config.inactive_threshold;
+    if !config.is_durable() && asked <= 0 {
+        let jitter = 100 + i64::try_from(rng.below(900)).unwrap_or(0);
+        return (DEFAULT_INACTIVE + jitter * 1_000_000, DEFAULT_INACTIVE);
+    }
+    (asked.max(0), asked)
+}
+
+fn nanos(value: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(value).unwrap_or(0))
+}
