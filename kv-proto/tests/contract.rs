@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kv_proto::{BucketConfig, Event, GetOptions, Instant, LinkErrorKind, LinkId, Revision};
 use proptest::prelude::*;
-use support::embedder::{CALL, World, config, law_holds, seconds};
+use support::embedder::{CALL, World, config, law_holds, laws, seconds};
 
 // ---- 1. Any interleaving is legal ----------------------------------------------
 
@@ -161,7 +161,7 @@ fn time_never_runs_backwards_inside() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(laws(300))]
 
     /// After `handle_timeout(t)`, `poll_timeout()` is `None` or later than
     /// `t`: for time-outs of zero, of nothing much, and of centuries.

@@ -12,7 +12,7 @@ use kv_proto::{
     LinkErrorKind, Op, OpId, OpResult, Revision, Seed, Session,
 };
 use proptest::prelude::*;
-use support::embedder::{CALL, World, config, key, law_holds, link_error, name, seconds};
+use support::embedder::{CALL, World, config, key, law_holds, laws, link_error, name, seconds};
 use support::parser;
 
 /// Every kind of operation, asked at once.
@@ -233,19 +233,19 @@ fn the_transcript_is_a_good_one() {
     }
 }
 
-/// 6,000 mutations of a valid stream: no panic, no invalid output, and every
+/// 5,000 mutations of a valid stream: no panic, no invalid output, and every
 /// operation ends.
 #[test]
 fn mutated_streams_do_not_panic() {
     let (stream, bucket) = transcript();
     let mutations = prop::collection::vec(mutation(), 1..6);
     let law = (mutations, prop_oneof![Just(usize::MAX), 8_usize..60]);
-    proptest!(ProptestConfig::with_cases(6_000), |((mutations, piece) in law)| {
+    proptest!(laws(5_000), |((mutations, piece) in law)| {
         replay(&bucket, &mutated(&stream, &mutations), piece);
     });
 }
 
-/// 4,000 streams of random bytes and of random protocol words, from the start
+/// 3,000 streams of random bytes and of random protocol words, from the start
 /// and after the login.
 #[test]
 fn random_streams_do_not_panic() {
@@ -285,19 +285,19 @@ fn random_streams_do_not_panic() {
         1_usize..100,
     );
     let login = stream.windows(6).position(|w| w == b"PONG\r\n").unwrap() + 6;
-    proptest!(ProptestConfig::with_cases(4_000), |((words, logged_in, piece) in law)| {
+    proptest!(laws(3_000), |((words, logged_in, piece) in law)| {
         let start = if logged_in { &stream[..login] } else { &[] };
         replay(&bucket, &[start, &words.concat()].concat(), piece);
     });
 }
 
-/// 2,000 sequences of any calls in any order, with names that are stale, of
+/// 4,000 sequences of any calls in any order, with names that are stale, of
 /// another session, or used twice.
 #[test]
 fn random_calls_do_not_panic() {
     let (stream, bucket) = transcript();
     let law = prop::collection::vec((0_u8..16, any::<u16>()), 1..80);
-    proptest!(ProptestConfig::with_cases(2_000), |(calls in law)| {
+    proptest!(laws(4_000), |(calls in law)| {
         let mut now = Instant::ORIGIN + seconds(100);
         let config = Config::new("one,two").unwrap().retry_first_connect(true);
         let mut session = Session::new(now, config, Seed::from_u64(7));

@@ -78,7 +78,6 @@ fn reference_frame(input: &[u8], limits: &Limits) -> Result<Option<(Op, usize)>,
         .map(<[u8]>::to_vec)
         .collect();
     let verb = String::from_utf8_lossy(&words.remove(0)).to_ascii_uppercase();
-    let text = line[line.len().min(verb.len() + 1)..].trim_ascii().to_vec();
     words.retain(|word| !word.is_empty());
 
     let len = line_end + 1;
@@ -101,7 +100,7 @@ fn reference_frame(input: &[u8], limits: &Limits) -> Result<Option<(Op, usize)>,
         "PING" => no_arguments(Op::Ping),
         "PONG" => no_arguments(Op::Pong),
         "+OK" => no_arguments(Op::Ok),
-        "MSG" | "HMSG" if text.contains(&b'\r') => Err(Kind::Malformed(verb)),
+        "MSG" | "HMSG" if line.contains(&b'\r') => Err(Kind::Malformed(verb)),
         "MSG" | "HMSG" => reference_message(&verb, &words, &input[len..], limits)
             .map(|found| found.map(|(op, body)| (op, len + body))),
         _ => Err(Kind::UnknownVerb),

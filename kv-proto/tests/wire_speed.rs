@@ -9,8 +9,9 @@ use kv_proto::Limits;
 use kv_proto::wire::{Decoder, Headers, ServerOp};
 
 /// The frames that make up nearly all traffic of key-value clients, in the
-/// sizes that a benchmark with 100-byte values meets.
-fn frames() -> [(&'static str, Vec<u8>); 3] {
+/// sizes that a benchmark with 100-byte values meets; and how many framing-only
+/// scans decoding one may cost.
+fn frames() -> [(&'static str, f64, Vec<u8>); 3] {
     let value = "v".repeat(100);
     let watch = format!(
         "MSG $KV.bench.key.0012345 1 $JS.ACK.KV_bench.zXyT8BqL.1.12345.12345.1795461251222870811.87655 100\r\n{value}\r\n"
@@ -25,9 +26,9 @@ fn frames() -> [(&'static str, Vec<u8>); 3] {
         block.len() + value.len()
     );
     [
-        ("watch", watch.into_bytes()),
-        ("ack", ack.into()),
-        ("direct get", direct.into_bytes()),
+        ("watch", 4.0, watch.into_bytes()),
+        ("ack", 3.5, ack.into()),
+        ("direct get", 4.0, direct.into_bytes()),
     ]
 }
 
@@ -81,13 +82,17 @@ fn best<const N: usize>(stream: &[u8], mut ways: [Way<'_>; N]) -> [f64; N] {
 fn decoding_stays_near_a_framing_only_scan() {
     let limits = Limits::default();
     let mut slow = Vec::new();
-    for (name, frame) in frames() {
+    for (name, bar, frame) in frames() {
         let stream = frame.repeat(COPIES);
         let mut scan = |rest: &[u8]| framing_only(rest).unwrap();
         let mut decoder = Decoder::new();
         let mut decode = |rest: &[u8]| {
-            let frame = decoder.next(rest, &limits).unwrap().unwrap();
-            black_box(&frame).len
+            // Looked at in place: moving a frame costs a third of decoding it.
+            let found = decoder.next(rest, &limits);
+            match black_box(&found) {
+                Ok(Some(frame)) => frame.len,
+                other => panic!("{other:?}"),
+            }
         };
         let mut decoder = Decoder::new();
         let mut read = |rest: &[u8]| {
@@ -110,9 +115,9 @@ fn decoding_stays_near_a_framing_only_scan() {
              headers read too {read:5.1} ns",
             frame.len()
         );
-        if ratio > 4.0 {
+        if ratio > bar {
             slow.push(name);
         }
     }
-    assert!(slow.is_empty(), "above four framing-only scans: {slow:?}");
+    assert!(slow.is_empty(), "too many framing-only scans: {slow:?}");
 }

@@ -4,18 +4,15 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-use core::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 
 use super::error::{ErrorBody, ServerError};
 use crate::time::Timestamp;
-use crate::wire::json::{JsonError, parse_json};
+use crate::wire::json::{JsonError, Object, parse_json};
 
 /// The reply to a management call: what was asked for, or an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,30 +199,6 @@ where
         .decode(text.as_bytes())
         .map(T::from)
         .map_err(D::Error::custom)
-}
-
-/// A JSON object. (Derived structs read arrays as well: `[]` would be a reply
-/// with nothing but defaults.)
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-    }
 }
 
 /// A string that is borrowed where it has no escapes. (A bare `Cow` inside of

@@ -248,13 +248,14 @@ impl Write {
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
         match PublishReply::parse(reply.payload.bytes) {
+            Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
+            Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => unknown(Doubt::Malformed),
             Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
                 if let Some((revision, before)) = doubtful {
                     self.stage = Stage::Doubtful { revision, before };
                 }
                 Step::Ignore(self)
             }
-            Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
             Ok(PublishReply::Ack { seq, duplicate, .. }) => {
                 if duplicate || seq > reply.acked_before {
                     Step::Done(Output::Written(Ok(Revision::new(seq))))

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::error::ProtocolError;
-use super::json::parse_json;
+use super::json::{Object, parse_json};
 use super::line::decimal;
 use crate::limits::{Limits, MAX_DISCOVERED_SERVERS, MAX_SERVER_URL};
 
@@ -75,7 +75,8 @@ impl ServerInfo {
         if json.len() > limit {
             return Err(ProtocolError::InfoTooLong { limit });
         }
-        Ok(parse_json(json)?)
+        let Object(info) = parse_json(json)?;
+        Ok(info)
     }
 
     /// Returns the version, unless it is written in an unknown way.

@@ -1,8 +1,13 @@
 //! JSON from a server: its depth is checked before anything is parsed, and
 //! its errors hold none of its text.
 
+use core::fmt;
+use core::marker::PhantomData;
+
 use memchr::memchr2;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use thiserror::Error;
 
@@ -65,6 +70,30 @@ pub(crate) fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Js
         });
     }
     Ok(serde_json::from_slice(text)?)
+}
+
+/// A JSON object. (Derived structs read arrays as well: `[]` would be a reply
+/// with nothing but defaults.)
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// Returns whether arrays and objects are nested at most

@@ -15,6 +15,8 @@ use kv_proto::{
     LinkErrorKind, LinkId, Op, OpResult, Outcome, ReadError, Revision, Seed, Session, WriteError,
 };
 
+use proptest::test_runner::Config as ProptestConfig;
+
 use super::peer::Peer;
 
 /// One socket.
@@ -76,6 +78,14 @@ pub(crate) fn link_error(kind: LinkErrorKind) -> LinkError {
 /// The outcome of a write that failed.
 pub(crate) fn outcome(result: &Result<Revision, WriteError>) -> Option<Outcome> {
     result.as_ref().err().map(WriteError::outcome)
+}
+
+/// How often a law is tried. Failures are printed as Rust, not kept in files.
+pub(crate) fn laws(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    }
 }
 
 /// Line 3 of the contract, after `handle_timeout(t)`.

@@ -79,7 +79,9 @@ pub(crate) struct Peer {
     pub(crate) log: Vec<Commit>,
     /// Every publish that arrived whole.
     pub(crate) seen: Vec<Publish>,
-    /// Answers that a rule kept: connection, and the bytes.
+    /// While set, every answer is kept in `held`.
+    pub(crate) hold_all: bool,
+    /// Answers that were kept: connection, and the bytes.
     pub(crate) held: Vec<(u64, Vec<u8>)>,
     pub(crate) pongs: usize,
     rules: Vec<(String, Rule)>,
@@ -97,6 +99,7 @@ impl Peer {
             log: Vec::new(),
             seen: Vec::new(),
             held: Vec::new(),
+            hold_all: false,
             pongs: 0,
             rules: Vec::new(),
             creations: 0,
@@ -107,6 +110,12 @@ impl Peer {
     /// Lets the next request to a subject that starts with `prefix` meet a rule.
     pub(crate) fn rule(&mut self, prefix: &str, rule: Rule) {
         self.rules.push((prefix.to_owned(), rule));
+    }
+
+    /// Ends all faults.
+    pub(crate) fn calm(&mut self) {
+        self.rules.clear();
+        self.hold_all = false;
     }
 
     pub(crate) fn rules_left(&self) -> usize {
@@ -186,6 +195,10 @@ impl Peer {
         let rule = self.rules.iter().position(matching);
         let rule = rule.map(|index| self.rules.remove(index).1);
         match rule {
+            None if self.hold_all => {
+                let frame = self.serve(conn, &publish);
+                self.held.extend(frame.map(|frame| (conn, frame)));
+            }
             None => {
                 if let Some(frame) = self.serve(conn, &publish) {
                     self.send(conn, &frame);

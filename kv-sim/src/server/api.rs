@@ -15,7 +15,8 @@ use super::json::Writer;
 use super::rng::Rng;
 use super::router::Router;
 use super::stream::{Now, Outbox, Outgoing, Stream};
-use super::subject::token;
+use super::subject::{is_valid, token};
+use super::version::Version;
 
 pub(crate) const PREFIX: &str = "$JS.API.";
 const TYPE: &str = "io.nats.jetstream.api.v1.";
@@ -62,11 +63,14 @@ impl JetStream {
         out: &mut Outbox,
     ) -> bool {
         let rest = request.subject.strip_prefix(PREFIX).unwrap_or_default();
+        if rest == "DIRECT.GET" || !is_valid(request.subject.as_bytes()) {
+            return false;
+        }
         if let Some(tail) = rest.strip_prefix("DIRECT.GET.") {
             return self.direct_get(tail, request, reply, out);
         }
-        if rest.starts_with("CONSUMER.MSG.NEXT.") {
-            return false; // pull consumers are not simulated yet
+        if let Some(tail) = rest.strip_prefix("CONSUMER.MSG.NEXT.") {
+            return self.next_message(tail, reply, out);
         }
         let Some((kind, answer)) = self.answer(rest, request, router) else {
             return true; // the API has a catch-all subscription, which says nothing
@@ -142,6 +146,18 @@ impl JetStream {
         Some((kind, answer))
     }
 
+    /// Refuses to be pulled: pull consumers are not simulated yet.
+    fn next_message(&self, tail: &str, reply: &Bytes, out: &mut Outbox) -> bool {
+        let at = tail.split_once('.');
+        let stream = at.and_then(|(stream, name)| Some((self.streams.get(stream)?, name)));
+        let found = stream.and_then(|(stream, name)| stream.consumers.get(name));
+        if found.is_some() && !reply.is_empty() {
+            let headers = &b"NATS/1.0 409 Consumer is push based\r\n\r\n"[..];
+            out.push_back(Outgoing::status(reply, headers));
+        }
+        found.is_some()
+    }
+
     fn account_info(&self, request: &Request<'_>) -> Writer {
         let version = request.now.version;
         let consumers: usize = self
@@ -176,8 +192,8 @@ impl JetStream {
         let mut out = begin("account_info");
         out.number("memory", used(true))
             .number("storage", used(false))
-            .number("reserved_memory", self.reserved(true))
-            .number("reserved_storage", self.reserved(false))
+            .number("reserved_memory", self.reserved(true, version))
+            .number("reserved_storage", self.reserved(false, version))
             .number("streams", self.streams.len())
             .number("consumers", consumers)
             .raw("limits", &limits.end())
@@ -185,15 +201,17 @@ impl JetStream {
         out
     }
 
-    /// The `max_bytes` of all streams.
-    fn reserved(&self, memory: bool) -> u64 {
+    /// The `max_bytes` of all streams; 2.10 counts "no limit" as -1 and shows it without sign.
+    fn reserved(&self, memory: bool, version: Version) -> u64 {
         let of_kind = self
             .streams
             .values()
             .filter(|stream| stream.is_in_memory() == memory);
-        of_kind
-            .filter_map(|stream| u64::try_from(stream.config.max_bytes).ok())
-            .sum()
+        let bytes = of_kind.map(|stream| stream.config.max_bytes);
+        if version == Version::V2_10 {
+            return bytes.fold(0, i64::wrapping_add).cast_unsigned();
+        }
+        bytes.filter_map(|bytes| u64::try_from(bytes).ok()).sum()
     }
 
     fn stream(&mut self, name: &str) -> Result<&mut Stream, ApiError> {

@@ -88,7 +88,6 @@ impl Consumer {
         now: Now,
         rng: &mut Rng,
     ) -> Self {
-        config.name.clone_from(&name);
         let (inactive, stamped) = inactive_after(&config, rng);
         config.inactive_threshold = stamped;
         let mut out = Self {
@@ -165,7 +164,12 @@ impl Consumer {
                 consumer: 0,
                 stream: seq - 1,
             };
-            self.saved = Some((start, start));
+            let floor = if version.saves_starting_floor() {
+                start
+            } else {
+                Pair::default()
+            };
+            self.saved = Some((start, floor));
         }
     }
 
@@ -198,7 +202,6 @@ impl Consumer {
         rng: &mut Rng,
     ) {
         let refiltered = config.filters() != self.config.filters();
-        config.name.clone_from(&self.name);
         if config.inactive_threshold != self.config.inactive_threshold {
             let (inactive, stamped) = inactive_after(&config, rng);
             (self.inactive_after, config.inactive_threshold) = (inactive, stamped);

@@ -109,11 +109,6 @@ impl ApiError {
         let text = format!("consumer max ack pending exceeds system limit of {limit}");
         Self::told(400, 10121, text)
     }
-
-    pub(crate) fn inactive_threshold(limit: &str) -> Self {
-        let text = format!("consumer inactive threshold exceeds system limit of {limit}");
-        Self::told(400, 10153, text)
-    }
 }
 
 macro_rules! errors {
@@ -128,14 +123,12 @@ errors! {
     BAD_REQUEST = 400, 10003, "bad request";
     CONSUMER_NAME_IN_USE = 400, 10013, "consumer name already in use";
     CONSUMER_NOT_FOUND = 404, 10014, "consumer not found";
-    DURABLE_NOT_IN_SUBJECT = 400, 10016, "consumer expected to be durable but no durable name set in subject";
     DURABLE_MISMATCH = 400, 10017, "consumer name in subject does not match durable name in request";
     DURABLE_NOT_SET = 400, 10018, "consumer expected to be durable but a durable name was not set";
     EPHEMERAL_WITH_DURABLE_NAME = 400, 10020, "consumer expected to be ephemeral but a durable name was set in request";
     MAXIMUM_CONSUMERS = 400, 10026, "maximum consumers limit reached";
     NO_MESSAGE_FOUND = 404, 10037, "no message found";
     NOT_EMPTY_REQUEST = 400, 10038, "expected an empty request payload";
-    NOT_ENABLED_FOR_ACCOUNT = 503, 10039, "JetStream not enabled for account";
     TOO_LARGE = 400, 10054, "message size exceeds maximum allowed";
     STREAM_MISMATCH = 400, 10056, "stream name in subject does not match request";
     STREAM_NAME_IN_USE = 400, 10058, "stream name already in use with a different configuration";

@@ -371,7 +371,7 @@ mod tests {
             let shown = String::from_utf8_lossy(bytes);
             assert_eq!(all(bytes, 64), (Vec::new(), Some(fault)), "{shown:?}");
         }
-        let line = |n| [b"SUB ".as_slice(), &vec![b'a'; n - 2], b" 1\r\n"].concat();
+        let line = |n: usize| [b"SUB ".as_slice(), &vec![b'a'; n - 2], b" 1\r\n"].concat();
         assert_eq!(all(&line(4096), 9000).1, None);
         assert_eq!(all(&line(4097), 9000).1, Some(Fault::ControlLine));
     }

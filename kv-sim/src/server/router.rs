@@ -157,7 +157,7 @@ impl Router {
     }
 
     fn matching(&self, subject: &[u8]) -> Vec<Key> {
-        let literal = self.literal.get(subject).into_iter().flatten();
+        let literal = self.literal.get(subject).into_iter().flatten(); // none has an empty token
         let patterns = self.patterns.iter().filter(|key| {
             let one = self.all.get(*key);
             one.is_some_and(|one| subject::matches(subject, &one.subject))

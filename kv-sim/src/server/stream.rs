@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use self::config::StreamConfig;
+use self::config::{Storage, StreamConfig};
 use self::store::{Message, Store};
 use super::consumer::Consumer;
 use super::json::Writer;
@@ -128,7 +128,9 @@ impl Stream {
     }
 
     /// Removes what matches: below `seq` if that is not 0, all but the newest `keep` if that is not 0.
-    pub(crate) fn purge(&mut self, filter: &str, seq: u64, keep: u64) -> u64 {
+    pub(crate) fn purge(&mut self, filter: &str, seq: u64, keep: u64, version: Version) -> u64 {
+        let everything = seq == 1 && !version.purges_nothing_below_one();
+        let seq = if everything { 0 } else { seq };
         let purged = self.purge_store(filter, seq, keep);
         self.last_seq = self.last_seq.max(self.store.last_seq());
         if purged > 1 {
@@ -177,14 +179,24 @@ impl Stream {
             from = message.seq + 1;
             purged.push(message.seq);
         }
-        for seq in &purged {
-            if purged.len() == 1 {
-                self.remove(*seq);
-            } else {
+        let [only] = purged.as_slice() else {
+            for seq in &purged {
                 self.store.remove(*seq);
             }
+            return purged.len() as u64;
+        };
+        let Some(removed) = self.store.remove(*only) else {
+            return 0;
+        };
+        // The file store tells consumers the filter in place of the subject.
+        let told = match self.config.storage {
+            Storage::File => filter.as_bytes(),
+            Storage::Memory => &removed.subject,
+        };
+        for consumer in self.consumers.values_mut() {
+            consumer.message_removed(*only, told);
         }
-        purged.len() as u64
+        1
     }
 
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the
@@ -233,7 +245,12 @@ impl Stream {
         if let Some(subjects) = subjects {
             out.raw("subjects", subjects);
         }
-        out.some_number("num_deleted", store.deleted_count());
+        if deleted && self.config.storage == Storage::File && store.last_seq() == 0 {
+            // The file store of a stream that was never used says so when asked for details.
+            out.raw("num_deleted", "1").raw("deleted", "[0]");
+        } else {
+            out.some_number("num_deleted", store.deleted_count());
+        }
         if deleted && store.deleted_count() > 0 {
             let gaps: Vec<String> = store.deleted().iter().map(u64::to_string).collect();
             out.raw("deleted", &format!("[{}]", gaps.join(",")));

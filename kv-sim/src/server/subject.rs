@@ -38,12 +38,13 @@ pub(crate) fn is_literal(subject: &[u8]) -> bool {
     is_valid(subject) && !has_wildcard(subject)
 }
 
-/// Whether every subject that matches `subject` (a literal or a pattern) matches `pattern` too.
+/// Whether every subject that matches `subject` (a literal or a pattern) matches `pattern` too. A subject
+/// with an empty token matches nothing.
 pub(crate) fn matches(subject: &[u8], pattern: &[u8]) -> bool {
     let mut subject = tokens(subject);
     for want in tokens(pattern) {
         match (want, subject.next()) {
-            (b">", have) => return have.is_some_and(|have| !have.is_empty()),
+            (b">", Some(have)) => return !have.is_empty() && subject.all(|rest| !rest.is_empty()),
             (_, None) | (b"*", Some(b">")) => return false,
             (b"*", Some(have)) if !have.is_empty() => {}
             (want, Some(have)) if want == have => {}

@@ -99,6 +99,11 @@ impl Version {
         self >= Self::V2_12
     }
 
+    /// A message that is too large is found out before any condition is checked.
+    pub(crate) fn checks_size_first(self) -> bool {
+        self >= Self::V2_15
+    }
+
     /// The acknowledgement has a blank after its comma.
     pub(crate) fn spaces_acknowledgements(self) -> bool {
         self <= Self::V2_11
@@ -116,6 +121,16 @@ impl Version {
 
     /// A bad `Nats-Rollup` is answered at all.
     pub(crate) fn answers_bad_rollup(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// A new consumer's acknowledgement floor is stored as where it begins.
+    pub(crate) fn saves_starting_floor(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// A purge below sequence 1 purges nothing; before, it was a purge of everything.
+    pub(crate) fn purges_nothing_below_one(self) -> bool {
         self >= Self::V2_11
     }
 

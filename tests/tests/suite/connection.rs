@@ -69,7 +69,9 @@ async fn closing_gives_up_after_its_time<A: Adapter>(site: Site<A>) {
     let put = begin(bucket.put("a", "1"));
     let get = begin(bucket.get("a"));
     let delete = begin(client.delete_bucket("never-was"));
-    eventually("the requests are out", || proxy.bytes(ClientToServer) > sent + 100);
+    eventually("the requests are out", || {
+        proxy.bytes(ClientToServer) > sent + 100
+    });
     let began = Instant::now();
     at_once(client.close()).await;
     assert!(began.elapsed() >= limit);
@@ -195,6 +197,7 @@ async fn without_its_driver_a_client_is_closed<A: Adapter>(site: Site<A>) {
     assert_eq!(at_once(unsent).await, Err(refused));
     at_once(sleep).await;
     assert_eq!(at_once(bucket.get("a")).await, Err(Refused::Closed.into()));
+    proxy.heal();
     eventually("the connection is closed", || proxy.live() == 0);
 }
 

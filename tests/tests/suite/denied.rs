@@ -30,7 +30,8 @@ fn guarded<A: Adapter>(site: &Site<A>, permissions: &str) -> Server {
 }
 
 async fn as_user<A: Adapter>(site: &Site<A>, server: &Server, user: &str) -> Client {
-    site.connect_with(config(&server.url()).user(user, "p")).await
+    site.connect_with(config(&server.url()).user(user, "p"))
+        .await
 }
 
 fn denied(subject: &str) -> Result<Revision, WriteError> {
@@ -45,7 +46,11 @@ async fn denied_writes_say_so<A: Adapter>(site: Site<A>) {
     let config = BucketConfig::new("b");
     let owned = owner.create_bucket(config).await.unwrap();
     let first = owned.put("no.a", "1").await.unwrap();
-    let bucket = as_user(&site, &server, "guest").await.bucket("b").await.unwrap();
+    let bucket = as_user(&site, &server, "guest")
+        .await
+        .bucket("b")
+        .await
+        .unwrap();
 
     let refused = denied("$KV.b.no.a");
     assert_eq!(at_once(bucket.put("no.a", "2")).await, refused);
@@ -54,7 +59,10 @@ async fn denied_writes_say_so<A: Adapter>(site: Site<A>) {
     assert_eq!(at_once(bucket.delete("no.a")).await, refused);
     assert_eq!(at_once(bucket.purge("no.a").expect(first)).await, refused);
     let error = refused.unwrap_err();
-    assert_eq!((error.outcome(), error.is_retryable()), (Outcome::NotApplied, false));
+    assert_eq!(
+        (error.outcome(), error.is_retryable()),
+        (Outcome::NotApplied, false)
+    );
     assert_eq!(owned.status().await.unwrap().last_revision(), 1);
     bucket.put("yes", "1").await.unwrap();
     assert_eq!(bucket.client().stats().connects, 1);
@@ -70,7 +78,11 @@ async fn denied_reads_say_so<A: Adapter>(site: Site<A>) {
     let owned = owner.create_bucket(config).await.unwrap();
     let revision = owned.put("no", "1").await.unwrap();
     owned.put("yes", "1").await.unwrap();
-    let bucket = as_user(&site, &server, "guest").await.bucket("b").await.unwrap();
+    let bucket = as_user(&site, &server, "guest")
+        .await
+        .bucket("b")
+        .await
+        .unwrap();
 
     let refused = |subject: &str| ReadError::Denied {
         subject: subject.into(),
@@ -94,18 +106,24 @@ async fn denied_management_says_so<A: Adapter>(site: Site<A>) {
     let refused = |verb: &str| BucketError::Denied {
         subject: format!("$JS.API.{verb}"),
     };
-    let error = at_once(client.create_bucket(config.clone())).await.unwrap_err();
+    let error = at_once(client.create_bucket(config.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(error, refused("STREAM.CREATE.KV_b"));
     assert_eq!(error.outcome(), Outcome::NotApplied);
     let error = at_once(client.bucket("b")).await.unwrap_err();
     assert_eq!(error, refused("STREAM.INFO.KV_b"));
-    let error = at_once(client.update_bucket(config.clone())).await.unwrap_err();
+    let error = at_once(client.update_bucket(config.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(error, refused("STREAM.INFO.KV_b"));
     let error = at_once(client.delete_bucket("b")).await.unwrap_err();
     assert_eq!(error, refused("STREAM.DELETE.KV_b"));
     let error = at_once(client.bucket_names().collect()).await.unwrap_err();
     assert_eq!(error, refused("STREAM.NAMES"));
-    let error = at_once(client.bucket_statuses().collect()).await.unwrap_err();
+    let error = at_once(client.bucket_statuses().collect())
+        .await
+        .unwrap_err();
     assert_eq!(error, refused("STREAM.LIST"));
     let markers = at_once(client.create_bucket(config.limit_markers(SECOND))).await;
     assert_eq!(markers.unwrap_err(), refused("INFO"));
@@ -118,7 +136,11 @@ async fn a_denied_request_harms_no_other<A: Adapter>(site: Site<A>) {
     let server = guarded(&site, r#"publish: {deny: "$KV.b.no.>"}"#);
     let owner = as_user(&site, &server, "owner").await;
     owner.create_bucket(BucketConfig::new("b")).await.unwrap();
-    let bucket = as_user(&site, &server, "guest").await.bucket("b").await.unwrap();
+    let bucket = as_user(&site, &server, "guest")
+        .await
+        .bucket("b")
+        .await
+        .unwrap();
     let keys = |number: usize| (format!("no.{}", number % 7), format!("yes.{number}"));
     let puts: Vec<_> = (0..200)
         .map(keys)
@@ -140,7 +162,11 @@ async fn a_create_does_without_leader_reads<A: Adapter>(site: Site<A>) {
     let server = guarded(&site, r#"publish: {deny: "$JS.API.STREAM.MSG.GET.>"}"#);
     let owner = as_user(&site, &server, "owner").await;
     owner.create_bucket(BucketConfig::new("b")).await.unwrap();
-    let bucket = as_user(&site, &server, "guest").await.bucket("b").await.unwrap();
+    let bucket = as_user(&site, &server, "guest")
+        .await
+        .bucket("b")
+        .await
+        .unwrap();
     let revision = bucket.put("a", "1").await.unwrap();
     let exists = Err(WriteError::Exists { revision });
     assert_eq!(at_once(bucket.create("a", "2")).await, exists);

@@ -45,7 +45,9 @@ async fn a_user_logs_in_with_the_right_password_only<A: Adapter>(site: Site<A>) 
     let server = site.own_server().user("m e", "p@ss:w/rd%\"\\").start();
     let open = |config: Config| A::connect(config);
     let url = server.url();
-    let client = open(config(&url).user("m e", "p@ss:w/rd%\"\\")).await.unwrap();
+    let client = open(config(&url).user("m e", "p@ss:w/rd%\"\\"))
+        .await
+        .unwrap();
     client.create_bucket(BucketConfig::new("b")).await.unwrap();
     for wrong in [
         config(&url),
@@ -63,7 +65,11 @@ async fn a_token_logs_in_and_another_one_does_not<A: Adapter>(site: Site<A>) {
     let url = server.url();
     let client = site.connect_with(config(&url).token("s3cr3t")).await;
     assert_eq!(client.bucket("b").await.unwrap_err(), BucketError::NotFound);
-    for wrong in [config(&url), config(&url).token("s3cr3t2"), config(&url).user("s3cr3t", "")] {
+    for wrong in [
+        config(&url),
+        config(&url).token("s3cr3t2"),
+        config(&url).user("s3cr3t", ""),
+    ] {
         assert_refused(&at_once(A::connect(wrong)).await.unwrap_err());
     }
 }
@@ -74,10 +80,20 @@ async fn a_url_can_hold_the_credentials<A: Adapter>(site: Site<A>) {
     let token = site.own_server().token("tok").start();
     let with = |server: &kv_tests::Server, info: &str| format!("nats://{info}@{}", server.addr());
     let user_url = with(&user, "a%40b:p%3Aw%2Fx");
-    site.connect(&user_url).await.bucket_names().collect().await.unwrap();
+    site.connect(&user_url)
+        .await
+        .bucket_names()
+        .collect()
+        .await
+        .unwrap();
     site.connect(&with(&token, "tok")).await;
-    site.connect_with(config(&with(&token, "tok")).user("x", "y")).await;
-    assert_refused(&at_once(A::connect(config(&with(&user, "a%40b:no")))).await.unwrap_err());
+    site.connect_with(config(&with(&token, "tok")).user("x", "y"))
+        .await;
+    assert_refused(
+        &at_once(A::connect(config(&with(&user, "a%40b:no"))))
+            .await
+            .unwrap_err(),
+    );
 }
 
 /// Of several servers the first one that can be reached is used, without a pause for those before it:
@@ -107,7 +123,10 @@ async fn where_nobody_listens_connecting_fails_at_once<A: Adapter>(_: Site<A>) {
     let error = at_once(A::connect(config(&urls))).await.unwrap_err();
     let transport = matches!(&error, ConnectError::Failed(Disconnect::Transport(_)));
     assert!(transport, "{error:?}");
-    assert!(error.to_string().starts_with("cannot reach any server"), "{error}");
+    assert!(
+        error.to_string().starts_with("cannot reach any server"),
+        "{error}"
+    );
 }
 
 /// With `retry_first_connect`, connecting goes on until a server is there.
@@ -133,7 +152,9 @@ async fn a_server_full_of_clients_says_why<A: Adapter>(site: Site<A>) {
         first = poll_to_end::<A>(config(&server.url())).ok();
         first.is_some()
     });
-    let error = at_once(A::connect(config(&server.url()))).await.unwrap_err();
+    let error = at_once(A::connect(config(&server.url())))
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, ConnectError::Failed(Disconnect::Server(text)) if text.contains("maximum connections")),
         "{error:?}"
@@ -175,7 +196,9 @@ async fn connect_says_what_it_must_and_nothing_else<A: Adapter>(_: Site<A>) {
     });
     let plus = |more: Value| {
         let mut all = always.clone();
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         all
     };
     assert_eq!(connect_json::<A>(|config| config).await, always);
@@ -186,7 +209,10 @@ async fn connect_says_what_it_must_and_nothing_else<A: Adapter>(_: Site<A>) {
     let token = connect_json::<A>(|config| config.token("t")).await;
     assert_eq!(token, plus(serde_json::json!({"auth_token": "t"})));
     let all = connect_json::<A>(|config| {
-        config.custom_inbox_prefix("_INBOX_x").unwrap().ping_interval(SECOND)
+        config
+            .custom_inbox_prefix("_INBOX_x")
+            .unwrap()
+            .ping_interval(SECOND)
     });
     assert_eq!(all.await, always);
 }

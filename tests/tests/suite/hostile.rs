@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use kv_proto::driver::Client;
 use kv_proto::limits::{MAX_CONTROL_LINE, MAX_HEADER_BYTES, MAX_INFO_LINE, MAX_MESSAGE};
-use kv_proto::{BucketConfig, ConnectionState, Disconnect, ProtocolError, Revision};
+use kv_proto::{BucketConfig, ConnectionState, Disconnect, Outcome, ProtocolError, Revision};
 use kv_tests::{Fake, FakeConn, eventually};
 use serde_json::json;
 
-use crate::site::{Adapter, SECOND, Site, all, at_once, begin, config, tests};
+use crate::site::{Adapter, SECOND, Site, at_once, config, tests};
 
 tests! {
     on_the_newest {
@@ -61,36 +61,52 @@ fn sends(bytes: impl Into<Vec<u8>>, logged_in: bool) -> impl Fn(&mut FakeConn) +
     }
 }
 
-fn protocol(error: ProtocolError) -> Disconnect {
-    Disconnect::Protocol(error)
-}
-
 /// Instead of a greeting: garbage, another protocol, a message, an INFO that is not JSON, that has no end
 /// or is nested too deep, and a line without end. Each ends the connection for the reason given, before
 /// the connect time-out.
 async fn what_no_server_says_before_the_login_ends_the_connection<A: Adapter>(_: Site<A>) {
     let unknown = |verb: &str| ProtocolError::UnknownVerb { verb: verb.into() };
     let endless = |start: &str, len: usize| format!("{start}{}", "a".repeat(len));
-    let info_too_long = ProtocolError::InfoTooLong { limit: MAX_INFO_LINE };
-    let line_too_long = ProtocolError::LineTooLong { limit: MAX_CONTROL_LINE };
+    let info_too_long = ProtocolError::InfoTooLong {
+        limit: MAX_INFO_LINE,
+    };
+    let line_too_long = ProtocolError::LineTooLong {
+        limit: MAX_CONTROL_LINE,
+    };
     let urls: Vec<_> = (0..100_000).map(|n| format!("10.0.0.1:{n}")).collect();
     let rows: Vec<(Vec<u8>, Option<ProtocolError>)> = vec![
         (b"HELLO there\r\n".into(), Some(unknown("HELLO"))),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".into(), None),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n".into(), None),
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n".into(),
+            None,
+        ),
         (b"\0\0\0\0\r\n".into(), None),
         (b"MSG a 1 5\r\nhello\r\n".into(), None),
         (b"HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n".into(), None),
         (b"INFO {\r\n".into(), None),
         (b"INFO []\r\n".into(), None),
         (b"INFO\r\n".into(), None),
-        (b"INFO {\"max_payload\":1e400,\"headers\":true}\r\n".into(), None),
-        (format!("INFO {}\r\n", "[".repeat(10_000)).into(), None),
-        (endless("INFO {\"a\":\"", 2 * MAX_INFO_LINE).into(), Some(info_too_long.clone())),
-        (endless("PING", 2 * MAX_CONTROL_LINE).into(), None),
-        (endless("-ERR '", 2 * MAX_CONTROL_LINE).into(), Some(line_too_long)),
         (
-            format!("INFO {}\r\n", json!({"headers": true, "connect_urls": urls})).into(),
+            b"INFO {\"max_payload\":1e400,\"headers\":true}\r\n".into(),
+            None,
+        ),
+        (format!("INFO {}\r\n", "[".repeat(10_000)).into(), None),
+        (
+            endless("INFO {\"a\":\"", 2 * MAX_INFO_LINE).into(),
+            Some(info_too_long.clone()),
+        ),
+        (endless("PING", 2 * MAX_CONTROL_LINE).into(), None),
+        (
+            endless("-ERR '", 2 * MAX_CONTROL_LINE).into(),
+            Some(line_too_long),
+        ),
+        (
+            format!(
+                "INFO {}\r\n",
+                json!({"headers": true, "connect_urls": urls})
+            )
+            .into(),
             Some(info_too_long),
         ),
     ];
@@ -118,13 +134,25 @@ async fn what_no_server_says_before_the_login_ends_the_connection<A: Adapter>(_:
 /// garbage. Each ends the connection for the reason given, at once.
 async fn what_no_server_says_after_the_login_ends_the_connection<A: Adapter>(_: Site<A>) {
     let msg = |what| ProtocolError::Malformed { verb: "MSG", what };
-    let size = |size| ProtocolError::SizeTooLarge { size, limit: MAX_MESSAGE };
+    let size = |size| ProtocolError::SizeTooLarge {
+        size,
+        limit: MAX_MESSAGE,
+    };
     let too_large = MAX_MESSAGE as u64 + 1;
     let header = MAX_HEADER_BYTES as u64 + 1;
-    let header_too_large = ProtocolError::HeaderTooLarge { size: header, limit: MAX_HEADER_BYTES };
+    let header_too_large = ProtocolError::HeaderTooLarge {
+        size: header,
+        limit: MAX_HEADER_BYTES,
+    };
     let rows: Vec<(String, Option<ProtocolError>)> = vec![
-        ("MSG x 1 18446744073709551615\r\n".into(), Some(size(u64::MAX))),
-        ("MSG x 1 18446744073709551611\r\n".into(), Some(size(u64::MAX - 4))),
+        (
+            "MSG x 1 18446744073709551615\r\n".into(),
+            Some(size(u64::MAX)),
+        ),
+        (
+            "MSG x 1 18446744073709551611\r\n".into(),
+            Some(size(u64::MAX - 4)),
+        ),
         ("MSG x 1 18446744073709551616\r\n".into(), None),
         (format!("MSG x 1 {too_large}\r\n"), Some(size(too_large))),
         (format!("MSG x 1 {}\r\n", "9".repeat(500)), None),
@@ -133,11 +161,26 @@ async fn what_no_server_says_after_the_login_ends_the_connection<A: Adapter>(_: 
         ("MSG x 1\r\n".into(), None),
         ("MSG x y 1\r\nz\r\n".into(), None),
         ("MSG\r\n".into(), Some(msg("subject"))),
-        ("HMSG x 1 13 12\r\n".into(), Some(ProtocolError::HeaderLongerThanMessage)),
-        ("HMSG x 1 18446744073709551615 18446744073709551615\r\n".into(), None),
-        (format!("HMSG x 1 {header} {header}\r\n"), Some(header_too_large)),
-        ("MSG x 1 2\r\nabcd\r\n".into(), Some(ProtocolError::MissingTerminator)),
-        ("MSG x 1 2\r\nab\n\r\n".into(), Some(ProtocolError::MissingTerminator)),
+        (
+            "HMSG x 1 13 12\r\n".into(),
+            Some(ProtocolError::HeaderLongerThanMessage),
+        ),
+        (
+            "HMSG x 1 18446744073709551615 18446744073709551615\r\n".into(),
+            None,
+        ),
+        (
+            format!("HMSG x 1 {header} {header}\r\n"),
+            Some(header_too_large),
+        ),
+        (
+            "MSG x 1 2\r\nabcd\r\n".into(),
+            Some(ProtocolError::MissingTerminator),
+        ),
+        (
+            "MSG x 1 2\r\nab\n\r\n".into(),
+            Some(ProtocolError::MissingTerminator),
+        ),
         ("PUB x 2\r\nab\r\n".into(), None),
         ("\r\n".into(), None),
         ("INFO {\"max_payload\":\"x\"}\r\n".into(), None),
@@ -154,7 +197,11 @@ async fn what_no_server_says_after_the_login_ends_the_connection<A: Adapter>(_: 
         let stats = client.stats();
         assert_eq!((stats.connects, stats.protocol_errors), (2, 1), "{shown:?}");
     }
-    for text in ["Stale Connection", "Maximum Payload Violation", "Server Shutdown"] {
+    for text in [
+        "Stale Connection",
+        "Maximum Payload Violation",
+        "Server Shutdown",
+    ] {
         let (_fake, _, disconnect) = survive::<A>(sends(format!("-ERR '{text}'\r\n"), true)).await;
         assert_eq!(disconnect, Disconnect::Server(text.into()));
     }
@@ -235,20 +282,33 @@ async fn an_operation_on_a_broken_connection_goes_on_with_the_next<A: Adapter>(_
             let value = "NATS/1.0\r\nNats-Stream: KV_b\r\nNats-Subject: $KV.b.a\r\nNats-Sequence: 8\r\n\
                          Nats-Time-Stamp: 2026-11-23T18:48:30.59781313Z\r\n\r\n";
             let (block, total) = (value.len(), value.len() + 1);
-            conn.send(format!("HMSG {} 1 {block} {total}\r\n{value}v\r\n", request.reply).as_bytes());
+            conn.send(
+                format!("HMSG {} 1 {block} {total}\r\n{value}v\r\n", request.reply).as_bytes(),
+            );
         });
     });
     let client = A::connect(config(&fake.url())).await.unwrap();
     let bucket = client.bucket("b").await.unwrap();
     let entry = at_once(bucket.entry("a")).await.unwrap().unwrap();
-    assert_eq!((entry.revision, &*entry.value), (Revision::new(8), &b"v"[..]));
-    assert_eq!((client.stats().connects, client.stats().protocol_errors), (2, 1));
+    assert_eq!(
+        (entry.revision, &*entry.value),
+        (Revision::new(8), &b"v"[..])
+    );
+    assert_eq!(
+        (client.stats().connects, client.stats().protocol_errors),
+        (2, 1)
+    );
 }
 
 /// A server that announces 60 MiB and then falls silent holds no more than what it sent, and is left when
 /// its pings stay unanswered.
 async fn a_server_that_stops_inside_of_a_frame_is_left<A: Adapter>(_: Site<A>) {
-    let frames = ["MSG x 1 60000000\r\nabc", "HMSG x 1 60000 60000\r\nNATS", "MSG x", "INFO {\"a"];
+    let frames = [
+        "MSG x 1 60000000\r\nabc",
+        "HMSG x 1 60000 60000\r\nNATS",
+        "MSG x",
+        "INFO {\"a",
+    ];
     for frame in frames {
         let fake = Fake::start(move |conn| {
             conn.handshake();
@@ -273,7 +333,9 @@ async fn floods_are_borne<A: Adapter>(_: Site<A>) {
         for number in 0..100_000 {
             frames.extend_from_slice(b"PING\r\n");
             if number % 10 == 0 {
-                let urls: Vec<_> = (0..3).map(|n| format!("10.{n}.0.1:{}", 1 + number / 2)).collect();
+                let urls: Vec<_> = (0..3)
+                    .map(|n| format!("10.{n}.0.1:{}", 1 + number / 2))
+                    .collect();
                 let info = json!({"headers": true, "jetstream": true, "connect_urls": urls});
                 frames.extend_from_slice(format!("INFO {info}\r\n+OK\r\n-ERR\r\n").as_bytes());
                 frames.extend_from_slice(b"-ERR 'maximum subscriptions exceeded'\r\n");
@@ -316,7 +378,7 @@ async fn messages_to_guessed_inboxes_answer_nobody<A: Adapter>(_: Site<A>) {
                 (inbox.to_owned(), 1),
                 (format!("{inbox}.99999999999999999999"), 1),
                 (request.reply.clone(), 2),
-                (request.reply.clone(), 18_446_744_073_709_551_615),
+                (request.reply.clone(), 18_446_744_073_709_551_615_u64),
             ];
             for (subject, sid) in &guesses {
                 let frame = format!("MSG {subject} {sid} {}\r\n{body}\r\n", body.len());
@@ -354,37 +416,58 @@ async fn doubled_replies_answer_nobody_else<A: Adapter>(_: Site<A>) {
         // A copy cannot always be told from a reset stream: then the outcome is open, but never wrong.
         match result {
             Ok(revision) => assert_eq!(revision, Revision::new(number)),
-            Err(error) => assert_eq!(error.outcome(), kv_proto::Outcome::Unknown, "{error:?}"),
+            Err(error) => assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}"),
         }
     }
     assert_eq!(client.stats().connects, 1);
 }
 
-/// Acknowledgements and API answers that are no JSON, of another stream, or with numbers that do not fit
-/// end the operation with an error, never with a revision, and not the connection.
+/// Acknowledgements that are no JSON, or hold numbers that do not fit, leave the write unknown at once,
+/// never with a revision; those of another stream, or of none, are strays, and the true one is awaited;
+/// an answer about another bucket opens none. The connection lives.
 async fn answers_that_make_no_sense_are_errors<A: Adapter>(_: Site<A>) {
-    let bodies = [
-        "", "x", "{", "[]", "null", "{}", "{\"seq\":1}", "{\"stream\":\"KV_b\"}",
-        "{\"stream\":\"KV_b\",\"seq\":0}", "{\"stream\":\"KV_b\",\"seq\":-1}",
-        "{\"stream\":\"KV_b\",\"seq\":18446744073709551616}", "{\"stream\":\"KV_b\",\"seq\":\"1\"}",
-        "{\"stream\":7,\"seq\":1}", "{\"error\":{}}", "{\"error\":\"no\"}",
-        "{\"error\":{\"code\":70000}}", "\u{fc}",
+    let senseless = [
+        "",
+        "x",
+        "{",
+        "[]",
+        "[\"KV_b\",1]",
+        "null",
+        "{\"stream\":\"KV_b\"}",
+        "{\"stream\":\"KV_b\",\"seq\":0}",
+        "{\"stream\":\"KV_b\",\"seq\":-1}",
+        "{\"stream\":\"KV_b\",\"seq\":18446744073709551616}",
+        "{\"stream\":\"KV_b\",\"seq\":\"1\"}",
+        "{\"stream\":7,\"seq\":1}",
+        "{\"error\":{}}",
+        "{\"error\":\"no\"}",
+        "{\"error\":{\"code\":70000}}",
+        "\u{fc}",
     ];
+    let strays = ["{}", "{\"seq\":1}", "{\"stream\":\"KV_c\",\"seq\":1}"];
     let fake = Fake::start(move |conn| {
         conn.handshake();
-        let mut next = bodies.iter();
-        serve(conn, |conn, request| match next.next() {
-            Some(body) => request.answer(conn, body),
-            None => request.answer(conn, &ack(9)),
+        let mut next = senseless.iter();
+        serve(conn, |conn, request| {
+            if let Some(body) = next.next() {
+                request.answer(conn, body);
+                return;
+            }
+            for body in strays {
+                request.answer(conn, body);
+            }
+            request.answer(conn, &ack(9));
         });
     });
     let client = A::connect(config(&fake.url())).await.unwrap();
     let bucket = client.bucket("b").await.unwrap();
-    for body in bodies {
+    for body in senseless {
         let error = at_once(bucket.put("a", "1")).await.unwrap_err();
-        assert_eq!(error.outcome(), kv_proto::Outcome::Unknown, "{body}: {error:?}");
+        assert_eq!(error.outcome(), Outcome::Unknown, "{body}: {error:?}");
     }
-    assert_eq!(bucket.put("a", "1").await, Ok(Revision::new(9)));
+    let strays_before = client.stats().stray_messages;
+    assert_eq!(at_once(bucket.put("a", "1")).await, Ok(Revision::new(9)));
+    assert_eq!(client.stats().stray_messages - strays_before, 3);
     assert_eq!(client.stats().connects, 1);
 
     let fake = Fake::start(|conn| {
@@ -394,13 +477,11 @@ async fn answers_that_make_no_sense_are_errors<A: Adapter>(_: Site<A>) {
         }
     });
     let client = A::connect(config(&fake.url())).await.unwrap();
-    let requests = [
-        begin(client.bucket("b")),
-        begin(client.create_bucket(BucketConfig::new("b"))),
-    ];
-    for result in all(requests).await {
-        result.unwrap_err();
-    }
+    at_once(client.bucket("b")).await.unwrap_err();
+    at_once(client.create_bucket(BucketConfig::new("b")))
+        .await
+        .unwrap_err();
+    at_once(client.delete_bucket("b")).await.unwrap_err();
 }
 
 /// An INFO and a control line of 64 MiB without end: the client leaves after their limits, having taken

@@ -42,7 +42,9 @@ async fn listings_hold_every_bucket_once_and_nothing_else<A: Adapter>(site: Site
         let mut all = json!({
             "name": name, "storage": "memory", "max_msgs_per_subject": 1, "allow_direct": true,
         });
-        all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+        all.as_object_mut()
+            .unwrap()
+            .extend(config.as_object().unwrap().clone());
         admin.create_stream(&all);
     };
     for number in 0..BUCKETS {
@@ -53,13 +55,19 @@ async fn listings_hold_every_bucket_once_and_nothing_else<A: Adapter>(site: Site
     }
     for number in 0..MIRRORS {
         let name = format!("mirror{number}");
-        create(format!("KV_{name}"), json!({"mirror": {"name": "KV_b0"}, "mirror_direct": true}));
+        create(
+            format!("KV_{name}"),
+            json!({"mirror": {"name": "KV_b0"}, "mirror_direct": true}),
+        );
         wanted.insert(name);
     }
     for number in 0..OTHERS {
         // Before, among and after the buckets in the order of the server.
         let prefix = ["A", "KV-", "Z"][number % 3];
-        create(format!("{prefix}{number}"), json!({"subjects": [format!("other.{number}")]}));
+        create(
+            format!("{prefix}{number}"),
+            json!({"subjects": [format!("other.{number}")]}),
+        );
     }
 
     let client = site.connect(&server.url()).await;
@@ -72,7 +80,10 @@ async fn listings_hold_every_bucket_once_and_nothing_else<A: Adapter>(site: Site
     let asked = client.stats().frames_out;
     let statuses = client.bucket_statuses().collect().await.unwrap();
     assert_eq!(client.stats().frames_out - asked, 5);
-    let listed: BTreeSet<_> = statuses.iter().map(|one| one.bucket().to_string()).collect();
+    let listed: BTreeSet<_> = statuses
+        .iter()
+        .map(|one| one.bucket().to_string())
+        .collect();
     assert_eq!((statuses.len(), listed), (wanted.len(), wanted));
     let mirrors = statuses.iter().filter(|one| one.mirror().is_some());
     assert_eq!(mirrors.count(), MIRRORS);
@@ -99,8 +110,14 @@ async fn a_listing_can_be_left_at_any_place<A: Adapter>(site: Site<A>) {
             let status = statuses.next().await.unwrap().unwrap();
             let bucket = client.bucket(status.bucket()).await.unwrap();
             let same = bucket.status().await.unwrap();
-            assert_eq!((status.config(), status.created()), (same.config(), same.created()));
-            assert_eq!((status.values(), status.bytes()), (same.values(), same.bytes()));
+            assert_eq!(
+                (status.config(), status.created()),
+                (same.config(), same.created())
+            );
+            assert_eq!(
+                (status.values(), status.bytes()),
+                (same.values(), same.bytes())
+            );
         }
     }
     let mut names = client.bucket_names();

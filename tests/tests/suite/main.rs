@@ -8,17 +8,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod buckets;
-//X mod cancellation;
+mod cancellation;
 mod conditions;
 mod config;
 mod connection;
 mod creates;
 mod denied;
-//X mod examples;
+mod examples;
 mod handshake;
 mod hostile;
 mod listings;
-//X mod load;
+mod load;
 mod mirrors;
 mod outcomes;
 mod poison;

@@ -81,7 +81,10 @@ async fn writes_through_a_mirror_go_to_the_origin<A: Adapter>(site: Site<A>) {
     assert_eq!(writes.map(Revision::get), [2, 3, 4, 5, 6, 7]);
     assert_eq!(origin.get("a").await.unwrap().unwrap(), "3");
     let entry = origin.entry("b").await.unwrap().unwrap();
-    assert_eq!((entry.revision, entry.operation), (writes[5], Operation::Purge));
+    assert_eq!(
+        (entry.revision, entry.operation),
+        (writes[5], Operation::Purge)
+    );
     caught_up(&mirror, writes[5]).await;
     let entry = mirror.entry("a").await.unwrap().unwrap();
     assert_eq!((&*entry.value, entry.revision), (&b"3"[..], writes[4]));
@@ -135,7 +138,10 @@ async fn a_bucket_copies_its_sources_and_is_written_to<A: Adapter>(site: Site<A>
     caught_up(&copy, Revision::new(2)).await;
     for key in ["eu.a", "us.a"] {
         let entry = copy.entry(key).await.unwrap().unwrap();
-        assert_eq!((entry.bucket, &*entry.value), (copy.name().clone(), &b"1"[..]));
+        assert_eq!(
+            (entry.bucket, &*entry.value),
+            (copy.name().clone(), &b"1"[..])
+        );
     }
     let own = copy.put("own", "1").await.unwrap();
     assert_eq!(own, Revision::new(3));

@@ -71,10 +71,17 @@ async fn a_lost_acknowledgement_leaves_the_write_unknown<A: Adapter>(site: Site<
             "delete" => bucket.delete("put").await,
             _ => bucket.purge("create").await,
         };
-        assert!(began.elapsed() < SECOND, "{kind} took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < SECOND,
+            "{kind} took {:?}",
+            began.elapsed()
+        );
         let unknown = WriteError::Unknown(Doubt::LinkLost);
         assert_eq!(result, Err(unknown.clone()), "{kind}");
-        assert_eq!((unknown.outcome(), unknown.is_retryable()), (Outcome::Unknown, false));
+        assert_eq!(
+            (unknown.outcome(), unknown.is_retryable()),
+            (Outcome::Unknown, false)
+        );
         behind.reconnected(1 + number);
         let last = state_of(&mut behind.admin, &bucket, "last_seq");
         assert_eq!(last, 1 + number, "{kind} is stored once");
@@ -161,7 +168,10 @@ async fn what_was_never_handed_over_was_not_applied<A: Adapter>(site: Site<A>) {
     for result in all(writes).await {
         let error = result.unwrap_err();
         assert_eq!(error, WriteError::NotApplied(Cause::TimedOut));
-        assert_eq!((error.outcome(), error.is_retryable()), (Outcome::NotApplied, true));
+        assert_eq!(
+            (error.outcome(), error.is_retryable()),
+            (Outcome::NotApplied, true)
+        );
     }
     let took = began.elapsed();
     assert!(took >= limit && took < limit + SECOND, "{took:?}");
@@ -208,9 +218,17 @@ async fn a_frame_cut_before_its_last_byte_was_not_applied<A: Adapter>(site: Site
         behind.proxy.cut_all();
         let result = at_once(writing).await;
         behind.proxy.heal();
-        assert_eq!(result, Err(WriteError::NotApplied(Cause::LinkLost)), "{kind}");
+        assert_eq!(
+            result,
+            Err(WriteError::NotApplied(Cause::LinkLost)),
+            "{kind}"
+        );
         behind.reconnected(1 + number);
-        assert_eq!(state_of(&mut behind.admin, &bucket, "last_seq"), 1, "{kind}");
+        assert_eq!(
+            state_of(&mut behind.admin, &bucket, "last_seq"),
+            1,
+            "{kind}"
+        );
     }
     assert_eq!(bucket.get("base").await.unwrap().unwrap(), "0");
     bucket.put("put", &value).await.unwrap();
@@ -235,7 +253,10 @@ async fn what_waits_behind_a_cut_frame_is_sent_again<A: Adapter>(site: Site<A>) 
     let revisions = all(puts).await.into_iter().map(Result::unwrap);
     assert!(revisions.eq((2..22).map(Revision::new)));
     assert_eq!(read.await.unwrap().unwrap(), "0");
-    assert_eq!(stored(&mut behind.admin, &bucket, "small").unwrap().value, b"19");
+    assert_eq!(
+        stored(&mut behind.admin, &bucket, "small").unwrap().value,
+        b"19"
+    );
     assert_eq!(state_of(&mut behind.admin, &bucket, "last_seq"), 21);
 }
 

@@ -37,7 +37,11 @@ async fn a_lone_cr_in_a_header_damages_one_entry_only<A: Adapter>(site: Site<A>)
         .flat_map(|_| [begin(bucket.get("bad")), begin(bucket.get("good"))])
         .collect();
     for pair in all(reads).await.chunks(2) {
-        let Err(ReadError::Malformed { revision: told, defect }) = &pair[0] else {
+        let Err(ReadError::Malformed {
+            revision: told,
+            defect,
+        }) = &pair[0]
+        else {
             panic!("{:?}", pair[0]);
         };
         assert_eq!(*told, Some(revision));
@@ -82,10 +86,30 @@ async fn no_header_of_another_client_harms_the_connection<A: Adapter>(site: Site
     let many = "A: b\r\n".repeat(3_000) + "A: b";
     let long = format!("Long: {}", "x".repeat(60_000));
     let rows = [
-        "X: a\rb", "X: a\nb", "X: a\0b", "X:\r", "\r", "X", "X\r\nY", ": v", ":", " X: v", "X : v",
-        "X:v", "X: \u{fc}\u{2028}", "X: \t v \t", "X: v\r\n folded", "X: v\r\n\r\nY: w", "K\u{7f}: v",
-        "NATS/1.0 503 No Responders", "Status: 404", "Nats-Sequence: x", "KV-Operation",
-        "KV-Operation: DEL\rX", &many, &long,
+        "X: a\rb",
+        "X: a\nb",
+        "X: a\0b",
+        "X:\r",
+        "\r",
+        "X",
+        "X\r\nY",
+        ": v",
+        ":",
+        " X: v",
+        "X : v",
+        "X:v",
+        "X: \u{fc}\u{2028}",
+        "X: \t v \t",
+        "X: v\r\n folded",
+        "X: v\r\n\r\nY: w",
+        "K\u{7f}: v",
+        "NATS/1.0 503 No Responders",
+        "Status: 404",
+        "Nats-Sequence: x",
+        "KV-Operation",
+        "KV-Operation: DEL\rX",
+        &many,
+        &long,
     ];
     for (row, lines) in rows.into_iter().enumerate() {
         let key = format!("k{row}");
@@ -95,16 +119,26 @@ async fn no_header_of_another_client_harms_the_connection<A: Adapter>(site: Site
             match at_once(read).await {
                 Ok(Some(entry)) => {
                     assert_eq!(entry.revision, revision, "{shown:?}");
-                    assert!(entry.operation.is_tombstone() || entry.value == "value", "{shown:?}");
+                    assert!(
+                        entry.operation.is_tombstone() || entry.value == "value",
+                        "{shown:?}"
+                    );
                 }
-                Err(ReadError::Malformed { revision: Some(told), .. }) => {
+                Err(ReadError::Malformed {
+                    revision: Some(told),
+                    ..
+                }) => {
                     assert_eq!(told, revision, "{shown:?}");
                 }
                 other => panic!("{shown:?}: {other:?}"),
             }
         }
         bucket.put(&key, "mended").await.unwrap();
-        assert_eq!(bucket.get(&key).await.unwrap().unwrap(), "mended", "{shown:?}");
+        assert_eq!(
+            bucket.get(&key).await.unwrap().unwrap(),
+            "mended",
+            "{shown:?}"
+        );
     }
     // More lines than are looked at is damage, not a matter of taste.
     poison(&mut admin, &bucket, "many", &many, b"");
@@ -149,7 +183,10 @@ async fn forged_headers_do_not_deceive<A: Adapter>(site: Site<A>) {
         let entry = bucket.entry("a").await.unwrap().unwrap();
         assert_eq!(entry.operation, operation, "{lines}");
         assert_eq!(entry.value.is_empty(), operation.is_tombstone(), "{lines}");
-        assert_eq!(bucket.get("a").await.unwrap().is_none(), operation.is_tombstone());
+        assert_eq!(
+            bucket.get("a").await.unwrap().is_none(),
+            operation.is_tombstone()
+        );
     }
 }
 

@@ -95,9 +95,15 @@ async fn a_bucket_deleted_under_its_handle_is_not_found<A: Adapter>(site: Site<A
     let gone = Err(WriteError::NotApplied(Cause::BucketNotFound));
     assert_eq!(at_once(bucket.put("a", "2")).await, gone);
     assert_eq!(at_once(bucket.create("b", "2")).await, gone);
-    assert_eq!(at_once(bucket.update("a", "2", Revision::new(1))).await, gone);
+    assert_eq!(
+        at_once(bucket.update("a", "2", Revision::new(1))).await,
+        gone
+    );
     assert_eq!(at_once(bucket.delete("a")).await, gone);
-    assert_eq!(at_once(bucket.purge("a").expect(Revision::new(1))).await, gone);
+    assert_eq!(
+        at_once(bucket.purge("a").expect(Revision::new(1))).await,
+        gone
+    );
     let gone = Err(ReadError::BucketNotFound);
     assert_eq!(at_once(bucket.get("a")).await, gone);
     assert_eq!(at_once(bucket.get("a").leader()).await, gone);
@@ -120,7 +126,10 @@ async fn a_full_bucket_refuses_writes<A: Adapter>(site: Site<A>) {
     ];
     for write in writes {
         let error = write.unwrap_err();
-        assert_eq!((error.outcome(), error.is_retryable()), (Outcome::NotApplied, false));
+        assert_eq!(
+            (error.outcome(), error.is_retryable()),
+            (Outcome::NotApplied, false)
+        );
         let WriteError::NotApplied(Cause::Server(server)) = error else {
             panic!("{error:?}");
         };
@@ -166,11 +175,21 @@ async fn what_is_pending_is_bounded<A: Adapter>(site: Site<A>) {
     let puts: Vec<_> = (0..25).map(|_| begin(bucket.put("a", "1"))).collect();
     let results = all(puts).await;
     assert!(results[..10].iter().all(Result::is_ok), "{results:?}");
-    assert!(results[10..].iter().all(|result| *result == full), "{results:?}");
+    assert!(
+        results[10..].iter().all(|result| *result == full),
+        "{results:?}"
+    );
 
     assert_eq!(bucket.put("a", [0; 2_000]).await, full);
     let puts: Vec<_> = (0..3).map(|_| begin(bucket.put("a", [0; 450]))).collect();
-    assert_eq!(all(puts).await.into_iter().filter(|put| *put == full).count(), 1);
+    assert_eq!(
+        all(puts)
+            .await
+            .into_iter()
+            .filter(|put| *put == full)
+            .count(),
+        1
+    );
     let error = full.unwrap_err();
     assert!(error.is_retryable());
     bucket.put("a", "2").await.unwrap();

@@ -6,6 +6,7 @@ use super::messages::GetRequest;
 use super::{JetStream, Request, required_level};
 use crate::server::decode::lenient;
 use crate::server::json::go_time;
+use crate::server::stream::config::Storage;
 use crate::server::stream::store::Message;
 use crate::server::stream::{Outbox, Outgoing, Stream, extended};
 use crate::server::version::Version;
@@ -195,6 +196,10 @@ impl Answers<'_> {
                 return self.status("404 No Results");
             }
             up_to -= 1;
+        }
+        let beyond = up_to > store.last_seq() && self.stream.config.storage == Storage::File;
+        if beyond || store.len() == 0 {
+            return self.status("404 No Results"); // the file store looks for a block that is not there
         }
         if up_to == 0 {
             up_to = store.last_seq();

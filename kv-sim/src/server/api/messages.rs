@@ -6,6 +6,7 @@ use super::{Answer, JetStream, Request, begin};
 use crate::server::decode::{Decoder, is_empty, request as decode};
 use crate::server::error::ApiError;
 use crate::server::json::{Json, Writer};
+use crate::server::stream::config::Storage;
 use crate::server::stream::store::{Message, Store};
 use crate::server::version::Version;
 
@@ -140,8 +141,17 @@ impl JetStream {
         if stream.config.deny_delete {
             return Err(ApiError::msg_delete_failed("message delete not permitted"));
         }
+        let (first, last) = (stream.store.first_seq(), stream.store.last_seq());
         if stream.remove(asked.seq).is_none() {
-            return Err(ApiError::msg_delete_failed("no message found"));
+            return Err(match stream.config.storage {
+                Storage::File if asked.seq > last => {
+                    ApiError::msg_delete_failed("stream store EOF")
+                }
+                Storage::File if asked.seq < first => {
+                    ApiError::msg_delete_failed("no message found")
+                }
+                Storage::File | Storage::Memory => ApiError::sequence_not_found(asked.seq),
+            });
         }
         let mut out = begin("stream_msg_delete");
         out.bool("success", true);

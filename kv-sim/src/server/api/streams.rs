@@ -158,7 +158,7 @@ impl JetStream {
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH);
         }
-        let config = config.checked_update(&self.stream(name)?.config)?;
+        let config = config.checked_update(&self.stream(name)?.config, version)?;
         self.check_overlap(&config)?;
         let stream = self.stream(name)?;
         stream.update(config, request.now);
@@ -249,7 +249,7 @@ impl JetStream {
         if stream.config.deny_purge {
             return Err(ApiError::purge_failed("stream purge not permitted"));
         }
-        let purged = stream.purge(&asked.filter, asked.seq, asked.keep);
+        let purged = stream.purge(&asked.filter, asked.seq, asked.keep, version);
         let mut out = begin("stream_purge");
         out.bool("success", true).number("purged", purged);
         Ok(out)

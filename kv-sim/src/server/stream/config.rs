@@ -397,12 +397,12 @@ impl StreamConfig {
     }
 
     /// Checks a change of an existing stream.
-    pub(crate) fn checked_update(mut self, old: &Self) -> Result<Self, ApiError> {
+    pub(crate) fn checked_update(mut self, old: &Self, v: Version) -> Result<Self, ApiError> {
         let invalid = |why| Err(ApiError::invalid_config(why));
         if self.name != old.name {
             return invalid("stream configuration name must match original");
         }
-        if self.replicas > 1 {
+        if self.replicas > 1 && v > Version::V2_10 {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         if self.storage != old.storage {
@@ -425,6 +425,9 @@ impl StreamConfig {
         }
         if old.allow_msg_ttl && !self.allow_msg_ttl {
             return invalid("message TTL status can not be disabled");
+        }
+        if self.replicas > 1 {
+            return Err(ApiError::REPLICAS_STANDALONE);
         }
         if self.sealed {
             self.max_age = 0;

@@ -106,14 +106,11 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
+        if version.checks_size_first() {
+            self.check_size(&inbound)?;
+        }
         let admitted = self.check_headers(&inbound, version)?;
-        let size = inbound.headers.len() + inbound.payload.len();
-        if usize::try_from(self.config.max_msg_size).is_ok_and(|max| size > max) {
-            return Err(ApiError::TOO_LARGE.into());
-        }
-        if inbound.headers.len() > MAX_HEADERS {
-            return Err(ApiError::HEADER_TOO_LARGE.into());
-        }
+        self.check_size(&inbound)?;
         if self.config.retention == Retention::Interest && self.consumers.is_empty() {
             return Ok(self.skip(admitted, now.time));
         }
@@ -189,10 +186,10 @@ impl Stream {
             None => {}
             Some(Rollup::Subject) => {
                 let subject = String::from_utf8_lossy(&inbound.subject).into_owned();
-                self.purge(&subject, 0, 1);
+                self.purge(&subject, 0, 1, now.version);
             }
             Some(Rollup::All) => {
-                self.purge("", 0, 1);
+                self.purge("", 0, 1, now.version);
             }
         }
         self.republish(&inbound, seq, previous, time, out);
@@ -206,6 +203,17 @@ impl Stream {
             .last_time()
             .map_or(i64::MIN, |last| last.as_unix_nanos() + 1);
         Timestamp::from_unix_nanos(now.as_unix_nanos().max(after))
+    }
+
+    fn check_size(&self, inbound: &Inbound) -> Result<(), Refusal> {
+        let size = inbound.headers.len() + inbound.payload.len();
+        if usize::try_from(self.config.max_msg_size).is_ok_and(|max| size > max) {
+            return Err(ApiError::TOO_LARGE.into());
+        }
+        if inbound.headers.len() > MAX_HEADERS {
+            return Err(ApiError::HEADER_TOO_LARGE.into());
+        }
+        Ok(())
     }
 
     fn check_size_of_record(&self, inbound: &Inbound, version: Version) -> Result<(), Refusal> {

@@ -239,7 +239,7 @@ impl Store {
     /// The first message at or after `from` that matches one of the patterns; none given means any.
     pub(crate) fn next_for(&self, patterns: &[&[u8]], from: u64) -> Option<&Message> {
         if let [literal] = patterns {
-            if !subject::has_wildcard(literal) {
+            if !literal.is_empty() && !subject::has_wildcard(literal) {
                 let next = self.subjects.get(*literal)?.range(from..).next()?;
                 return self.messages.get(next);
             }

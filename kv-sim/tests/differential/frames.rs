@@ -1,0 +1,173 @@
+//! What a server said, cut into frames and with everything masked that two servers cannot share.
+
+use std::collections::BTreeMap;
+
+/// The bytes of one server, frame by frame.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    unread: Vec<u8>,
+    /// Frames in order, each with the group it is compared in.
+    pub(crate) all: Vec<(String, String)>,
+}
+
+impl Frames {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
+        while let Some((frame, used)) = frame(&self.unread) {
+            self.unread.drain(..used);
+            if let Some(frame) = frame {
+                self.all.push(frame);
+            }
+        }
+    }
+
+    /// Everything said, group by group: a subscription's messages, one request's answers, the rest.
+    pub(crate) fn groups(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut out: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (group, frame) in &self.all {
+            out.entry(group).or_default().push(frame);
+        }
+        out
+    }
+
+    pub(crate) fn unread(&self) -> String {
+        String::from_utf8_lossy(&self.unread).into_owned()
+    }
+}
+
+type Frame = Option<(String, String)>;
+
+/// The first whole frame and its length; PING is no frame to compare.
+fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
+    let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+    let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (headers, total) = match words.first().copied() {
+        Some("MSG") => (0, words.last()?.parse::<usize>().ok()?),
+        Some("HMSG") => (
+            words[words.len() - 2].parse().ok()?,
+            words.last()?.parse().ok()?,
+        ),
+        Some("PING") => return Some((None, end + 2)),
+        Some("INFO") => return Some((Some(("info".to_owned(), info(&line))), end + 2)),
+        _ => return Some((Some(("control".to_owned(), line)), end + 2)),
+    };
+    let body = bytes.get(end + 2..end + 2 + total)?;
+    bytes.get(end + 2 + total + 1)?;
+    let headers = String::from_utf8_lossy(&body[..headers]).into_owned();
+    let payload = String::from_utf8_lossy(&body[headers.len().min(total)..]).into_owned();
+    let (subject, sid) = (words[1], words[2]);
+    let reply_words = if words[0] == "MSG" { 5 } else { 6 };
+    let reply = if words.len() == reply_words {
+        words[3]
+    } else {
+        ""
+    };
+    if subject == "core.q" {
+        // Each server picks the member of a queue group by itself.
+        let text = format!("{} {subject} {:?}", words[0], mask(&payload));
+        return Some((Some(("queue".to_owned(), text)), end + 2 + total + 2));
+    }
+    let group = if subject.starts_with("_INBOX.") {
+        format!("{sid} {subject}")
+    } else {
+        sid.to_owned()
+    };
+    let text = format!(
+        "{} {subject} {sid} [{}] {:?} {}",
+        words[0],
+        mask_reply(reply),
+        mask(&headers),
+        mask(&payload)
+    );
+    Some((Some((group, text)), end + 2 + total + 2))
+}
+
+/// The members of an INFO that a client acts upon.
+fn info(line: &str) -> String {
+    let kept = [
+        "\"proto\":1",
+        "\"headers\":true",
+        "\"max_payload\":1048576",
+        "\"jetstream\":true",
+        "\"connect_info\":true",
+        "\"remote_account\":\"$G\"",
+        "\"auth_required\":true",
+        "\"api_lvl\":3",
+        "\"api_lvl\":4",
+        "\"api_lvl\":5",
+    ];
+    let found: Vec<&str> = kept
+        .into_iter()
+        .filter(|member| line.contains(member))
+        .collect();
+    found.join(",")
+}
+
+/// Takes the time out of an acknowledgement subject, and what is random out of a flow-control subject.
+fn mask_reply(reply: &str) -> String {
+    let mut tokens: Vec<&str> = reply.split('.').collect();
+    if reply.starts_with("$JS.ACK.") && tokens.len() == 9 {
+        tokens[7] = "<time>";
+        if tokens[3].len() == 8 {
+            tokens[3] = "<name>";
+        }
+    }
+    if reply.starts_with("$JS.FC.") && tokens.len() == 5 {
+        tokens[4] = "<token>";
+    }
+    tokens.join(".")
+}
+
+/// Masks times, ids of servers, names that servers made up, and counters of the API.
+pub(crate) fn mask(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(length) = time_length(rest) {
+            out.push_str("<time>");
+            rest = &rest[length..];
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    for (open, close) in [
+        ("\"leader\":\"", "\""),
+        ("\"api\":{", "}"),
+        ("Nats-Consumer-Stalled: ", "\r"),
+        ("json: cannot unmarshal ", "\""),
+        ("invalid JSON: can not unmarshal", "\","),
+        ("parsing time ", "\"}"),
+    ] {
+        out = blank(&out, open, close, |_| true);
+    }
+    out = blank(&out, "\"name\":\"", "\"", |name| name.len() == 8);
+    blank(&out, "\"consumers\":[", "]", |names| {
+        names.contains('"') && names.len() > 16
+    })
+}
+
+fn blank(text: &str, open: &str, close: &str, chosen: impl Fn(&str) -> bool) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(open) {
+        let (before, after) = rest.split_at(at + open.len());
+        out.push_str(before);
+        let end = after.find(close).unwrap_or(after.len());
+        let inner = &after[..end];
+        out.push_str(if chosen(inner) { "<masked>" } else { inner });
+        rest = &after[end..];
+    }
+    out + rest
+}
+
+/// The length of an RFC 3339 time of this century at the start of a text.
+fn time_length(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    if !text.starts_with("20") || bytes.get(10) != Some(&b'T') || bytes.get(4) != Some(&b'-') {
+        return None;
+    }
+    let end = text.find('Z').filter(|end| (19..31).contains(end))?;
+    Some(end + 1)
+}

@@ -1,0 +1,67 @@
+//! The examples of the other packages do what they print.
+
+use std::process::Command;
+
+use kv_tests::{Admin, Server};
+
+/// Runs an example against a server and returns what it printed.
+fn run(package: &str, example: &str, server: &Server) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--package", package, "--example", example])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("NATS_URL", server.url())
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{example} failed:\n{errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The quickstart on tokio tells of each step, loses the two races that it stages, and leaves nothing
+/// behind.
+#[test]
+fn quickstart() {
+    let server = Server::start();
+    let printed = run("kv-tokio", "quickstart", &server);
+    let mut lines = printed.lines();
+    for wanted in [
+        &format!("connected to {}", server.addr()),
+        "bucket \"quickstart\" keeps 5 revisions of each key",
+        "-> revision 1",
+        "-> b\"on\"",
+        "-> revision 2",
+        "-> lost: it is at 2",
+        "-> lost: key exists at revision 3",
+        "-> b\"on\", 20",
+        "-> None",
+        "status       2 keys, ",
+        "bucket deleted, connection closed: Closed",
+    ] {
+        let line = lines.next().unwrap_or("the end");
+        assert!(
+            line.contains(wanted),
+            "{line:?} instead of {wanted:?} in:\n{printed}"
+        );
+    }
+    assert_eq!(lines.next(), None, "{printed}");
+    let names = Admin::connect(&server).request("$JS.API.STREAM.NAMES", b"");
+    assert_eq!(names["total"], 0, "{names}");
+}
+
+/// The bare session on blocking sockets stores, reads and deletes.
+#[test]
+fn blocking() {
+    let server = Server::start();
+    let printed = run("kv-proto", "blocking", &server);
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "put app.setting = on -> revision 1",
+            "get app.setting -> b\"on\" at revision 1",
+            "bucket deleted",
+        ]
+    );
+    let names = Admin::connect(&server).request("$JS.API.STREAM.NAMES", b"");
+    assert_eq!(names["total"], 0, "{names}");
+}
