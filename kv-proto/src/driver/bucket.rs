@@ -375,33 +375,30 @@ pub struct Status {
 
 timeout!(Put Create Update Delete Purge GetEntry Status);
 
-/// A request on a key that is made as soon as it is awaited.
+/// A write that is made as soon as it is awaited.
 macro_rules! write_request {
-    ($($request:ident, |$self:ident, $session:ident, $now:ident, $key:ident| $call:expr;)*) => {$(
+    ($($request:ident { $($field:ident),* } => $method:ident($($argument:ident),*);)*) => {$(
         impl IntoFuture for $request {
             type Output = Result<Revision, WriteError>;
             type IntoFuture = Writing;
 
             fn into_future(self) -> Writing {
-                let $self = self;
-                Writing($self.key.clone().map(|$key| {
-                    Response::start($self.bucket.client.shared(), |$session, $now| $call)
+                let Self { bucket, key, $($field),* } = self;
+                Writing(key.map(|key| {
+                    Response::start(bucket.client.shared(), |session, now| {
+                        session.$method(now, &bucket.binding, key, $($argument),*)
+                    })
                 }))
             }
         }
     )*};
 }
 write_request! {
-    Put, |put, session, now, key|
-        session.put(now, &put.bucket.binding, key, put.value.clone(), put.options);
-    Create, |create, session, now, key|
-        session.create(now, &create.bucket.binding, key, create.value.clone(), create.options);
-    Update, |update, session, now, key| session.update(
-        now, &update.bucket.binding, key, update.value.clone(), update.expected, update.options);
-    Delete, |delete, session, now, key|
-        session.delete(now, &delete.bucket.binding, key, delete.options);
-    Purge, |purge, session, now, key|
-        session.purge(now, &purge.bucket.binding, key, purge.options);
+    Put { value, options } => put(value, options);
+    Create { value, options } => create(value, options);
+    Update { value, expected, options } => update(value, expected, options);
+    Delete { options } => delete(options);
+    Purge { options } => purge(options);
 }
 
 /// A write under way.

@@ -17,6 +17,7 @@ use super::{Io, Runtime, Timer};
 use crate::error::{LinkError, LinkErrorKind};
 use crate::link::LinkId;
 use crate::session::{ConnectionState, LinkAction};
+use crate::time::Instant;
 
 /// Drives a client: a future that ends when the client is closed and that has
 /// to be polled for the client to work, usually by a task of its own.
@@ -29,7 +30,23 @@ pub struct Driver<R: Runtime> {
     shared: Arc<Shared>,
     links: Vec<Transport<R>>,
     timer: R::Timer,
+    /// When the timer fires: perhaps earlier than needed, as setting it anew
+    /// for every operation that ends costs more than one call in vain.
+    armed: Option<Instant>,
     wakers: Vec<Waker>,
+}
+
+/// How a round went.
+enum Round {
+    /// Nothing happened: the next one comes when somebody wakes the driver.
+    Idle,
+    /// Something happened, so more may.
+    Busy,
+    /// Several tasks have their results and will ask for more: their requests
+    /// shall leave together.
+    Yield,
+    /// The client is over.
+    Over,
 }
 
 /// The transport of one link.
@@ -70,13 +87,13 @@ impl<R: Runtime> Driver<R> {
             runtime,
             shared,
             links: Vec::new(),
+            armed: None,
             wakers: Vec::new(),
         }
     }
 
-    /// One round: read, tell the session, act, write. Returns whether
-    /// anything happened, or `Ready` at the end of the client.
-    fn round(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// One round: read, tell the session, write, act.
+    fn round(&mut self, cx: &mut Context<'_>) -> Round {
         let mut busy = false;
         for link in &mut self.links {
             busy |= link.poll_in(cx);
@@ -91,18 +108,19 @@ impl<R: Runtime> Driver<R> {
         if due(&state) {
             state.session.handle_timeout(now);
         }
+        for link in &mut self.links {
+            busy |= link.poll_out(cx, &mut state);
+        }
         while let Some(action) = state.session.poll_link() {
             busy = true;
             self.act(action, cx);
-        }
-        for link in &mut self.links {
-            busy |= link.poll_out(cx, &mut state);
         }
         state.collect_wakers(&mut self.wakers);
         let over = state.session.state() == ConnectionState::Closed;
         let next = state.session.poll_timeout();
         state.wait_for_work(cx);
         drop(state);
+        let woke_many = self.wakers.len() > 1;
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
@@ -112,18 +130,25 @@ impl<R: Runtime> Driver<R> {
         self.links
             .retain(|link| !matches!(link.stage, Stage::Gone) || link.news.is_some());
         if over {
-            return Poll::Ready(true);
+            return Round::Over;
         }
-        if let Some(at) = next
-            && self.timer.poll_until(cx, at).is_ready()
-        {
-            busy = true;
+        busy |= next.is_some_and(|at| self.poll_timer(cx, at));
+        match (busy, woke_many) {
+            (false, _) => Round::Idle,
+            (true, false) => Round::Busy,
+            (true, true) => Round::Yield,
         }
-        if busy {
-            Poll::Ready(false)
-        } else {
-            Poll::Pending
+    }
+
+    /// Waits for an instant, or an earlier one. Returns whether it has come.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
+        let at = self.armed.map_or(at, |armed| armed.min(at));
+        self.armed = Some(at);
+        let fired = self.timer.poll_until(cx, at).is_ready();
+        if fired {
+            self.armed = None;
         }
+        fired
     }
 
     fn act(&mut self, action: LinkAction, cx: &mut Context<'_>) {
@@ -196,7 +221,7 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Tells the session what happened.
-    fn report(&mut self, state: &mut State, now: crate::time::Instant) {
+    fn report(&mut self, state: &mut State, now: Instant) {
         let session = &mut state.session;
         match self.news.take() {
             Some(News::Dialed) => session.handle_dialed(now, self.link),
@@ -214,21 +239,20 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// Writes. Returns whether anything happened.
+    /// Writes all that the transport takes; it calls when it takes more.
+    /// Returns whether the session is to be told something.
     fn poll_out(&mut self, cx: &mut Context<'_>, state: &mut State) -> bool {
         let Stage::Open { io, unflushed, .. } = &mut self.stage else {
             return false;
         };
-        let mut busy = false;
         loop {
             let mut output = state.session.transmit(self.link);
             if !output.has_remaining() {
-                return busy;
+                return false;
             }
             match io.poll_write(cx, &mut output) {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     *unflushed = true;
-                    busy = true;
                 }
                 Poll::Ready(result) => {
                     let error = result
@@ -237,7 +261,7 @@ impl<R: Runtime> Transport<R> {
                     self.news = Some(self.fail(LinkErrorKind::Write, &error));
                     return true;
                 }
-                Poll::Pending => return busy,
+                Poll::Pending => return false,
             }
         }
     }
@@ -271,9 +295,10 @@ impl<R: Runtime> Future for Driver<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
             match self.round(cx) {
-                Poll::Ready(true) => return Poll::Ready(()),
-                Poll::Ready(false) => {}
-                Poll::Pending => return Poll::Pending,
+                Round::Over => return Poll::Ready(()),
+                Round::Idle => return Poll::Pending,
+                Round::Busy => {}
+                Round::Yield => break,
             }
         }
         cx.waker().wake_by_ref();

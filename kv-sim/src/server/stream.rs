@@ -10,6 +10,7 @@
 pub(crate) mod config;
 mod limits;
 mod publish;
+mod purge;
 pub(crate) mod republish;
 pub(crate) mod store;
 mod ttl;
@@ -112,9 +113,9 @@ impl Stream {
     /// Replaces the configuration by one that was checked.
     pub(crate) fn update(&mut self, mut config: StreamConfig, now: Now) {
         config.stamp(now.version);
-        self.config = config;
+        let old = std::mem::replace(&mut self.config, config);
         self.forget_msg_ids(now.time);
-        self.enforce_limits();
+        self.enforce_limits(old.max_msgs_per_subject, now.version);
         self.expire(now);
     }
 
@@ -125,78 +126,6 @@ impl Stream {
             consumer.message_removed(seq, &removed.subject);
         }
         Some(removed)
-    }
-
-    /// Removes what matches: below `seq` if that is not 0, all but the newest `keep` if that is not 0.
-    pub(crate) fn purge(&mut self, filter: &str, seq: u64, keep: u64, version: Version) -> u64 {
-        let everything = seq == 1 && !version.purges_nothing_below_one();
-        let seq = if everything { 0 } else { seq };
-        let purged = self.purge_store(filter, seq, keep);
-        self.last_seq = self.last_seq.max(self.store.last_seq());
-        if purged > 1 {
-            for consumer in self.consumers.values_mut() {
-                consumer.recount(&self.store);
-            }
-        }
-        let extent = self.store.extent(filter.as_bytes());
-        let first = if filter.is_empty() {
-            self.store.first_seq()
-        } else {
-            extent.map_or(0, |(first, _, _)| first)
-        };
-        for consumer in self.consumers.values_mut() {
-            consumer.purged(filter, first, &self.store);
-        }
-        purged
-    }
-
-    fn purge_store(&mut self, filter: &str, seq: u64, keep: u64) -> u64 {
-        if seq == 1 {
-            return 0;
-        }
-        if filter.is_empty() || filter == ">" {
-            if seq == 0 && keep == 0 {
-                return self.store.clear();
-            }
-            if seq > 1 {
-                return self.store.compact(seq);
-            }
-        }
-        let Some((first, last, count)) = self.store.extent(filter.as_bytes()) else {
-            return 0;
-        };
-        if keep >= count {
-            return 0;
-        }
-        let limit = if keep > 0 { count - keep } else { u64::MAX };
-        let last = if seq > 0 { seq - 1 } else { last };
-        let mut purged = Vec::new();
-        let mut from = first;
-        while let Some(message) = self.store.next_for(&[filter.as_bytes()], from) {
-            if message.seq > last || purged.len() as u64 >= limit {
-                break;
-            }
-            from = message.seq + 1;
-            purged.push(message.seq);
-        }
-        let [only] = purged.as_slice() else {
-            for seq in &purged {
-                self.store.remove(*seq);
-            }
-            return purged.len() as u64;
-        };
-        let Some(removed) = self.store.remove(*only) else {
-            return 0;
-        };
-        // The file store tells consumers the filter in place of the subject.
-        let told = match self.config.storage {
-            Storage::File => filter.as_bytes(),
-            Storage::Memory => &removed.subject,
-        };
-        for consumer in self.consumers.values_mut() {
-            consumer.message_removed(*only, told);
-        }
-        1
     }
 
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the

@@ -129,9 +129,24 @@ impl Version {
         self >= Self::V2_11
     }
 
-    /// A purge below sequence 1 purges nothing; before, it was a purge of everything.
-    pub(crate) fn purges_nothing_below_one(self) -> bool {
-        self >= Self::V2_11
+    /// Both stores purge the same messages, and a purge below sequence 1 purges nothing.
+    pub(crate) fn purges_alike(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A limit for each subject, where there was none, is applied to what is stored.
+    pub(crate) fn enforces_first_limit(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// An update may change how many consumers a stream takes.
+    pub(crate) fn updates_max_consumers(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// A consumer cannot change where it keeps its state.
+    pub(crate) fn fixes_consumer_storage(self) -> bool {
+        self >= Self::V2_14
     }
 
     /// A start beyond the end of the stream is taken literally.

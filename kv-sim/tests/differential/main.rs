@@ -37,7 +37,14 @@ struct Exception {
     explains: fn(Version, &[&str], &[&str]) -> bool,
 }
 
-const EXCEPTIONS: [Exception; 0] = [];
+const EXCEPTIONS: [Exception; 1] = [Exception {
+    name: "1970",
+    reason: "the file store of 2.10 gives an emptied stream the time 1970 or the zero time, by the way it was emptied",
+    explains: |version, ours, theirs| {
+        let without = |frames: &[&str]| frames.join("\n").replace("1970-01-01T", "0001-01-01T");
+        version == Version::V2_10 && without(ours) == without(theirs)
+    },
+}];
 
 struct Sim {
     cluster: Cluster,
@@ -108,7 +115,8 @@ fn compare(server: &Server, version: Version, seed: u64) -> Result<usize, String
                 .for_each(|(_, frame)| println!("  real {frame}"));
         }
         marks.push((sim.frames.all.len(), real.frames.all.len()));
-        if step.unacknowledged {
+        let silent = marks.len() > 1 && marks[marks.len() - 2].0 == expected;
+        if step.unacknowledged || silent {
             std::thread::sleep(UNLINK);
         }
         let late = real.frames.all.len() < expected;

@@ -423,7 +423,7 @@ async fn doubled_replies_answer_nobody_else<A: Adapter>(_: Site<A>) {
 }
 
 /// Acknowledgements that are no JSON, or hold numbers that do not fit, leave the write unknown at once,
-/// never with a revision; those of another stream, or of none, are strays, and the true one is awaited;
+/// never with a revision; those that name no stream too. Those of another stream are strays, and the true one is awaited;
 /// an answer about another bucket opens none. The connection lives.
 async fn answers_that_make_no_sense_are_errors<A: Adapter>(_: Site<A>) {
     let senseless = [
@@ -433,6 +433,8 @@ async fn answers_that_make_no_sense_are_errors<A: Adapter>(_: Site<A>) {
         "[]",
         "[\"KV_b\",1]",
         "null",
+        "{}",
+        "{\"seq\":1}",
         "{\"stream\":\"KV_b\"}",
         "{\"stream\":\"KV_b\",\"seq\":0}",
         "{\"stream\":\"KV_b\",\"seq\":-1}",
@@ -444,7 +446,11 @@ async fn answers_that_make_no_sense_are_errors<A: Adapter>(_: Site<A>) {
         "{\"error\":{\"code\":70000}}",
         "\u{fc}",
     ];
-    let strays = ["{}", "{\"seq\":1}", "{\"stream\":\"KV_c\",\"seq\":1}"];
+    let strays = [
+        "{\"stream\":\"KV_c\",\"seq\":1}",
+        "{\"stream\": \"KV_bb\", \"seq\": 1}",
+        "{\"stream\":\"kv_b\",\"seq\":1,\"duplicate\":true}",
+    ];
     let fake = Fake::start(move |conn| {
         conn.handshake();
         let mut next = senseless.iter();

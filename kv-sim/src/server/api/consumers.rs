@@ -81,7 +81,7 @@ impl JetStream {
                 }
             }
             let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
-            config.check_update(&existing.config, interest)?;
+            config.check_update(&existing.config, interest, version)?;
             existing.update(config, &stream.store, now, &mut self.rng);
             let bound = router.has_literal(
                 existing.config.deliver_subject.as_bytes(),

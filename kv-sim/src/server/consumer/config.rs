@@ -411,7 +411,13 @@ impl ConsumerConfig {
     }
 
     /// Whether an existing consumer may become this.
-    pub(crate) fn check_update(&self, old: &Self, interest: bool) -> Result<(), ApiError> {
+    pub(crate) fn check_update(
+        &self,
+        old: &Self,
+        interest: bool,
+        v: Version,
+    ) -> Result<(), ApiError> {
+        let moved = self.memory != old.memory && v.fixes_consumer_storage();
         if self == old {
             return Ok(());
         }
@@ -420,7 +426,7 @@ impl ConsumerConfig {
                 self.deliver_policy != old.deliver_policy,
                 "deliver policy can not be updated",
             ),
-            (self.memory != old.memory, "storage type can not be updated"),
+            (moved, "storage type can not be updated"),
             (
                 self.start_seq != old.start_seq,
                 "start sequence can not be updated",

@@ -402,6 +402,9 @@ impl StreamConfig {
         if self.name != old.name {
             return invalid("stream configuration name must match original");
         }
+        if self.max_consumers != old.max_consumers && !v.updates_max_consumers() {
+            return invalid("stream configuration update can not change MaxConsumers");
+        }
         if self.replicas > 1 && v > Version::V2_10 {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
@@ -425,9 +428,6 @@ impl StreamConfig {
         }
         if old.allow_msg_ttl && !self.allow_msg_ttl {
             return invalid("message TTL status can not be disabled");
-        }
-        if self.replicas > 1 {
-            return Err(ApiError::REPLICAS_STANDALONE);
         }
         if self.sealed {
             self.max_age = 0;

@@ -61,10 +61,14 @@ impl Stream {
     }
 
     /// After the limits changed: drops what is too much anywhere.
-    pub(super) fn enforce_limits(&mut self) {
-        let all = self.store.totals(b">");
-        for subject in all.keys() {
-            self.enforce_per_subject(subject);
+    pub(super) fn enforce_limits(&mut self, old_per_subject: i64, version: Version) {
+        let per_subject = self.config.max_msgs_per_subject;
+        let first = old_per_subject <= 0 && version.enforces_first_limit();
+        if first || per_subject < old_per_subject {
+            let all = self.store.totals(b">");
+            for subject in all.keys() {
+                self.enforce_per_subject(subject);
+            }
         }
         self.enforce_totals();
     }
