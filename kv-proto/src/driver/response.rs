@@ -53,19 +53,17 @@ impl<T: OpResult> Future for Response<T> {
     ///
     /// When polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match core::mem::replace(&mut self.state, State::Over) {
+        let this = &mut *self;
+        match core::mem::replace(&mut this.state, State::Over) {
             State::Refused(error) => Poll::Ready(Err(error)),
             State::Running(op) => {
-                let shared = self.shared.clone();
-                let mut state = shared.lock();
-                match state.session.take(&op) {
-                    Some(result) => Poll::Ready(result),
-                    None => {
-                        state.wait_for_op(op.id(), cx);
-                        self.state = State::Running(op);
-                        Poll::Pending
-                    }
+                let mut state = this.shared.lock();
+                if let Some(result) = state.session.take(&op) {
+                    return Poll::Ready(result);
                 }
+                state.wait_for_op(op.id(), cx);
+                this.state = State::Running(op);
+                Poll::Pending
             }
             State::Over => panic!("a response was polled after it was ready"),
         }

@@ -5,7 +5,7 @@
 //! taken from their *last* occurrence, and the subject is compared with what
 //! was asked for.
 
-use alloc::vec::Vec;
+use alloc::borrow::Cow;
 use core::fmt;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::js::message::StoredMessage;
 use crate::limits::{COPY_THRESHOLD, Limits};
 use crate::name::{BucketName, Key};
 use crate::time::Timestamp;
-use crate::wire::Headers;
+use crate::wire::{HeaderDefect, Headers};
 
 /// The position of a write in its bucket: the sequence of the message in the
 /// bucket's stream. Revisions of one bucket grow with every write to any key.
@@ -142,8 +142,8 @@ impl Payload<'_> {
 /// A stored message as the server returns it, before anybody compared it with
 /// what was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) subject: Vec<u8>,
+pub(crate) struct Stored<'a> {
+    pub(crate) subject: Cow<'a, [u8]>,
     pub(crate) revision: Revision,
     pub(crate) created: Timestamp,
     pub(crate) operation: Operation,
@@ -168,9 +168,11 @@ struct Appended<'a> {
 }
 
 impl<'a> Appended<'a> {
-    fn read(headers: &Headers<'a>) -> Self {
+    /// Reads the fields, and whether the block is to be believed.
+    fn read(headers: &Headers<'a>) -> (Self, Option<HeaderDefect>) {
         let mut fields = Self::default();
-        for (name, value) in headers.iter() {
+        let mut lines = headers.iter();
+        for (name, value) in lines.by_ref() {
             match name {
                 b"Nats-Subject" => fields.subject = Some(value),
                 b"Nats-Sequence" => fields.sequence = Some(value),
@@ -180,26 +182,26 @@ impl<'a> Appended<'a> {
                 _ => {}
             }
         }
-        fields
+        (fields, lines.defect())
     }
 }
 
-impl Stored {
+impl<'a> Stored<'a> {
     /// Reads the reply of a direct get.
     pub(crate) fn from_direct(
-        headers: &Headers<'_>,
+        headers: &Headers<'a>,
         payload: Payload<'_>,
     ) -> Result<Self, Damaged> {
-        let fields = Appended::read(headers);
+        let (fields, defect) = Appended::read(headers);
         let revision = fields.sequence.and_then(number).map(Revision);
         let damaged = |defect| Damaged { revision, defect };
-        if let Some(defect) = headers.defect() {
+        if let Some(defect) = defect {
             return Err(damaged(defect.into()));
         }
         let field = |name| damaged(EntryDefect::Field(name));
         let operation = Operation::from_headers(fields.operation, fields.reason);
         Ok(Self {
-            subject: fields.subject.ok_or(field("Nats-Subject"))?.to_vec(),
+            subject: Cow::Borrowed(fields.subject.ok_or(field("Nats-Subject"))?),
             revision: revision.ok_or(field("Nats-Sequence"))?,
             created: fields
                 .time
@@ -229,7 +231,7 @@ impl Stored {
             );
         }
         Ok(Self {
-            subject: message.subject.into_bytes(),
+            subject: Cow::Owned(message.subject.into_bytes()),
             revision,
             created: message.time,
             operation,
@@ -255,7 +257,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn direct(block: &[u8], value: &[u8]) -> Result<Stored, Damaged> {
+    fn direct<'a>(block: &'a [u8], value: &[u8]) -> Result<Stored<'a>, Damaged> {
         let headers = Headers::parse(block, &Limits::default());
         let payload = Payload {
             bytes: value,
@@ -272,7 +274,7 @@ mod tests {
         let block =
             alloc::format!("NATS/1.0\r\nNats-Sequence: 999\r\nNats-Subject: $KV.S.evil\r\n{TAIL}");
         let stored = direct(block.as_bytes(), b"v").unwrap();
-        assert_eq!(stored.subject, b"$KV.S.a");
+        assert_eq!(*stored.subject, *b"$KV.S.a");
         assert_eq!(stored.revision, Revision(8));
         assert_eq!(stored.value, "v");
     }

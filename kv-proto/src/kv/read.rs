@@ -228,7 +228,7 @@ impl Read {
     }
 
     /// Compares what came with what was asked for.
-    fn judge(self, stored: Result<Stored, Damaged>) -> Step<Self> {
+    fn judge(self, stored: Result<Stored<'_>, Damaged>) -> Step<Self> {
         let stored = match stored {
             Ok(stored) => stored,
             Err(Damaged { revision, defect }) => {

@@ -386,7 +386,7 @@ impl Write {
                     self.on_current(None)
                 }
                 Some(headers) => match Stored::from_direct(headers, reply.payload) {
-                    Ok(stored) if stored.subject != self.stored_subject() => {
+                    Ok(stored) if *stored.subject != *self.stored_subject() => {
                         Step::Ignore(again(self))
                     }
                     Ok(stored) => {

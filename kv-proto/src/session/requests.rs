@@ -399,7 +399,8 @@ impl Session {
         self.advance_to(now);
         let weight = machine.weight();
         self.check_room(weight)?;
-        let size = machine.request().map_or(0, |request| request.size());
+        let request_size = machine.request().map(|request| request.size());
+        let size = request_size.unwrap_or(0);
         let server = self
             .active_link()
             .map_or(usize::MAX, |link| link.max_payload());
@@ -407,7 +408,6 @@ impl Session {
         if size > limit {
             return Err(Refused::TooLarge { size, limit });
         }
-        let waits_for_link = machine.request().is_some();
         let id = self.ops.insert(Running {
             machine: Some(machine),
             phase: Phase::Waiting,
@@ -422,7 +422,7 @@ impl Session {
         if let Some(running) = self.ops.get_mut(id) {
             running.deadline = Some(timer);
         }
-        if waits_for_link {
+        if request_size.is_some() {
             self.waiting.push_back(id);
             self.pump();
         }

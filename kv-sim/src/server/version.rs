@@ -126,7 +126,7 @@ impl Version {
 
     /// A new consumer's acknowledgement floor is stored as where it begins.
     pub(crate) fn saves_starting_floor(self) -> bool {
-        self >= Self::V2_11
+        self >= Self::V2_14
     }
 
     /// Both stores purge the same messages, and a purge below sequence 1 purges nothing.
@@ -141,6 +141,16 @@ impl Version {
 
     /// An update may change how many consumers a stream takes.
     pub(crate) fn updates_max_consumers(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// An update to more replicas than a lone server can have is refused.
+    pub(crate) fn checks_replicas_of_updates(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// The error about a bad stream name also names slashes.
+    pub(crate) fn forbids_slashes_in_streams(self) -> bool {
         self >= Self::V2_12
     }
 

@@ -148,6 +148,12 @@ pub(crate) fn mask(text: &str) -> String {
     })
 }
 
+/// Masks how many messages a consumer says are pending.
+pub(crate) fn mask_pending(text: &str) -> String {
+    let text = blank(text, "\"num_pending\":", ",", |_| true);
+    blank(&text, ".<time>.", "]", |_| true)
+}
+
 fn blank(text: &str, open: &str, close: &str, chosen: impl Fn(&str) -> bool) -> String {
     let mut out = String::new();
     let mut rest = text;

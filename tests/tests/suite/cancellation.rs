@@ -25,8 +25,10 @@ const SLOTS: usize = 32;
 
 /// A bucket of a client with few slots, behind a proxy.
 async fn with_few_slots<A: Adapter>(site: &Site<A>) -> (Proxy, Bucket) {
-    let mut limits = Limits::default();
-    limits.max_ops = SLOTS;
+    let limits = Limits {
+        max_ops: SLOTS,
+        ..Limits::default()
+    };
     let proxy = Proxy::start(site.server().addr());
     let client = site.connect_with(config(&proxy.url()).limits(limits)).await;
     let config = BucketConfig::new(unique("b"));

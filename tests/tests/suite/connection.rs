@@ -1,5 +1,6 @@
 //! The end of a client: closed, dropped, or left without its driver.
 
+use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use kv_proto::{
@@ -9,7 +10,7 @@ use kv_proto::{
 use kv_tests::Direction::{ClientToServer, ServerToClient};
 use kv_tests::{Proxy, eventually, unique};
 
-use crate::site::{Adapter, SECOND, Site, all, at_once, begin, config, state_of, tests};
+use crate::site::{Adapter, SECOND, Site, all, at_once, begin, config, poll_once, state_of, tests};
 
 tests! {
     on_both_ends {
@@ -159,31 +160,24 @@ async fn without_its_driver_a_client_is_closed<A: Adapter>(site: Site<A>) {
     let proxy = Proxy::start(site.server().addr());
     let (client, driver) = A::connect_with_driver(config(&proxy.url())).unwrap();
     let mut driver = Box::pin(driver);
-    // The driver runs here as long as it is asked to, and no longer.
-    let driven = async |work: std::pin::Pin<&mut dyn Future<Output = ()>>| {
-        let mut work = work;
-        std::future::poll_fn(|cx| {
-            assert!(driver.as_mut().poll(cx).is_pending(), "the driver ended");
-            work.as_mut().poll(cx)
-        })
-        .await;
-        driver
-    };
-    let mut opened = None;
-    let setup = async {
+    let mut setup = Box::pin(async {
         client.connected().await.unwrap();
         let config = BucketConfig::new(unique("b"));
-        opened = Some(client.create_bucket(config).await.unwrap());
-        proxy.half_open(ServerToClient);
-    };
-    let mut driver = driven(std::pin::pin!(setup)).await;
-    let bucket = opened.unwrap();
+        client.create_bucket(config).await.unwrap()
+    });
+    // The driver runs here as long as it is polled, and no longer.
+    let bucket = poll_fn(|cx| {
+        assert!(driver.as_mut().poll(cx).is_pending(), "the driver ended");
+        setup.as_mut().poll(cx)
+    })
+    .await;
+    proxy.half_open(ServerToClient);
 
     let sent = proxy.bytes(ClientToServer);
     let put = begin(bucket.put("a", "1"));
     let read = begin(bucket.get("a"));
     eventually("the requests are out", || {
-        let _ = crate::site::poll_once(&mut driver);
+        let _ = poll_once(&mut driver);
         proxy.bytes(ClientToServer) > sent + 60
     });
     let unsent = begin(bucket.put("b", "1"));

@@ -156,7 +156,10 @@ async fn a_server_full_of_clients_says_why<A: Adapter>(site: Site<A>) {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, ConnectError::Failed(Disconnect::Server(text)) if text.contains("maximum connections")),
+        matches!(
+            &error,
+            ConnectError::Failed(Disconnect::Server(text)) if text.contains("maximum connections")
+        ),
         "{error:?}"
     );
 }

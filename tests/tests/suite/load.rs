@@ -1,6 +1,5 @@
 //! Many operations at once on one client.
 
-use kv_proto::Limits;
 use kv_proto::{BucketConfig, WriteError};
 use kv_tests::{Proxy, eventually, unique};
 
@@ -109,12 +108,8 @@ async fn large_values_in_both_directions_do_not_block_each_other<A: Adapter>(sit
 /// While a proxy cuts the connection again and again, every write ends as stored, as certainly not
 /// stored, or as unknown, and what it says is true of what is stored; reads always succeed.
 async fn under_load_with_cuts_every_write_says_what_became_of_it<A: Adapter>(site: Site<A>) {
-    let mut limits = Limits::default();
-    limits.max_ops = 4_096;
     let proxy = Proxy::start(site.server().addr());
-    let config = config(&proxy.url())
-        .limits(limits)
-        .request_timeout(20 * SECOND);
+    let config = config(&proxy.url()).request_timeout(20 * SECOND);
     let client = site.connect_with(config).await;
     let bucket = client
         .create_bucket(BucketConfig::new(unique("b")))

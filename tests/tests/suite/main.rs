@@ -20,6 +20,7 @@ mod hostile;
 mod listings;
 mod load;
 mod mirrors;
+mod oddities;
 mod outcomes;
 mod poison;
 mod reads;

@@ -161,15 +161,16 @@ async fn a_limit_lowered_behind_our_back_is_the_servers_to_tell<A: Adapter>(site
 /// number, and by bytes.
 async fn what_is_pending_is_bounded<A: Adapter>(site: Site<A>) {
     let name = site.bucket().await.name().clone();
-    let limits = {
-        let mut limits = Limits::default();
-        limits.max_ops = 10;
-        limits.max_pending_bytes = 1_000;
-        limits
+    let limits = Limits {
+        max_ops: 10,
+        max_pending_bytes: 1_000,
+        ..Limits::default()
     };
     let limited = config(&site.server().url()).limits(limits);
     let bucket = site.connect_with(limited).await.bucket(name).await.unwrap();
-    let full = Err(WriteError::NotApplied(Cause::Refused(Refused::Full)));
+    let error = WriteError::NotApplied(Cause::Refused(Refused::Full));
+    assert!(error.is_retryable());
+    let full = Err(error);
 
     // Requests are made here, without a pause in which a result could be taken.
     let puts: Vec<_> = (0..25).map(|_| begin(bucket.put("a", "1"))).collect();
@@ -190,8 +191,6 @@ async fn what_is_pending_is_bounded<A: Adapter>(site: Site<A>) {
             .count(),
         1
     );
-    let error = full.unwrap_err();
-    assert!(error.is_retryable());
     bucket.put("a", "2").await.unwrap();
     assert_eq!(bucket.get("a").await.unwrap().unwrap(), "2");
 }

@@ -96,11 +96,11 @@ async fn deletes_and_purges_can_be_repeated<A: Adapter>(site: Site<A>) {
     let mut last = Revision::default();
     for operation in [Operation::Delete, Operation::Purge, Operation::Delete] {
         for _ in 0..2 {
-            let revision = match operation {
-                Operation::Purge => bucket.purge("never.was").await,
-                _ => bucket.delete("never.was").await,
+            let revision = if operation == Operation::Purge {
+                bucket.purge("never.was").await.unwrap()
+            } else {
+                bucket.delete("never.was").await.unwrap()
             };
-            let revision = revision.unwrap();
             assert!(revision > last);
             last = revision;
             let entry = bucket.entry("never.was").await.unwrap().unwrap();

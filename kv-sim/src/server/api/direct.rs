@@ -219,31 +219,25 @@ impl Answers<'_> {
             pending: total,
             last: 0,
         };
-        let (mut sent, mut bytes) = (0, 0);
+        let (mut sent, mut bytes, mut ahead) = (0, 0, false);
         for seq in seqs {
-            let before = place.pending;
             place.pending = place.pending.saturating_sub(1);
             let Some(message) = store.get(seq).filter(|_| seq >= asked.seq).cloned() else {
                 continue;
             };
-            let pending = if version == Version::V2_11 {
-                before
-            } else {
-                place.pending
-            };
-            self.send_in(&message, Place { pending, ..place });
+            self.send(&message, Some(place), false);
             place.last = seq;
             bytes += weight(&message);
             sent += 1;
+            ahead |= version == Version::V2_11;
             if bytes >= budget.unwrap_or(MAX_BYTES) || most.is_some_and(|most| sent >= most) {
                 break;
             }
         }
+        if ahead {
+            place.pending = place.pending.saturating_sub(1); // 2.11 is one ahead at the end
+        }
         self.end_of_batch(place, Some(up_to));
-    }
-
-    fn send_in(&mut self, message: &Message, place: Place) {
-        self.send(message, Some(place), false);
     }
 
     fn send(&mut self, message: &Message, place: Option<Place>, bare: bool) {

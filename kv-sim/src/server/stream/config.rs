@@ -217,10 +217,10 @@ impl StreamConfig {
     pub(crate) fn checked(mut self, v: Version) -> Result<Self, ApiError> {
         let invalid = ApiError::invalid_config;
         if !is_stream_name(&self.name, v) {
-            return Err(invalid(if v == Version::V2_10 {
-                "stream name is required and can not contain '.', '*', '>'"
-            } else {
+            return Err(invalid(if v.forbids_slashes_in_streams() {
                 r"stream name is required and can not contain '.', '*', '>', '\', '/'"
+            } else {
+                "stream name is required and can not contain '.', '*', '>'"
             }));
         }
         if self.name.len() > MAX_NAME {
@@ -405,7 +405,7 @@ impl StreamConfig {
         if self.max_consumers != old.max_consumers && !v.updates_max_consumers() {
             return invalid("stream configuration update can not change MaxConsumers");
         }
-        if self.replicas > 1 && v > Version::V2_10 {
+        if self.replicas > 1 && v.checks_replicas_of_updates() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         if self.storage != old.storage {
@@ -529,7 +529,7 @@ pub(crate) fn shown_metadata(
 }
 
 fn is_stream_name(name: &str, v: Version) -> bool {
-    if v == Version::V2_10 {
+    if !v.forbids_slashes_in_streams() {
         return !name.is_empty() && !name.contains([' ', '\t', '\r', '\n', '\x0c', '.', '*', '>']);
     }
     subject::is_asset_name(name)
