@@ -4,6 +4,7 @@
 //! Connects to `NATS_URL`, or else to a server on this machine.
 
 #![allow(clippy::print_stdout, reason = "an example")]
+#![allow(clippy::disallowed_methods, reason = "the clock is the embedder's")]
 
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
@@ -44,7 +45,9 @@ impl Blocking {
                             Err(error) => self.closed(link, LinkErrorKind::Dial, &error),
                         }
                     }
-                    _ => self.socket = None,
+                    LinkAction::Close { .. } | LinkAction::Authenticate { .. } | _ => {
+                        self.socket = None;
+                    }
                 }
             }
             if let Some((link, mut stream, mut input)) = self.socket.take() {

@@ -246,7 +246,7 @@ fn an_acknowledgement_of_another_stream_is_ignored() {
     let conn = *world.peer.conns.keys().last().expect("a connection");
     for payload in [
         r#"{"stream":"KV_c","seq":9}"#,
-        r#"{"stream":"","seq":9}"#,
+        r#"{"stream":"kv_b","seq":9}"#,
         r#"{"stream":"KV_c","seq":9,"duplicate":true}"#,
     ] {
         let frame = world.peer.frame(conn, &publish, "", payload.as_bytes());

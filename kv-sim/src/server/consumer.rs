@@ -70,6 +70,8 @@ pub(crate) struct Consumer {
     pending_through: u64,
     active: bool,
     waiting: bool,
+    /// Woken once more than it knows: the real server tells of interest over two channels at once.
+    woken_twice: bool,
     heartbeat_at: Option<Instant>,
     inactive_at: Option<Instant>,
     inactive_after: i64,
@@ -103,6 +105,7 @@ impl Consumer {
             pending_through: 0,
             active: interest,
             waiting: false,
+            woken_twice: false,
             heartbeat_at: None,
             inactive_at: None,
             inactive_after: inactive,
@@ -158,7 +161,6 @@ impl Consumer {
             seq = last + 1;
         }
         self.next_stream_seq = seq;
-        self.ack_floor.stream = seq.saturating_sub(1);
         if seq > 1 {
             let start = Pair {
                 consumer: 0,
@@ -220,6 +222,7 @@ impl Consumer {
     pub(crate) fn set_interest(&mut self, interest: bool, now: Instant) {
         if interest && !self.active {
             self.waiting = false;
+            self.woken_twice = true;
         }
         self.active = interest;
         if interest || self.inactive_after <= 0 {
@@ -227,6 +230,10 @@ impl Consumer {
         } else if self.inactive_at.is_none() {
             self.inactive_at = Some(now + nanos(self.inactive_after));
         }
+    }
+
+    pub(crate) fn has_flow_control(&self) -> bool {
+        self.flow.is_some()
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -308,13 +315,10 @@ impl Consumer {
                 .flow
                 .as_ref()
                 .is_some_and(|flow| flow.in_flight > flow.window);
-            if !self.active || stalled || !self.config.is_push() {
-                self.waiting = true;
-                return;
-            }
-            match self.take_next(store) {
+            let ready = self.active && !stalled && self.config.is_push();
+            match ready.then(|| self.take_next(store)).flatten() {
                 Some(message) => self.send(&message, now, rng, out),
-                None => self.waiting = true,
+                None => self.waiting = !std::mem::take(&mut self.woken_twice),
             }
         }
     }
@@ -472,7 +476,11 @@ impl Consumer {
             consumer: self.next_consumer_seq - 1,
             stream: self.next_stream_seq.max(1) - 1,
         };
-        let (delivered, floor) = self.saved.unwrap_or((position, Pair::default()));
+        let (delivered, floor) = match self.saved {
+            Some(saved) if now.version.shows_saved_position() => saved,
+            Some(_) => (position, self.ack_floor),
+            None => (position, Pair::default()),
+        };
         let active = self.last_delivered;
         let mut out = Writer::object();
         out.text("stream_name", &self.stream)

@@ -212,7 +212,8 @@ impl Cluster {
             let mut parts = rest.split('.');
             let (stream, consumer) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
             let found = self.jetstream.streams.get_mut(stream);
-            let Some(consumer) = found.and_then(|stream| stream.consumers.get_mut(consumer)) else {
+            let found = found.and_then(|stream| stream.consumers.get_mut(consumer));
+            let Some(consumer) = found.filter(|consumer| consumer.has_flow_control()) else {
                 return false;
             };
             consumer.flow_answered(&message.subject);

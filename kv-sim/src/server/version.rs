@@ -129,6 +129,11 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// A consumer shows the last message it delivered, not how far it has looked.
+    pub(crate) fn shows_saved_position(self) -> bool {
+        self >= Self::V2_11
+    }
+
     /// Both stores purge the same messages, and a purge below sequence 1 purges nothing.
     pub(crate) fn purges_alike(self) -> bool {
         self >= Self::V2_14

@@ -56,6 +56,11 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
     bytes.get(end + 2 + total + 1)?;
     let headers = String::from_utf8_lossy(&body[..headers]).into_owned();
     let payload = String::from_utf8_lossy(&body[headers.len().min(total)..]).into_owned();
+    let payload = if payload.len() > 10_000 {
+        format!("{} bytes", payload.len())
+    } else {
+        payload
+    };
     let (subject, sid) = (words[1], words[2]);
     let reply_words = if words[0] == "MSG" { 5 } else { 6 };
     let reply = if words.len() == reply_words {
@@ -71,7 +76,15 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
     let group = if subject.starts_with("_INBOX.") {
         format!("{sid} {subject}")
     } else {
-        sid.to_owned()
+        // Several consumers may share a deliver subject; only each one's order is promised.
+        let consumer = reply.starts_with("$JS.").then(|| reply.split('.').nth(3));
+        format!(
+            "{sid} {}",
+            consumer
+                .flatten()
+                .filter(|name| name.len() < 8)
+                .unwrap_or_default()
+        )
     };
     let text = format!(
         "{} {subject} {sid} [{}] {:?} {}",

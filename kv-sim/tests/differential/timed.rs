@@ -26,6 +26,12 @@ struct Script {
     acts: Vec<Act>,
 }
 
+impl Script {
+    fn inbox(&self) -> String {
+        self.name.replace(|c: char| !c.is_ascii_alphabetic(), "-")
+    }
+}
+
 fn ask(number: usize, subject: &str, body: &str) -> Act {
     Say(format!(
         "PUB {subject} _INBOX.d.{number} {}\r\n{body}\r\n",
@@ -209,7 +215,7 @@ fn scripts() -> Vec<Script> {
             acts: vec![
                 create("T8", ""),
                 put(2, "$KV.T8.a", "", "v1"),
-                Say("SUB dv.* 7\r\n".to_owned()),
+                Say("SUB *.T8 7\r\n".to_owned()),
                 consumer(
                     3,
                     "T8",
@@ -285,11 +291,14 @@ fn play(script: &Script, server: &Server, version: Version) -> Result<(), String
     let mut sim = Sim::new(version, 1);
     let mut real = Real::connect(server.addr());
     real.await_frames(1, Duration::from_secs(2));
-    sim.send(LOGIN.as_bytes());
-    real.write(LOGIN.as_bytes());
+    // Scripts run side by side on one server, each with an inbox of its own.
+    let own = |text: &str| text.replace("_INBOX.d.", &format!("_INBOX.{}.", script.inbox()));
+    sim.send(own(LOGIN).as_bytes());
+    real.write(own(LOGIN).as_bytes());
     for act in &script.acts {
         match act {
-            Say(bytes) => {
+            Say(text) => {
+                let bytes = own(text);
                 sim.send(bytes.as_bytes());
                 real.write(bytes.as_bytes());
                 real.await_frames(sim.frames.all.len(), Duration::from_millis(300));

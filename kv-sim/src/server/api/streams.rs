@@ -110,11 +110,11 @@ impl JetStream {
             let why = "stream has no mirror but does have mirror direct";
             return Err(ApiError::invalid_config(why));
         }
+        config.stamp(version);
+        let config = config.checked(version)?;
         if config.replicas > 1 {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
-        config.stamp(version);
-        let config = config.checked(version)?;
         if let Some(existing) = self.streams.get(name) {
             let mut stamped = config.clone();
             stamped.pedantic = existing.config.pedantic;

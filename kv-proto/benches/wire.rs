@@ -1,6 +1,8 @@
-//! What decoding costs, against a scan that only finds where frames end.
-//! Ignored by default, because a debug build or a busy machine proves nothing:
-//! `cargo test --release --test wire_speed -- --ignored --nocapture`.
+//! What decoding costs, against a scan that only finds where frames end:
+//! `cargo bench -p kv-proto --bench wire`. Fails if it costs too many of them.
+
+#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+#![allow(clippy::unwrap_used, reason = "the frames are our own")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -77,9 +79,7 @@ fn best<const N: usize>(stream: &[u8], mut ways: [Way<'_>; N]) -> [f64; N] {
     best
 }
 
-#[test]
-#[ignore = "measures time; run it in a release build"]
-fn decoding_stays_near_a_framing_only_scan() {
+fn main() {
     let limits = Limits::default();
     let mut slow = Vec::new();
     for (name, bar, frame) in frames() {
