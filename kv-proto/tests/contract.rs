@@ -2,6 +2,13 @@
 //! Lines 1, 4 and 5 have files of their own: `interleaving.rs`, `memory.rs` and
 //! `no_panic.rs`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 mod support;
 
 use std::fs;

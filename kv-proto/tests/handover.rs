@@ -2,6 +2,13 @@
 //! Each test walks through every byte of a frame and ends the attempt there,
 //! by a lost link, a deadline, a cancellation, or the end of the session.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 mod support;
 
 use bytes::{Buf, Bytes};

@@ -10,6 +10,13 @@
 //! With links that are lost at any byte results are not determined any more.
 //! Then the server's log is the judge of what the caller was told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -2,6 +2,13 @@
 //! duck, limits that change; and replies that come late, twice, or to the
 //! wrong operation.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 mod support;
 
 use bytes::Bytes;

@@ -6,6 +6,13 @@
 //! its embedder keeps for it. A move to a larger buffer counts both of them.
 //! `cargo test --test memory -- --nocapture` shows the peaks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 #[path = "support/bare.rs"]
 mod bare;
 mod support;

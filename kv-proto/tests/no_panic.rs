@@ -2,6 +2,13 @@
 //! panic. Beyond that, whatever a server sends, what the session writes is
 //! valid, and every operation ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 mod support;
 
 use std::time::Duration;

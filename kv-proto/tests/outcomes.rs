@@ -2,6 +2,13 @@
 //! produced by a server in memory and judged by the caller's view of it and by
 //! the server's log.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
 mod support;
 
 use bytes::Bytes;

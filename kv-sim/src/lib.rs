@@ -5,4 +5,6 @@
 //! same bytes. It behaves like one of the [`server::Version`]s of the real server, which the differential
 //! test of this crate holds it against.
 
+#![warn(clippy::indexing_slicing)]
+
 pub mod server;

@@ -73,9 +73,7 @@ impl<T: OpResult> Future for Response<T> {
 impl<T: OpResult> Drop for Response<T> {
     fn drop(&mut self) {
         if let State::Running(op) = &self.state {
-            let id = op.id();
-            self.shared.with(|session, _| session.cancel(id));
-            self.shared.lock().forget_op(id);
+            self.shared.cancel(op.id());
         }
     }
 }

@@ -56,12 +56,25 @@ impl Shared {
         let now = self.now();
         let mut state = self.lock();
         let result = change(&mut state.session, now);
-        let driver = state.driver.take();
-        drop(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        wake_driver(state);
         result
+    }
+
+    /// Cancels an operation and forgets who waits for it: both at once, because
+    /// its index can belong to another operation as soon as the lock is free.
+    pub(super) fn cancel(&self, id: OpId) {
+        let mut state = self.lock();
+        state.session.cancel(id);
+        state.forget_op(id);
+        wake_driver(state);
+    }
+}
+
+fn wake_driver(mut state: MutexGuard<'_, State>) {
+    let driver = state.driver.take();
+    drop(state);
+    if let Some(driver) = driver {
+        driver.wake();
     }
 }
 
@@ -78,7 +91,7 @@ impl State {
         }
     }
 
-    pub(super) fn forget_op(&mut self, id: OpId) {
+    fn forget_op(&mut self, id: OpId) {
         if let Some(waker) = self.ops.get_mut(id.index()) {
             *waker = None;
         }

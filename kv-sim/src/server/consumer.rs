@@ -325,15 +325,16 @@ impl Consumer {
 
     /// The next message, and moves past it; `None` at the end, or where a message has vanished.
     fn take_next(&mut self, store: &Store) -> Option<Message> {
-        if let Some(snapshot) = &mut self.snapshot {
-            if let Some(seq) = snapshot.seqs.pop_front() {
-                self.next_stream_seq = seq + 1;
-                if snapshot.seqs.is_empty() {
-                    self.next_stream_seq = snapshot.resume + 1;
-                    self.snapshot = None;
-                }
-                return store.get(seq).cloned();
+        if let Some(seq) = self
+            .snapshot
+            .as_mut()
+            .and_then(|snapshot| snapshot.seqs.pop_front())
+        {
+            self.next_stream_seq = seq + 1;
+            if let Some(done) = self.snapshot.take_if(|snapshot| snapshot.seqs.is_empty()) {
+                self.next_stream_seq = done.resume + 1;
             }
+            return store.get(seq).cloned();
         }
         match store.next_for(&self.config.filters(), self.next_stream_seq) {
             Some(message) => {

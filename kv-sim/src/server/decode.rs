@@ -115,7 +115,9 @@ impl Decoder {
         match json {
             Json::Null => {}
             Json::Text(text) => out.clone_from(text),
-            other => self.mismatch(other, "string"),
+            Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                self.mismatch(json, "string")
+            }
         }
         true
     }
@@ -124,7 +126,9 @@ impl Decoder {
         match json {
             Json::Null => {}
             Json::Bool(value) => *out = *value,
-            other => self.mismatch(other, "bool"),
+            Json::Number(_) | Json::Text(_) | Json::Array(_) | Json::Object(_) => {
+                self.mismatch(json, "bool")
+            }
         }
         true
     }
@@ -141,7 +145,9 @@ impl Decoder {
                     ));
                 }
             },
-            other => self.mismatch(other, "int64"),
+            Json::Bool(_) | Json::Text(_) | Json::Array(_) | Json::Object(_) => {
+                self.mismatch(json, "int64")
+            }
         }
         true
     }
@@ -157,7 +163,9 @@ impl Decoder {
                     out.push(text);
                 }
             }
-            other => self.mismatch(other, "[]string"),
+            Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Object(_) => {
+                self.mismatch(json, "[]string")
+            }
         }
         true
     }
@@ -170,7 +178,9 @@ impl Decoder {
                 None if text == "0001-01-01T00:00:00Z" => *out = None,
                 None => self.fail(format!("parsing time {text:?}: cannot parse {text:?}")),
             },
-            _ => self.fail("Time.UnmarshalJSON: input is not a JSON string".to_owned()),
+            Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                self.fail("Time.UnmarshalJSON: input is not a JSON string".to_owned())
+            }
         }
         true
     }
@@ -204,7 +214,9 @@ impl Decoder {
                     out.insert(name.clone(), text);
                 }
             }
-            other => self.mismatch(other, "map[string]string"),
+            Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Array(_) => {
+                self.mismatch(json, "map[string]string")
+            }
         }
         true
     }

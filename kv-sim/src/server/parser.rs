@@ -114,10 +114,9 @@ impl Parser {
             if self.pending.is_some() {
                 return self.payload();
             }
-            if let Some(first) = self.buffer.first() {
-                if rules.awaits_auth && !first.eq_ignore_ascii_case(&b'C') {
-                    return Err(Fault::NotAuthorized);
-                }
+            let first = self.buffer.first();
+            if rules.awaits_auth && first.is_some_and(|first| !first.eq_ignore_ascii_case(&b'C')) {
+                return Err(Fault::NotAuthorized);
             }
             let Some((verb, after)) = verb(&self.buffer)? else {
                 return Ok(None);

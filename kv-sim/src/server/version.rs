@@ -134,6 +134,11 @@ impl Version {
         self >= Self::V2_11
     }
 
+    /// A consumer created as durable by subject also shows its name.
+    pub(crate) fn names_durables(self) -> bool {
+        self >= Self::V2_12
+    }
+
     /// Both stores purge the same messages, and a purge below sequence 1 purges nothing.
     pub(crate) fn purges_alike(self) -> bool {
         self >= Self::V2_14

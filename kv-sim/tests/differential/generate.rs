@@ -343,7 +343,10 @@ impl Generator {
             11 => format!("{{\"multi_last\":[\"{filter}\"],\"up_to_seq\":{seq}}}"),
             12 => format!("{{\"multi_last\":[\"{filter}\"],\"seq\":{seq},\"batch\":{batch}}}"),
             13 => format!("{{\"seq\":{seq},\"batch\":{batch},\"max_bytes\":40}}"),
-            14 => format!("{{\"start_time\":\"2020-01-01T00:00:00Z\",\"batch\":{batch}}}"),
+            // 2.11 begins behind the first message, by the gaps before it; KV does not use this.
+            14 if self.version != Version::V2_11 => {
+                format!("{{\"start_time\":\"2020-01-01T00:00:00Z\",\"batch\":{batch}}}")
+            }
             15 => self
                 .pick(&[
                     "",
@@ -421,6 +424,12 @@ impl Generator {
     fn delete_message(&mut self) -> Step {
         let stream = self.stream();
         let seq = self.seq();
+        // 2.10 loses track of a subject whose newest message was deleted; KV streams deny it anyway.
+        let seq = if self.version == Version::V2_10 {
+            900
+        } else {
+            seq
+        };
         let body = match self.below(8) {
             0 => self.pick(&["", "{}", "x", "{\"nope\":1}"]).to_owned(),
             1 => format!("{{\"seq\":{seq},\"no_erase\":true}}"),
@@ -650,7 +659,6 @@ impl Generator {
             "{\"stream_name\":\"KV_A\"}",
             "{\"config\":",
         ]);
-        let _ = self.version;
         self.request(subject, body)
     }
 }

@@ -8,6 +8,13 @@
 //! many sequences on each of the five versions. `KV_SIM_SEED` is the first seed, `KV_SIM_VERSION` (such as
 //! `2.12`) picks one version.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a real server lives in real time"
+)]
+
+mod core;
 mod frames;
 mod generate;
 mod real;
@@ -70,7 +77,11 @@ struct Sim {
 
 impl Sim {
     fn new(version: Version, seed: u64) -> Self {
-        let mut cluster = Cluster::new(Config::new(version), seed);
+        Self::with(Config::new(version), seed)
+    }
+
+    fn with(config: Config, seed: u64) -> Self {
+        let mut cluster = Cluster::new(config, seed);
         let now = Instant::ORIGIN;
         let conn = cluster.accept(now, ServerId(0)).expect("it is up");
         let mut out = Self {

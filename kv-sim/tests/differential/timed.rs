@@ -274,12 +274,10 @@ fn scripts() -> Vec<Script> {
                 consumer(
                     7,
                     "T11",
-                    ",\"idle_heartbeat\":600000000,\"flow_control\":true",
+                    ",\"idle_heartbeat\":1000000000,\"flow_control\":true",
                 ),
-                Wait(1000),
+                Wait(1500),
                 ask(8, "$JS.API.CONSUMER.INFO.KV_T11.c1", ""),
-                Say("UNSUB 7\r\n".to_owned()),
-                Wait(100),
             ],
         },
     ]

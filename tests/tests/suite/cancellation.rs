@@ -1,5 +1,7 @@
 //! Futures that are dropped before they are ready: nothing is left of them, and nothing of others lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kv_proto::driver::Bucket;
@@ -194,27 +196,39 @@ async fn a_dropped_frame_is_finished_for_the_sake_of_the_others<A: Adapter>(site
     assert_eq!(client.stats().connects, 1);
 }
 
-/// Tasks that are cancelled while others wait on the same client: all the others are served.
+/// Some tasks begin requests and drop them, others wait for theirs, on the same client and on several
+/// threads: all who wait are served, though slots change hands all the time.
 async fn a_cancelled_request_wakes_nobody_else<A: Adapter>(site: Site<A>) {
     let bucket = site.bucket().await;
+    let over = Arc::new(AtomicBool::new(false));
+    let droppers: Vec<_> = (0..2)
+        .map(|_| {
+            let (bucket, over) = (bucket.clone(), over.clone());
+            A::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    for _ in 0..20 {
+                        begin_and_drop(bucket.get("dropped"), true);
+                    }
+                    bucket.client().sleep(Duration::ZERO).await;
+                }
+            })
+        })
+        .collect();
     let tasks: Vec<_> = (0..20)
         .map(|task| {
             let bucket = bucket.clone();
             A::spawn(async move {
-                for round in 0..50 {
-                    let key = format!("k{task}");
-                    let revision = bucket.put(&key, round.to_string()).await.unwrap();
-                    let impatient = bucket.client().timeout(Duration::ZERO, bucket.get(&key));
-                    let _ = impatient.await;
+                for round in 0..100 {
+                    let (key, value) = (format!("k{task}"), round.to_string());
+                    let revision = bucket.put(&key, &value).await.unwrap();
                     let entry = bucket.entry(&key).await.unwrap().unwrap();
-                    assert_eq!(
-                        (entry.revision, entry.value),
-                        (revision, round.to_string().into())
-                    );
+                    assert_eq!((entry.revision, entry.value), (revision, value.into()));
                 }
             })
         })
         .collect();
     all(tasks).await;
+    over.store(true, Ordering::Relaxed);
+    all(droppers).await;
     assert_eq!(bucket.client().stats().connects, 1);
 }

@@ -10,6 +10,7 @@ use crate::server::json::{Writer, texts};
 use crate::server::router::Router;
 use crate::server::stream::config::MAX_NAME;
 use crate::server::subject::token;
+use crate::server::version::Version;
 
 const NAMES_LIMIT: usize = 1024;
 const LIST_LIMIT: usize = 256;
@@ -54,7 +55,7 @@ impl JetStream {
             |out: &mut CreateRequest, name, json, read| out.member(name, json, read, version),
         )?;
         let addressed = addressed(request.subject);
-        check_address(&addressed, &mut asked)?;
+        check_address(&addressed, &mut asked, version)?;
         if asked.config.replicas > 1 {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
@@ -83,15 +84,12 @@ impl JetStream {
             let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
             config.check_update(&existing.config, interest, version)?;
             existing.update(config, &stream.store, now, &mut self.rng);
-            let bound = router.has_literal(
-                existing.config.deliver_subject.as_bytes(),
-                &existing.config.deliver_group,
-            );
+            // The answer is made before the consumer learns who listens to a new subject.
+            let info = existing.info_json(&stream.store, now, true);
+            let deliver = existing.config.deliver_subject.as_bytes();
+            let bound = router.has_literal(deliver, &existing.config.deliver_group);
             existing.set_interest(bound, now.instant);
-            return Ok(described(
-                "consumer_create",
-                existing.info_json(&stream.store, now, true),
-            ));
+            return Ok(described("consumer_create", info));
         }
         if asked.action == Action::Update {
             return Err(ApiError::CONSUMER_DOES_NOT_EXIST);
@@ -190,7 +188,11 @@ impl JetStream {
 }
 
 /// Holds the body of a create request against its subject.
-fn check_address(at: &Addressed<'_>, asked: &mut CreateRequest) -> Result<(), ApiError> {
+fn check_address(
+    at: &Addressed<'_>,
+    asked: &mut CreateRequest,
+    version: Version,
+) -> Result<(), ApiError> {
     if at.stream != asked.stream {
         return Err(ApiError::STREAM_MISMATCH);
     }
@@ -204,6 +206,7 @@ fn check_address(at: &Addressed<'_>, asked: &mut CreateRequest) -> Result<(), Ap
         Some(name) if !durable.is_empty() && name != durable => {
             return Err(ApiError::DURABLE_MISMATCH);
         }
+        Some(_) if at.durable && !version.names_durables() => {}
         Some(name) => name.clone_into(&mut asked.config.name),
         None if !durable.is_empty() => return Err(ApiError::EPHEMERAL_WITH_DURABLE_NAME),
         None => {}

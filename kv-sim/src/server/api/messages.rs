@@ -57,7 +57,7 @@ impl GetRequest {
             !self.next_for.is_empty(),
         );
         let time = self.start_time.is_some();
-        (seq && last) || (seq && time) || (time && last) || (last && next)
+        (seq && (last || time)) || (last && (time || next))
     }
 
     /// The one message, if it exists.
@@ -147,7 +147,7 @@ impl JetStream {
                 Storage::File if asked.seq > last => {
                     ApiError::msg_delete_failed("stream store EOF")
                 }
-                Storage::File if asked.seq < first => {
+                Storage::File if asked.seq < first.max(1) => {
                     ApiError::msg_delete_failed("no message found")
                 }
                 Storage::File | Storage::Memory => ApiError::sequence_not_found(asked.seq),

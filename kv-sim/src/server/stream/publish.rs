@@ -238,13 +238,10 @@ impl Stream {
         if expected.is_some_and(|expected| expected != self.config.name) {
             return Err(ApiError::EXPECTED_STREAM.into());
         }
-        if version.has_level_1() && !self.config.allow_msg_ttl {
-            if let Some(Ok(seconds)) = header::text(headers, "Nats-TTL").map(|ttl| parse_ttl(&ttl))
-            {
-                if seconds != 0 {
-                    return Err(ApiError::TTL_DISABLED.into());
-                }
-            }
+        let ttl = header::text(headers, "Nats-TTL").filter(|_| version.has_level_1());
+        let lives = ttl.is_some_and(|ttl| parse_ttl(&ttl).is_ok_and(|seconds| seconds != 0));
+        if lives && !self.config.allow_msg_ttl {
+            return Err(ApiError::TTL_DISABLED.into());
         }
         let msg_id = header::text(headers, "Nats-Msg-Id").map(|id| id.into_owned());
         if version.checks_conditions_before_duplicates() {
@@ -297,10 +294,10 @@ impl Stream {
         } else if other.is_some() && version.has_level_2() {
             return Err(ApiError::CAS_SUBJECT_ALONE.into());
         }
-        if let Some(expected) = header::text(headers, "Nats-Expected-Last-Sequence") {
-            if sequence(&expected) != Some(self.last_seq) {
-                return Err(ApiError::wrong_last_sequence(self.last_seq).into());
-            }
+        if let Some(expected) = header::text(headers, "Nats-Expected-Last-Sequence")
+            && sequence(&expected) != Some(self.last_seq)
+        {
+            return Err(ApiError::wrong_last_sequence(self.last_seq).into());
         }
         Ok(())
     }

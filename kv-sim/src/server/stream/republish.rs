@@ -31,10 +31,10 @@ pub(crate) fn transform(subject: &[u8], from: &str, to: &str) -> Option<Vec<u8>>
     for want in tokens(from) {
         if want == b">" {
             rest = have.by_ref().collect();
-        } else if let Some(token) = have.next() {
-            if want == b"*" {
-                captured.push(token);
-            }
+        } else if let Some(token) = have.next()
+            && want == b"*"
+        {
+            captured.push(token);
         }
     }
     let mut out: Vec<&[u8]> = Vec::new();

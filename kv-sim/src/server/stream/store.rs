@@ -238,11 +238,12 @@ impl Store {
 
     /// The first message at or after `from` that matches one of the patterns; none given means any.
     pub(crate) fn next_for(&self, patterns: &[&[u8]], from: u64) -> Option<&Message> {
-        if let [literal] = patterns {
-            if !literal.is_empty() && !subject::has_wildcard(literal) {
-                let next = self.subjects.get(*literal)?.range(from..).next()?;
-                return self.messages.get(next);
-            }
+        if let [literal] = patterns
+            && !literal.is_empty()
+            && !subject::has_wildcard(literal)
+        {
+            let next = self.subjects.get(*literal)?.range(from..).next()?;
+            return self.messages.get(next);
         }
         let mut after = self.messages.range(from..).map(|(_, message)| message);
         after.find(|message| is_match(&message.subject, patterns))
