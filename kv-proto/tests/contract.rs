@@ -215,7 +215,8 @@ proptest! {
 #[test]
 fn the_end_of_time_comes() {
     let end = Instant::from_nanos(u64::MAX);
-    let states: [(&str, fn(&mut World)); 5] = [
+    type Prepare = fn(&mut World);
+    let states: [(&str, Prepare); 5] = [
         ("new", |_| {}),
         ("dialing", |world| {
             world.dial();

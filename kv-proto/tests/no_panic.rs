@@ -315,8 +315,8 @@ fn random_calls_do_not_panic() {
             let link = (!links.is_empty()).then(|| links[number % links.len()]);
             let op: Option<Op<Revision>> = (!ops.is_empty()).then(|| ops[number % ops.len()]);
             match (call, link) {
-                (0, _) => if let Some(action) = session.poll_link() {
-                    if let LinkAction::Dial { link, .. } = action {
+                (0, _) => {
+                    if let Some(LinkAction::Dial { link, .. }) = session.poll_link() {
                         links.push(link);
                         (fed, input) = (0, BytesMut::new());
                     }
