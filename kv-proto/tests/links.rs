@@ -16,7 +16,7 @@ use kv_proto::{
     BucketConfig, Cause, Config, ConnectError, ConnectionState, Disconnect, Doubt, Entry,
     GetOptions, LinkErrorKind, Outcome, ReadError, Refused, Revision, WriteError,
 };
-use support::embedder::{CALL, World, config, key, name, outcome, seconds};
+use support::embedder::{CALL, World, config, key, limits, name, outcome, seconds};
 use support::peer::Rule;
 
 fn applied(revision: u64) -> Result<Revision, WriteError> {
@@ -79,7 +79,8 @@ fn an_error_in_the_handshake_leads_to_the_next_server() {
 /// sent.
 #[test]
 fn an_operation_waits_over_a_reconnection() {
-    let (mut world, bucket) = World::with_bucket(config());
+    let few = limits(|limits| limits.max_ops = 64);
+    let (mut world, bucket) = World::with_bucket(config().limits(few));
     let link = world.link();
     world.cut(link, LinkErrorKind::Read);
     assert_eq!(world.session.state(), ConnectionState::Reconnecting);
@@ -94,7 +95,7 @@ fn an_operation_waits_over_a_reconnection() {
     assert_eq!(world.wait(op), Err(never));
     assert_eq!(world.now, deadline);
     world.down = false;
-    world.assert_usable(&bucket, 16_384);
+    world.assert_usable(&bucket, 64);
 }
 
 /// G-C4: the server lowers `max_payload`. What waits for a link, and what

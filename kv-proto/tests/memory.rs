@@ -321,23 +321,72 @@ fn statuses_with_many_sources() {
     statuses_with("sources", "{}");
 }
 
-/// The largest answer of the API, and the most that its JSON can grow to.
+/// Limits under which one answer of the API weighs more than everything else.
+fn for_one_answer() -> Limits {
+    limits(|limits| {
+        limits.max_ops = 16;
+        limits.max_pending_bytes = 64 * 1024;
+        limits.max_result_bytes = 64 * 1024;
+        limits.max_message = 4 * MB;
+    })
+}
+
+/// The largest answers of the API, and the most that their JSON can grow to.
 #[test]
-fn the_largest_answer() {
-    let limits = Limits::default();
-    let items = "[],".repeat(4 * MB / 3 - 60);
-    let status = STREAM.replacen('1', &format!("1,\"junk\":[{items}[]]"), 1);
-    within("one answer of 4 MB", &limits, || {
-        let mut bare = Bare::new(of(&limits));
-        let link = bare.log_in();
-        let bucket = support::embedder::name("a");
-        let op = bare.session.status(bare.now, &bucket, CALL()).unwrap();
-        let text = bare.written(link);
-        let bytes = uncounted(|| message(reply_subject(&text), status.as_bytes()));
-        bare.feed(link, &bytes);
-        assert!(matches!(bare.session.take(&op), Some(Ok(_))));
-        uncounted(|| drop((text, bytes)));
-    });
+fn the_largest_answers() {
+    let limits = for_one_answer();
+    let rows = [
+        ("junk", "[]"),
+        ("junk", "{\"\":0}"),
+        ("subjects", "\"\""),
+        ("sources", "{}"),
+        ("metadata", "{}"),
+    ];
+    for (field, item) in rows {
+        let items = format!("{item},").repeat((4 * MB - 200) / (item.len() + 1));
+        let status = STREAM.replacen('1', &format!("1,\"{field}\":[{items}{item}]"), 1);
+        assert!(status.len() <= 4 * MB);
+        within(
+            &format!("one answer with many {field} {item}"),
+            &limits,
+            || {
+                let mut bare = Bare::new(of(&limits));
+                let link = bare.log_in();
+                let bucket = support::embedder::name("a");
+                let op = bare.session.status(bare.now, &bucket, CALL()).unwrap();
+                let text = bare.written(link);
+                let bytes = uncounted(|| message(reply_subject(&text), status.as_bytes()));
+                bare.feed(link, &bytes);
+                bare.session.cancel(op.id());
+                uncounted(|| drop((text, bytes)));
+            },
+        );
+    }
+}
+
+/// The largest page of a listing.
+#[test]
+fn the_largest_pages() {
+    let limits = for_one_answer();
+    for (what, item) in [("names", "\"KV_a\""), ("statuses", STREAM)] {
+        let items = format!("{item},").repeat((4 * MB - 300) / (item.len() + 1));
+        let page = format!("{{\"total\":9,\"offset\":0,\"streams\":[{items}{item}]}}");
+        assert!(page.len() <= 4 * MB);
+        within(&format!("one page of {what}"), &limits, || {
+            let mut bare = Bare::new(of(&limits));
+            let link = bare.log_in();
+            let (now, session) = (bare.now, &mut bare.session);
+            match what {
+                "names" => session.bucket_names(now, 0, CALL()).map(|op| op.id()),
+                _ => session.bucket_statuses(now, 0, CALL()).map(|op| op.id()),
+            }
+            .unwrap();
+            let text = bare.written(link);
+            let bytes = uncounted(|| message(reply_subject(&text), page.as_bytes()));
+            bare.feed(link, &bytes);
+            uncounted(|| drop((text, bytes)));
+        });
+    }
 }
 
 // ---- (c), (d), (e): loops that must leave nothing --------------------------------

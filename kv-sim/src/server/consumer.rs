@@ -10,7 +10,10 @@
 //! Being *woken* matters: when an entry of the initial snapshot has vanished, the real server goes to
 //! sleep although more entries are due, and only the next event moves it on.
 
+mod check;
 pub(crate) mod config;
+mod info;
+mod start;
 
 use std::time::Duration;
 
@@ -18,12 +21,10 @@ use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
 use self::config::{AckPolicy, ConsumerConfig, DeliverPolicy};
-use super::json::{Writer, go_time};
 use super::rng::Rng;
 use super::stream::config::StreamConfig;
 use super::stream::store::{Message, Store, is_match};
 use super::stream::{Now, Outbox, Outgoing, extended};
-use super::version::Version;
 
 /// The most a flow-controlled consumer has under way, and what it begins with.
 const WINDOW_LIMIT: u64 = 32 * 1024 * 1024;
@@ -124,73 +125,6 @@ impl Consumer {
         out
     }
 
-    fn choose_start(&mut self, stream: &StreamConfig, store: &Store, version: Version) {
-        let (first, last) = (store.first_seq(), store.last_seq());
-        let filters = self.config.filters();
-        let mut seq = match self.config.deliver_policy {
-            DeliverPolicy::All => first,
-            DeliverPolicy::Last if filters.is_empty() => last,
-            DeliverPolicy::Last => {
-                let ends = filters.iter().filter_map(|filter| store.extent(filter));
-                ends.map(|(_, last, _)| last).max().unwrap_or(0)
-            }
-            DeliverPolicy::LastPerSubject if stream.max_msgs_per_subject == 1 => first,
-            DeliverPolicy::LastPerSubject => {
-                let seqs = store.last_seqs(&filters, u64::MAX);
-                let start = seqs.first().copied().unwrap_or(last);
-                let seqs = seqs.into();
-                self.snapshot = Some(Snapshot { seqs, resume: last });
-                start
-            }
-            DeliverPolicy::ByStartTime => self.start_by_time(store),
-            DeliverPolicy::New => last + 1,
-            DeliverPolicy::ByStartSequence => self.config.start_seq,
-        };
-        let literal = version.starts_beyond_end() && self.config.start_seq > 0;
-        if first == 0 && !literal {
-            seq = 1;
-        } else if version.starts_beyond_end() {
-            if seq > last && !literal {
-                seq = last + 1;
-            } else if seq < first {
-                seq = first;
-            }
-        } else if seq < first {
-            seq = first;
-        } else if seq > last {
-            seq = last + 1;
-        }
-        self.next_stream_seq = seq;
-        if seq > 1 {
-            let start = Pair {
-                consumer: 0,
-                stream: seq - 1,
-            };
-            let floor = if version.saves_starting_floor() {
-                start
-            } else {
-                Pair::default()
-            };
-            self.saved = Some((start, floor));
-        }
-    }
-
-    fn start_by_time(&self, store: &Store) -> u64 {
-        let Some(time) = self.config.start_time else {
-            return 1;
-        };
-        let seq = store.seq_from_time(time);
-        let filters = self.config.filters();
-        let extents = filters
-            .iter()
-            .map(|filter| store.extent(filter).map_or(0, |(first, ..)| first));
-        let nearest = extents.filter(|first| *first >= seq).min();
-        match nearest {
-            Some(nearest) if nearest > seq && nearest < store.last_seq() => nearest,
-            _ => seq,
-        }
-    }
-
     pub(crate) fn survives_restart(&self) -> bool {
         !self.config.memory && self.config.is_durable()
     }
@@ -214,6 +148,7 @@ impl Consumer {
         }
         self.config = config;
         if refiltered {
+            self.snapshot = None; // it was made for other subjects
             self.recount(store);
         }
     }
@@ -468,63 +403,6 @@ impl Consumer {
 
     fn wants(&self, subject: &[u8]) -> bool {
         is_match(subject, &self.config.filters())
-    }
-
-    /// The consumer as answers show it.
-    pub(crate) fn info_json(&mut self, store: &Store, now: Now, shown: bool) -> Writer {
-        self.correct_pending(store, now.version);
-        let position = Pair {
-            consumer: self.next_consumer_seq - 1,
-            stream: self.next_stream_seq.max(1) - 1,
-        };
-        let (delivered, floor) = match self.saved {
-            Some(saved) if now.version.shows_saved_position() => saved,
-            Some(_) => (position, self.ack_floor),
-            None => (position, Pair::default()),
-        };
-        let active = self.last_delivered;
-        let mut out = Writer::object();
-        out.text("stream_name", &self.stream)
-            .text("name", &self.name)
-            .text("created", &go_time(self.created))
-            .raw("config", &self.config.json(now.version, shown))
-            .raw("delivered", &delivered.json(active))
-            .raw("ack_floor", &floor.json(None))
-            .number("num_ack_pending", 0)
-            .number("num_redelivered", 0)
-            .number("num_waiting", 0)
-            .number("num_pending", self.pending.max(0))
-            .some_bool("push_bound", self.config.is_push() && self.active)
-            .text("ts", &go_time(now.time));
-        out
-    }
-
-    /// A count that cannot be is corrected when somebody looks.
-    fn correct_pending(&mut self, store: &Store, version: Version) {
-        let behind = self.next_stream_seq > store.last_seq();
-        if version == Version::V2_10 {
-            if (behind && self.pending > 0) || self.pending > store.len() as i64 {
-                self.recount(store);
-            }
-        } else if behind {
-            self.pending = 0;
-        } else if self.pending > 0 {
-            let left = store.last_seq() - self.next_stream_seq + 1;
-            let most = i64::try_from(left.min(store.len())).unwrap_or(i64::MAX);
-            self.pending = self.pending.min(most);
-        }
-    }
-}
-
-impl Pair {
-    fn json(self, active: Option<Timestamp>) -> String {
-        let mut out = Writer::object();
-        out.number("consumer_seq", self.consumer)
-            .number("stream_seq", self.stream);
-        if let Some(active) = active {
-            out.text("last_active", &go_time(active));
-        }
-        out.end()
     }
 }
 

@@ -7,7 +7,10 @@
 //! What it wants sent is pushed to an [`Outbox`]; nothing here knows connections. The store is one
 //! replica's: a replicated stream will hold several and apply the same calls to each, later.
 
+mod admission;
+mod check;
 pub(crate) mod config;
+mod info;
 mod limits;
 mod publish;
 mod purge;
@@ -20,10 +23,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use self::config::{Storage, StreamConfig};
+use self::config::StreamConfig;
 use self::store::{Message, Store};
 use super::consumer::Consumer;
-use super::json::Writer;
 use super::version::Version;
 
 pub(crate) use self::publish::{Inbound, extended};
@@ -158,34 +160,6 @@ impl Stream {
         let own = self.next_expiry(now);
         let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
         consumers.chain(own).min()
-    }
-
-    /// The `state` of an answer.
-    pub(crate) fn state_json(&self, deleted: bool, subjects: Option<&str>) -> String {
-        let store = &self.store;
-        let mut out = Writer::object();
-        out.number("messages", store.len())
-            .number("bytes", store.bytes())
-            .number("first_seq", store.first_seq())
-            .time("first_ts", store.first_time())
-            .number("last_seq", store.last_seq())
-            .time("last_ts", store.last_time())
-            .some_number("num_subjects", store.subject_count());
-        if let Some(subjects) = subjects {
-            out.raw("subjects", subjects);
-        }
-        if deleted && self.config.storage == Storage::File && store.last_seq() == 0 {
-            // The file store of a stream that was never used says so when asked for details.
-            out.raw("num_deleted", "1").raw("deleted", "[0]");
-        } else {
-            out.some_number("num_deleted", store.deleted_count());
-        }
-        if deleted && store.deleted_count() > 0 {
-            let gaps: Vec<String> = store.deleted().iter().map(u64::to_string).collect();
-            out.raw("deleted", &format!("[{}]", gaps.join(",")));
-        }
-        out.number("consumer_count", self.consumers.len());
-        out.end()
     }
 
     fn remember_msg_id(&mut self, id: String, seq: u64, time: Timestamp) {

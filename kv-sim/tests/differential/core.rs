@@ -9,6 +9,7 @@ use kv_tests::{Server, ServerBuilder};
 use crate::real::Real;
 use crate::{Sim, real_version};
 
+const PATIENCE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(40);
 
 const OPEN: [&[&str]; 27] = [
@@ -116,7 +117,11 @@ fn compare(server: &Server, config: &Config, scripts: &[&[&str]]) -> String {
         for chunk in *chunks {
             sim.send(chunk.as_bytes());
             real.write(chunk.as_bytes());
+            real.await_frames(sim.frames.all.len(), PATIENCE); // passwords are checked slowly
             real.linger(QUIET);
+        }
+        if sim.closed {
+            real.linger(PATIENCE); // ends when the server closes
         }
         // The order between subscriptions is nobody's promise.
         if sim.frames.groups() != real.frames.groups() || sim.closed != real.closed {

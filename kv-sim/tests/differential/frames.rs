@@ -157,7 +157,7 @@ pub(crate) fn mask(text: &str) -> String {
     }
     out = blank(&out, "\"name\":\"", "\"", |name| name.len() == 8);
     blank(&out, "\"consumers\":[", "]", |names| {
-        names.contains('"') && names.len() > 16
+        !names.contains('{') && names.split('"').any(|name| name.len() == 8)
     })
 }
 

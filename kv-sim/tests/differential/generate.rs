@@ -208,7 +208,6 @@ impl Generator {
             ("\"allow_msg_ttl\":true", 25),
             ("\"subject_delete_marker_ttl\":5000000000", 10),
             ("\"subject_delete_marker_ttl\":5", 1),
-            ("\"allow_atomic\":true", 5),
         ] {
             if self.chance(percent) {
                 members.push(member.to_owned());
@@ -493,7 +492,7 @@ impl Generator {
             5 | 6 => config.push(format!(
                 "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":{seq}"
             )),
-            7 => config.push(
+            7 if self.version != Version::V2_11 => config.push(
                 "\"deliver_policy\":\"by_start_time\",\"opt_start_time\":\"2020-01-01T00:00:00Z\""
                     .to_owned(),
             ),

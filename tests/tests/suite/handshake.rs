@@ -273,6 +273,6 @@ async fn an_invalid_url_is_refused<A: Adapter>(_: Site<A>) {
         ("nats://h/x", InvalidUrl::Trailing),
     ] {
         assert_eq!(Config::new(url).unwrap_err(), why);
-        assert_eq!(kv_tokio::connect(url).await.unwrap_err(), why.into());
+        assert_eq!(A::connect_to(url).await.unwrap_err(), why.into());
     }
 }

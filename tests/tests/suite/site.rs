@@ -36,6 +36,9 @@ pub(crate) trait Adapter: 'static {
     /// The adapter's `connect`.
     fn connect(config: Config) -> impl Future<Output = Result<Client, ConnectError>> + Send;
 
+    /// The adapter's `connect`, given a text.
+    fn connect_to(urls: &str) -> impl Future<Output = Result<Client, ConnectError>> + Send;
+
     /// The adapter's `connect_with_driver`.
     fn connect_with_driver(
         config: Config,
@@ -71,6 +74,10 @@ impl Adapter for Tokio {
 
     fn connect(config: Config) -> impl Future<Output = Result<Client, ConnectError>> + Send {
         kv_tokio::connect(config)
+    }
+
+    fn connect_to(urls: &str) -> impl Future<Output = Result<Client, ConnectError>> + Send {
+        kv_tokio::connect(urls)
     }
 
     fn connect_with_driver(

@@ -62,6 +62,7 @@ impl Stream {
 
     /// After the limits changed: drops what is too much anywhere.
     pub(super) fn enforce_limits(&mut self, old_per_subject: i64, version: Version) {
+        self.enforce_totals();
         let per_subject = self.config.max_msgs_per_subject;
         let first = old_per_subject <= 0 && version.enforces_first_limit();
         if first || per_subject < old_per_subject {
@@ -70,7 +71,6 @@ impl Stream {
                 self.enforce_per_subject(subject);
             }
         }
-        self.enforce_totals();
     }
 
     fn enforce_per_subject(&mut self, subject: &[u8]) {

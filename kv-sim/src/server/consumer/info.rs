@@ -1,0 +1,68 @@
+//! What answers tell about a consumer.
+
+use kv_proto::Timestamp;
+
+use super::{Consumer, Pair};
+use crate::server::json::{Writer, go_time};
+use crate::server::stream::Now;
+use crate::server::stream::store::Store;
+use crate::server::version::Version;
+
+impl Consumer {
+    /// The consumer as answers show it.
+    pub(crate) fn info_json(&mut self, store: &Store, now: Now, shown: bool) -> Writer {
+        self.correct_pending(store, now.version);
+        let position = Pair {
+            consumer: self.next_consumer_seq - 1,
+            stream: self.next_stream_seq.max(1) - 1,
+        };
+        let (delivered, floor) = match self.saved {
+            Some(saved) if now.version.shows_saved_position() => saved,
+            Some(_) => (position, self.ack_floor),
+            None => (position, Pair::default()),
+        };
+        let active = self.last_delivered;
+        let mut out = Writer::object();
+        out.text("stream_name", &self.stream)
+            .text("name", &self.name)
+            .text("created", &go_time(self.created))
+            .raw("config", &self.config.json(now.version, shown))
+            .raw("delivered", &delivered.json(active))
+            .raw("ack_floor", &floor.json(None))
+            .number("num_ack_pending", 0)
+            .number("num_redelivered", 0)
+            .number("num_waiting", 0)
+            .number("num_pending", self.pending.max(0))
+            .some_bool("push_bound", self.config.is_push() && self.active)
+            .text("ts", &go_time(now.time));
+        out
+    }
+
+    /// A count that cannot be is corrected when somebody looks.
+    fn correct_pending(&mut self, store: &Store, version: Version) {
+        let behind = self.next_stream_seq > store.last_seq();
+        if version == Version::V2_10 {
+            if (behind && self.pending > 0) || self.pending > store.len() as i64 {
+                self.recount(store);
+            }
+        } else if behind {
+            self.pending = 0;
+        } else if self.pending > 0 {
+            let left = store.last_seq() - self.next_stream_seq + 1;
+            let most = i64::try_from(left.min(store.len())).unwrap_or(i64::MAX);
+            self.pending = self.pending.min(most);
+        }
+    }
+}
+
+impl Pair {
+    fn json(self, active: Option<Timestamp>) -> String {
+        let mut out = Writer::object();
+        out.number("consumer_seq", self.consumer)
+            .number("stream_seq", self.stream);
+        if let Some(active) = active {
+            out.text("last_active", &go_time(active));
+        }
+        out.end()
+    }
+}
