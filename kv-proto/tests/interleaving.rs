@@ -24,12 +24,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use kv_proto::{
-    Binding, BucketConfig, BucketError, BucketName, BucketStatus, CreateOptions, DeleteOptions,
-    Entry, GetOptions, LinkErrorKind, LinkId, NamesPage, Op, Operation, Outcome, PurgeOptions,
-    ReadError, Refused, Revision, WriteError,
+    Binding, BucketConfig, BucketError, BucketName, BucketStatus, Config, CreateOptions,
+    DeleteOptions, Entry, GetOptions, LinkErrorKind, LinkId, NamesPage, Op, Operation, Outcome,
+    PurgeOptions, ReadError, Refused, Revision, WriteError,
 };
 use proptest::prelude::*;
-use support::embedder::{CALL, World, config, key, laws, limits, name, seconds};
+use support::embedder::{CALL, World, key, laws, limits, name, seconds};
 use support::peer::{Commit, Rule};
 
 /// One operation of a lane.
@@ -108,7 +108,7 @@ impl Lane {
         let get = GetOptions::default();
         // Refused at once: it ended without a ticket.
         let done = &mut self.done;
-        let write = |op: Result<_, WriteError>| match op {
+        let mut write = |op: Result<_, WriteError>| match op {
             Ok(op) => Some(Ticket::Write(op)),
             Err(error) => {
                 done.push(Done::Write(Err(error)));
@@ -234,10 +234,7 @@ fn lanes() -> impl Strategy<Value = Vec<Vec<Work>>> {
 const MAX_OPS: usize = 32;
 
 fn world(work: &[Vec<Work>]) -> (World, Vec<Lane>) {
-    let config = config()
-        .limits(limits(|limits| limits.max_ops = MAX_OPS))
-        .request_timeout(seconds(60));
-    let mut world = World::new(config, 3);
+    let mut world = World::new(config(), 3);
     let lanes = work.iter().enumerate().map(|(number, work)| Lane {
         number,
         bucket: world.create_bucket(BucketConfig::new(format!("lane{number}").as_str()).history(4)),
@@ -332,10 +329,49 @@ fn finish(world: &mut World, lanes: &mut [Lane]) {
     panic!("no end: {lanes:?}");
 }
 
-/// Nothing is left behind: as many operations are accepted as ever, and
-/// closing has nothing to wait for.
+/// Most bytes that wait, few enough that a leaked one shows.
+const MAX_PENDING: usize = 100_000;
+
+fn config() -> Config {
+    let few = limits(|limits| {
+        limits.max_ops = MAX_OPS;
+        limits.max_pending_bytes = MAX_PENDING;
+        limits.max_result_bytes = 40_000;
+    });
+    support::embedder::config()
+        .limits(few)
+        .request_timeout(seconds(60))
+}
+
+/// The longest value that an idle session accepts.
+fn room(world: &mut World, bucket: &Binding) -> usize {
+    let accepts = |world: &mut World, len: usize| {
+        let value = Bytes::from(vec![0; len]);
+        let op = world
+            .session
+            .put(world.now, bucket, key("k"), value, CALL());
+        op.map(|op| world.session.cancel(op.id())).is_ok()
+    };
+    let (mut yes, mut no) = (0, MAX_PENDING + 1);
+    while no - yes > 1 {
+        let middle = yes.midpoint(no);
+        match accepts(world, middle) {
+            true => yes = middle,
+            false => no = middle,
+        }
+    }
+    yes
+}
+
+/// Nothing is left behind: as many operations and bytes are accepted as ever,
+/// and closing has nothing to wait for.
 fn nothing_is_left(world: &mut World, lanes: &[Lane]) {
     world.assert_usable(&lanes[0].bucket, MAX_OPS);
+    let mut fresh = World::new(config(), 3);
+    assert_eq!(
+        room(world, &lanes[0].bucket),
+        room(&mut fresh, &lanes[0].bucket)
+    );
     let link = world.link();
     assert_eq!(world.pending(link), 0);
     world.session.close(world.now);

@@ -338,6 +338,7 @@ fn the_largest_answers() {
     let rows = [
         ("junk", "[]"),
         ("junk", "{\"\":0}"),
+        ("junk", "{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":0}}}}}}}"),
         ("subjects", "\"\""),
         ("sources", "{}"),
         ("metadata", "{}"),
