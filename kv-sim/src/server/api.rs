@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::error::ApiError;
 use super::header;
-use super::json::Writer;
+use super::json::{Json, Writer};
 use super::rng::Rng;
 use super::router::Router;
 use super::stream::{Now, Outbox, Outgoing, Stream};
@@ -70,7 +70,7 @@ impl JetStream {
             return self.direct_get(tail, request, reply, out);
         }
         if let Some(tail) = rest.strip_prefix("CONSUMER.MSG.NEXT.") {
-            return self.next_message(tail, reply, out);
+            return self.next_message(tail, request.body, reply, out);
         }
         let Some((kind, answer)) = self.answer(rest, request, router) else {
             return true; // the API has a catch-all subscription, which says nothing
@@ -146,16 +146,30 @@ impl JetStream {
         Some((kind, answer))
     }
 
-    /// Refuses to be pulled: pull consumers are not simulated yet.
-    fn next_message(&self, tail: &str, reply: &Bytes, out: &mut Outbox) -> bool {
+    /// Refuses to be pulled: pull consumers are not simulated yet, push consumers say so themselves.
+    fn next_message(&self, tail: &str, body: &[u8], reply: &Bytes, out: &mut Outbox) -> bool {
         let at = tail.split_once('.');
         let stream = at.and_then(|(stream, name)| Some((self.streams.get(stream)?, name)));
         let found = stream.and_then(|(stream, name)| stream.consumers.get(name));
-        if found.is_some() && !reply.is_empty() {
-            let headers = &b"NATS/1.0 409 Consumer is push based\r\n\r\n"[..];
-            out.push_back(Outgoing::status(reply, headers));
+        if found.is_none_or(|consumer| !consumer.config.is_push()) {
+            return false;
         }
-        found.is_some()
+        let body = body.trim_ascii();
+        let malformed = if body.starts_with(b"{") {
+            Json::parse(body).err()
+        } else {
+            None
+        };
+        let status = malformed.map_or("409 Consumer is push based".to_owned(), |syntax| {
+            format!("400 Bad Request - {}", syntax.plain())
+        });
+        if !reply.is_empty() {
+            out.push_back(Outgoing::status(
+                reply,
+                format!("NATS/1.0 {status}\r\n\r\n"),
+            ));
+        }
+        true
     }
 
     fn account_info(&self, request: &Request<'_>) -> Writer {

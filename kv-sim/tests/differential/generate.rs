@@ -481,7 +481,7 @@ impl Generator {
                     "\"deliver_subject\":\"dv.*\"",
                     "\"deliver_subject\":\"$KV.A.x\"",
                     "\"deliver_subject\":\"d..v\"",
-                    "\"max_waiting\":5",
+                    "\"deliver_subject\":\"dv.1\",\"max_waiting\":5",
                 ])
                 .to_owned();
         }

@@ -2,7 +2,7 @@
 
 use super::config::DeliverPolicy;
 use super::{Consumer, Pair, Snapshot};
-use crate::server::stream::config::StreamConfig;
+use crate::server::stream::config::{Storage, StreamConfig};
 use crate::server::stream::store::Store;
 use crate::server::version::Version;
 
@@ -50,10 +50,11 @@ impl Consumer {
             seq = last + 1;
         }
         self.next_stream_seq = seq;
-        if seq > 1 {
+        let on_disk = !self.config.memory && stream.storage == Storage::File;
+        if seq > 1 || on_disk {
             let start = Pair {
                 consumer: 0,
-                stream: seq - 1,
+                stream: seq.saturating_sub(1),
             };
             let floor = if version.saves_starting_floor() {
                 start
