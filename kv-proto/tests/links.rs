@@ -11,6 +11,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use kv_proto::{
     BucketConfig, Cause, Config, ConnectError, ConnectionState, Disconnect, Doubt, Entry,
@@ -263,6 +265,48 @@ fn an_acknowledgement_of_another_stream_is_ignored() {
     }
     world.peer.release(0);
     assert_eq!(world.done(op), applied(1));
+}
+
+/// The reply subject that a request used.
+fn token(world: &mut World, bucket: &kv_proto::Binding, ask: Ask) -> String {
+    ask(world, bucket);
+    let seen = &world.peer.seen;
+    seen.last().expect("a request").reply.clone()
+}
+
+/// Which reply subjects are used again, as the server sees it: those of writes
+/// to one stream and those of direct gets, among themselves. Nothing else
+/// shares a subject with anything, nor does what ended without its reply.
+#[test]
+fn reply_subjects_are_shared_by_what_names_itself() {
+    let (mut world, bucket) = stocked();
+    let asks: BTreeMap<&str, Ask> = BTreeMap::from(ASKED);
+    let mut ask = |world: &mut World, what: &str| token(world, &bucket, asks[what]);
+    let put = ask(&mut world, "put");
+    assert_eq!(ask(&mut world, "put"), put);
+    let get = ask(&mut world, "get");
+    assert_eq!(ask(&mut world, "get"), get);
+    let again = ask(&mut world, "put");
+    let mut seen = vec![put, get, again];
+    for what in [
+        "leader get",
+        "leader get",
+        "names",
+        "open",
+        "open",
+        "status",
+        "put",
+        "get",
+    ] {
+        seen.push(ask(&mut world, what));
+    }
+    world.peer.rule("$KV.b.x", Rule::Silence);
+    seen.push(ask(&mut world, "put"));
+    seen.push(ask(&mut world, "put"));
+    let all = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), all, "{seen:?}");
 }
 
 /// Anything that can be asked, with the result that the server's state
