@@ -24,6 +24,7 @@ mod consumer;
 mod decode;
 mod dispatch;
 mod error;
+mod faults;
 mod header;
 mod info;
 mod json;
@@ -41,10 +42,12 @@ use kv_proto::{Instant, Timestamp};
 
 pub use self::auth::{Auth, Permissions, Subjects, User};
 pub use self::connection::ConnId;
+pub use self::faults::{Breach, Refusal, ReplyFault};
 pub use self::version::Version;
 
 use self::api::JetStream;
 use self::connection::{Connection, Tick};
+use self::faults::Faults;
 use self::rng::Rng;
 use self::router::Router;
 use self::stream::{Now, Outbox};
@@ -144,6 +147,7 @@ pub struct Cluster {
     router: Router,
     jetstream: JetStream,
     outbox: Outbox,
+    faults: Faults,
     rng: Rng,
     /// The largest time seen; it never runs backwards.
     now: Instant,
@@ -172,6 +176,7 @@ impl Cluster {
             router: Router::default(),
             jetstream,
             outbox: Outbox::new(),
+            faults: Faults::default(),
             rng,
             now: Instant::ORIGIN,
             config,
@@ -241,6 +246,7 @@ impl Cluster {
                 Tick::Stale => self.fail(conn, Some("Stale Connection")),
             }
         }
+        self.send_late(now);
         let moment = self.moment();
         for stream in self.jetstream.streams.values_mut() {
             stream.handle_timeout(moment, &mut self.outbox);
@@ -260,6 +266,13 @@ impl Cluster {
             .unwrap_or_default()
     }
 
+    /// Moves all bytes that are ready for a client to the end of a buffer.
+    pub fn drain_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            into.append(&mut connection.output);
+        }
+    }
+
     /// Returns when [`handle_timeout`](Self::handle_timeout) is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -271,6 +284,7 @@ impl Cluster {
         let streams = self.jetstream.streams.values();
         connections
             .chain(streams.filter_map(|stream| stream.next_timeout(moment)))
+            .chain(self.faults.next_timeout())
             .min()
     }
 

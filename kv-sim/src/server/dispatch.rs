@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Cluster;
 use super::api::{PREFIX, Request};
 use super::connection::{ConnId, Options};
+use super::faults::Breach;
 use super::parser::{Fault, Operation, Publish};
 use super::stream::{Inbound, Outgoing};
 use super::subject;
@@ -27,7 +28,12 @@ impl Cluster {
             match connection.parser.next(rules) {
                 Ok(None) => return,
                 Ok(Some(operation)) => self.execute(conn, operation),
-                Err(fault) => self.fail(conn, text_of(fault)),
+                Err(fault) => {
+                    self.faults
+                        .breaches
+                        .extend(breach_of(fault).map(|breach| (conn, breach)));
+                    self.fail(conn, text_of(fault));
+                }
             }
             self.settle();
         }
@@ -79,7 +85,8 @@ impl Cluster {
         let admitted = self
             .config
             .auth
-            .admit(&options.user, &options.pass, &options.token);
+            .admit(&options.user, &options.pass, &options.token)
+            .filter(|_| !self.faults.refuses_logins());
         let Some(permissions) = admitted else {
             return self.fail(conn, Some("Authorization Violation"));
         };
@@ -219,7 +226,28 @@ impl Cluster {
             consumer.flow_answered(&message.subject);
             return true;
         }
-        self.store(message)
+        let stored_by_any = self
+            .jetstream
+            .streams
+            .values()
+            .any(|one| one.captures(&message.subject));
+        let refused = if stored_by_any {
+            self.faults.refuse(message)
+        } else {
+            None
+        };
+        let Some((refusal, stored)) = refused else {
+            return self.store(message);
+        };
+        if stored {
+            let reply = Bytes::new();
+            self.store(&Inbound {
+                reply,
+                ..message.clone()
+            });
+        }
+        self.answer_refused(conn, message, refusal);
+        true
     }
 
     /// Publishes to the streams that capture the subject; true if one does.
@@ -235,7 +263,7 @@ impl Cluster {
     }
 
     /// Sends a message to all subscriptions that match; true if there is one.
-    fn deliver(&mut self, except: Option<ConnId>, message: &Outgoing) -> bool {
+    pub(super) fn deliver(&mut self, except: Option<ConnId>, message: &Outgoing) -> bool {
         let recipients = self.router.recipients(&message.to, except, &mut self.rng);
         let any = !recipients.is_empty();
         for (conn, sid) in recipients {
@@ -259,7 +287,7 @@ impl Cluster {
     }
 
     /// Tells a requester that nobody serves its subject, if it wants to know.
-    fn send_no_responders(&mut self, conn: ConnId, message: &Inbound) {
+    pub(super) fn send_no_responders(&mut self, conn: ConnId, message: &Inbound) {
         let wanted = self
             .connections
             .get(&conn)
@@ -287,6 +315,9 @@ impl Cluster {
     pub(super) fn settle(&mut self) {
         for _ in 0..MAX_CASCADE {
             if let Some(message) = self.outbox.pop_front() {
+                let Some(message) = self.faults.meet(message, self.now) else {
+                    continue;
+                };
                 self.deliver(None, &message);
                 if message.to == message.subject {
                     self.store(&Inbound {
@@ -330,6 +361,14 @@ impl Cluster {
                 consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
             }
         }
+    }
+}
+
+fn breach_of(fault: Fault) -> Option<Breach> {
+    match fault {
+        Fault::Silent | Fault::UnknownOperation | Fault::ControlLine => Some(Breach::Malformed),
+        Fault::MaxPayload => Some(Breach::TooLarge),
+        Fault::NotAuthorized => None,
     }
 }
 

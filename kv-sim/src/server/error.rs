@@ -31,6 +31,11 @@ impl ApiError {
         }
     }
 
+    /// An error that the simulation makes up.
+    pub(crate) fn new(code: u16, err_code: u16, description: &'static str) -> Self {
+        Self::fixed(code, err_code, description)
+    }
+
     /// The value of `error` in an answer.
     pub(crate) fn json(&self) -> String {
         let mut out = Writer::object();
