@@ -160,6 +160,11 @@ impl Outbox {
         self.live == 0
     }
 
+    /// Bytes that are still to be handed over.
+    pub(crate) fn unsent(&self) -> usize {
+        self.live
+    }
+
     /// Bytes held, withdrawn ones that still have to be skipped included.
     pub(crate) fn held(&self) -> usize {
         usize::try_from(self.tail - self.head).unwrap_or(usize::MAX)

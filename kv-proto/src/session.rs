@@ -3,6 +3,7 @@
 mod flow;
 mod links;
 mod requests;
+mod usage;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -22,6 +23,8 @@ use crate::server::ServerAddr;
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId, Timers};
+
+pub use usage::Usage;
 
 /// A key-value client without I/O.
 ///
