@@ -76,7 +76,7 @@ impl Check<'_> {
                 (surely_sent && blind).then_some(Violation::SentAfterAll { call })
             }),
             Answer::Unknown(doubt) => {
-                let pessimistic = record.call.carries_value() && record.sent != Sent::Whole;
+                let pessimistic = record.call.carries_value() && record.sent <= Sent::Part;
                 pessimistic.then_some(Violation::NeverSent { call, doubt })
             }
             Answer::Exists(revision) => self.seen(record, *at, true, |state| {

@@ -180,7 +180,7 @@ pub enum Cause {
     /// Others kept changing the key.
     Contended,
     /// The server said no.
-    Server(u16),
+    Server(u32),
     /// Anything else.
     Other,
 }
@@ -234,13 +234,15 @@ impl Answer {
 
 /// How much of a write's frame the transport has taken, over all attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::exhaustive_enums, reason = "there are three")]
+#[allow(clippy::exhaustive_enums, reason = "part of records")]
 pub enum Sent {
     /// No byte.
     #[default]
     Nothing,
     /// Some bytes.
     Part,
+    /// It was offered to a write that failed.
+    Perhaps,
     /// All of it.
     Whole,
 }

@@ -127,7 +127,7 @@ impl Client {
         let Some(bucket) = self.binding.clone() else {
             return Err(Answer::Failed(Cause::Other));
         };
-        let name = Key::new(format!("k{key}")).map_err(|_| Answer::Failed(Cause::Other))?;
+        let name = Key::new(&format!("k{key}")).map_err(|_| Answer::Failed(Cause::Other))?;
         let write = |error: kv_proto::WriteError| super::told::of_write(&error);
         let read = |refused: kv_proto::Refused| super::told::of_refused(&refused);
         match (ask, call) {

@@ -238,3 +238,30 @@ impl Cluster {
         }
     }
 }
+
+/// What a run looks at from outside.
+impl Cluster {
+    /// Returns whether a server runs and takes clients.
+    #[must_use]
+    pub fn is_up(&self, server: super::ServerId) -> bool {
+        self.servers.get(server.0).is_some_and(|server| server.up && !server.lame_duck)
+    }
+
+    /// Returns whether there is a stream of that name.
+    #[must_use]
+    pub fn has_stream(&self, name: &str) -> bool {
+        self.jetstream.streams.contains_key(name)
+    }
+
+    /// Returns how many consumers there are.
+    #[must_use]
+    pub fn consumers(&self) -> usize {
+        self.jetstream.streams.values().map(|stream| stream.consumers.len()).sum()
+    }
+
+    /// Returns how many clients are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.values().filter(|conn| !conn.closed).count()
+    }
+}
