@@ -6,6 +6,7 @@ use super::Cluster;
 use super::api::{PREFIX, Request};
 use super::connection::{ConnId, Options};
 use super::parser::{Fault, Operation, Publish};
+use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
 use super::subject;
 
@@ -201,6 +202,7 @@ impl Cluster {
                 headers: &message.headers,
                 body: &message.payload,
                 now,
+                server,
                 server_id,
             };
             let (router, outbox) = (&self.router, &mut self.outbox);
@@ -225,13 +227,7 @@ impl Cluster {
     /// Publishes to the streams that capture the subject; true if one does.
     fn store(&mut self, message: &Inbound) -> bool {
         let now = self.moment();
-        let mut stored = false;
-        let streams = self.jetstream.streams.values_mut();
-        for stream in streams.filter(|stream| stream.captures(&message.subject)) {
-            stream.publish(message.clone(), now, &mut self.outbox);
-            stored = true;
-        }
-        stored
+        self.jetstream.publish(message, now, &mut self.outbox)
     }
 
     /// Sends a message to all subscriptions that match; true if there is one.
@@ -301,6 +297,7 @@ impl Cluster {
             if self.router.take_changed() {
                 self.tell_interest();
             }
+            self.jetstream.replicate(self.moment(), &mut self.outbox);
             self.move_consumers();
             if self.outbox.is_empty() {
                 return;
@@ -326,6 +323,9 @@ impl Cluster {
     fn move_consumers(&mut self) {
         let now = self.moment();
         for stream in self.jetstream.streams.values_mut() {
+            if stream.group.standing() == Standing::Offline {
+                continue;
+            }
             for consumer in stream.consumers.values_mut() {
                 consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
             }
