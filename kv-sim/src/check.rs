@@ -18,9 +18,21 @@ use crate::violation::Violation;
 #[must_use]
 pub fn check(history: &History, journal: &[Event]) -> Vec<Violation> {
     let oracle = Oracle::new(journal);
-    let check = Check { history, oracle: &oracle };
-    let mut violations: Vec<Violation> = oracle.commits.iter().filter_map(|commit| check.commit(commit)).collect();
-    violations.extend(history.calls.iter().filter_map(|record| check.record(record)));
+    let check = Check {
+        history,
+        oracle: &oracle,
+    };
+    let mut violations: Vec<Violation> = oracle
+        .commits
+        .iter()
+        .filter_map(|commit| check.commit(commit))
+        .collect();
+    violations.extend(
+        history
+            .calls
+            .iter()
+            .filter_map(|record| check.record(record)),
+    );
     violations.extend(check.tombstones());
     violations
 }
@@ -33,13 +45,24 @@ struct Check<'a> {
 impl Check<'_> {
     /// What must hold of a commit whatever anybody was told.
     fn commit(&self, commit: &Commit) -> Option<Violation> {
-        let Commit { revision, found, .. } = *commit;
+        let Commit {
+            revision, found, ..
+        } = *commit;
         if let Some(expected) = commit.expected.filter(|expected| *expected != found) {
-            return Some(Violation::ConditionIgnored { revision, expected, found });
+            return Some(Violation::ConditionIgnored {
+                revision,
+                expected,
+                found,
+            });
         }
         let call = commit.by?;
         let record = self.history.calls.get(usize::try_from(call.0).ok()?)?;
-        let of_call = self.oracle.by_call.get(&call).map(Vec::as_slice).unwrap_or_default();
+        let of_call = self
+            .oracle
+            .by_call
+            .get(&call)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         if of_call.len() > 1 {
             return Some(Violation::AppliedTwice { call, revision });
         }
@@ -51,10 +74,18 @@ impl Check<'_> {
         }
         let conditional = record.call.expected();
         if conditional.is_some_and(|expected| expected != found) {
-            return Some(Violation::ConditionIgnored { revision, expected: conditional?, found });
+            return Some(Violation::ConditionIgnored {
+                revision,
+                expected: conditional?,
+                found,
+            });
         }
         let asked = record.call.ttl().map(u64::from);
-        (asked != commit.ttl).then_some(Violation::OtherTtl { call, asked, stored: commit.ttl })
+        (asked != commit.ttl).then_some(Violation::OtherTtl {
+            call,
+            asked,
+            stored: commit.ttl,
+        })
     }
 
     /// What must hold of an answer.
@@ -64,9 +95,7 @@ impl Check<'_> {
         let own = self.own(record);
         match answer {
             Answer::Applied(revision) => self.applied(record, *at, *revision),
-            Answer::NotApplied(_) | Answer::Exists(_) | Answer::Conflict(_)
-                if own.is_some() =>
-            {
+            Answer::NotApplied(_) | Answer::Exists(_) | Answer::Conflict(_) if own.is_some() => {
                 let revision = own.map_or(0, |own| own.revision);
                 Some(Violation::AppliedAfterAll { call, revision })
             }
@@ -80,7 +109,9 @@ impl Check<'_> {
                 pessimistic.then_some(Violation::NeverSent { call, doubt })
             }
             Answer::Exists(revision) => self.seen(record, *at, true, |state| {
-                state.is_some_and(|commit| commit.revision == *revision && !commit.kind.is_tombstone())
+                state.is_some_and(|commit| {
+                    commit.revision == *revision && !commit.kind.is_tombstone()
+                })
             }),
             Answer::Conflict(Some(current)) => self.seen(record, *at, true, |state| {
                 let revision = state.map_or(0, |commit| commit.revision);
@@ -88,7 +119,9 @@ impl Check<'_> {
             }),
             Answer::Conflict(None) | Answer::Done => None,
             Answer::Failed(cause) => self.cause(record, *at, *cause),
-            Answer::Found { .. } | Answer::Absent | Answer::Malformed(_) => self.read(record, *at, answer),
+            Answer::Found { .. } | Answer::Absent | Answer::Malformed(_) => {
+                self.read(record, *at, answer)
+            }
         }
     }
 
@@ -100,8 +133,15 @@ impl Check<'_> {
 
     fn applied(&self, record: &Record, at: Instant, revision: u64) -> Option<Violation> {
         let call = record.id;
-        let places = self.oracle.by_revision.get(&revision).map(Vec::as_slice).unwrap_or_default();
-        let mut commits = places.iter().filter_map(|place| self.oracle.commits.get(*place));
+        let places = self
+            .oracle
+            .by_revision
+            .get(&revision)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let mut commits = places
+            .iter()
+            .filter_map(|place| self.oracle.commits.get(*place));
         let kind = match record.call {
             Call::Delete { .. } => Kind::Delete,
             Call::Purge { .. } => Kind::Purge,
@@ -118,7 +158,11 @@ impl Check<'_> {
             return Some(Violation::NotItsRevision { call, revision });
         };
         let asked = record.call.ttl().map(u64::from);
-        (asked != commit.ttl).then_some(Violation::OtherTtl { call, asked, stored: commit.ttl })
+        (asked != commit.ttl).then_some(Violation::OtherTtl {
+            call,
+            asked,
+            stored: commit.ttl,
+        })
     }
 
     /// Some state of the key, current between call and answer, must fit.
@@ -143,10 +187,23 @@ impl Check<'_> {
     }
 
     /// A given revision is found while it is there, and only then.
-    fn read_revision(&self, record: &Record, at: Instant, revision: u64, answer: &Answer) -> Option<Violation> {
+    fn read_revision(
+        &self,
+        record: &Record,
+        at: Instant,
+        revision: u64,
+        answer: &Answer,
+    ) -> Option<Violation> {
         let from = self.history.oldest_view(record.called, at, false);
-        let places = self.oracle.by_revision.get(&revision).map(Vec::as_slice).unwrap_or_default();
-        let commits = places.iter().filter_map(|place| self.oracle.commits.get(*place));
+        let places = self
+            .oracle
+            .by_revision
+            .get(&revision)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let commits = places
+            .iter()
+            .filter_map(|place| self.oracle.commits.get(*place));
         let mut commits = commits.filter(|commit| commit.key == record.key && commit.at <= at);
         let fits = match answer {
             Answer::Absent => {
@@ -165,7 +222,8 @@ impl Check<'_> {
             let from = self.history.oldest_view(record.called, at, true);
             self.oracle.was_missing(from, at)
         };
-        (cause == Cause::NoBucket && !missing()).then_some(Violation::BucketWasThere { call: record.id })
+        (cause == Cause::NoBucket && !missing())
+            .then_some(Violation::BucketWasThere { call: record.id })
     }
 
     /// Tombstones do not tell who put them. Those that nobody was told to have applied must be covered by
@@ -174,7 +232,12 @@ impl Check<'_> {
         type Group = (u8, Kind, Option<u64>);
         let mut open: BTreeMap<Group, Vec<Instant>> = BTreeMap::new();
         let mut told: BTreeMap<(u8, u64), usize> = BTreeMap::new();
-        for record in self.history.calls.iter().filter(|record| record.call.buries()) {
+        for record in self
+            .history
+            .calls
+            .iter()
+            .filter(|record| record.call.buries())
+        {
             let kind = match record.call {
                 Call::Purge { .. } => Kind::Purge,
                 _ => Kind::Delete,
@@ -195,21 +258,30 @@ impl Check<'_> {
             if !matches!(commit.kind, Kind::Delete | Kind::Purge) {
                 continue;
             }
-            if let Some(count) = told.get_mut(&(commit.key, commit.revision)).filter(|count| **count > 0) {
+            if let Some(count) = told
+                .get_mut(&(commit.key, commit.revision))
+                .filter(|count| **count > 0)
+            {
                 *count -= 1;
                 continue;
             }
-            let calls = open.entry((commit.key, commit.kind, commit.expected)).or_default();
+            let calls = open
+                .entry((commit.key, commit.kind, commit.expected))
+                .or_default();
             match calls.iter().position(|called| *called <= commit.at) {
                 Some(at) => {
                     calls.remove(at);
                 }
-                None => violations.push(Violation::Unaccounted { revision: commit.revision }),
+                None => violations.push(Violation::Unaccounted {
+                    revision: commit.revision,
+                }),
             }
         }
-        violations.extend(told.into_iter().filter(|(_, count)| *count > 0).map(|((_, revision), _)| {
-            Violation::ToldTwice { revision }
-        }));
+        violations.extend(
+            told.into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|((_, revision), _)| Violation::ToldTwice { revision }),
+        );
         violations
     }
 }
@@ -219,9 +291,17 @@ fn is_answer(state: Option<&Commit>, answer: &Answer) -> bool {
     match (state, answer) {
         (None, Answer::Absent) => true,
         (Some(commit), Answer::Malformed(revision)) => {
-            commit.kind == Kind::Broken && revision.is_none_or(|revision| revision == commit.revision)
+            commit.kind == Kind::Broken
+                && revision.is_none_or(|revision| revision == commit.revision)
         }
-        (Some(commit), Answer::Found { revision, value, tombstone }) => {
+        (
+            Some(commit),
+            Answer::Found {
+                revision,
+                value,
+                tombstone,
+            },
+        ) => {
             commit.revision == *revision
                 && commit.value == *value
                 && commit.kind != Kind::Broken

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kv_proto::{
-    Binding, BucketConfig, BucketName, BucketStatus, CallOptions, Config, Elapsed, Entry, Event, Instant,
-    Limits, NamesPage, Op, OpId, Revision, Seed, Session, StatusPage, Storage,
+    Binding, BucketConfig, BucketName, BucketStatus, CallOptions, Config, Elapsed, Entry, Event,
+    Instant, Limits, NamesPage, Op, OpId, Revision, Seed, Session, StatusPage, Storage,
 };
 
 use crate::clock::Clock;
@@ -228,10 +228,17 @@ fn new_session(id: usize, profile: &Profile, rng: &mut Rng, local: Instant) -> S
         .ping_interval(millis(clients.ping_ms))
         .connect_timeout(millis(clients.connect_ms))
         .close_timeout(millis(clients.request_ms))
-        .reconnect_within(millis(clients.reconnect_ms), millis(clients.reconnect_max_ms))
+        .reconnect_within(
+            millis(clients.reconnect_ms),
+            millis(clients.reconnect_max_ms),
+        )
         .retry_first_connect(true)
         .limits(limits(clients.small_limits));
-    let config = if profile.auth { config.user(USER, PASSWORD) } else { config };
+    let config = if profile.auth {
+        config.user(USER, PASSWORD)
+    } else {
+        config
+    };
     Session::new(local, config, Seed::from_u64(rng.next()))
 }
 

@@ -19,7 +19,10 @@ pub enum Way {
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 pub enum Ending {
     /// What is on its way down is lost, what is on its way up arrives up to some byte.
     Reset,
@@ -31,7 +34,10 @@ pub enum Ending {
 
 /// What a server does with those who dial it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 pub enum Reception {
     /// It refuses them.
     Refuses,
@@ -47,7 +53,10 @@ pub enum Reception {
 
 /// What happens to bytes in a hostile network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 pub enum Damage {
     /// A bit is flipped.
     Flip,
@@ -61,7 +70,10 @@ pub enum Damage {
 
 /// What becomes of the next reply to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 pub enum Reply {
     /// It never comes.
     Lost,
@@ -75,7 +87,10 @@ pub enum Reply {
 
 /// A subject that a client may suddenly not publish to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 pub enum Denied {
     /// All keys of the bucket.
     Keys,
@@ -89,13 +104,24 @@ pub enum Denied {
 
 /// One thing that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
-#[allow(missing_docs, reason = "the variants are explained; their fields are who, how much, how long")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
+#[allow(
+    missing_docs,
+    reason = "the variants are explained; their fields are who, how much, how long"
+)]
 pub enum Fault {
     /// F-N2: nothing arrives for a while.
     Clog { client: u8, way: Way, ms: u16 },
     /// F-N3: the connection ends after some more bytes.
-    Cut { client: u8, way: Way, after: u16, how: Ending },
+    Cut {
+        client: u8,
+        way: Way,
+        after: u16,
+        how: Ending,
+    },
     /// F-N4: one direction swallows everything from now on.
     HalfOpen { client: u8, way: Way },
     /// F-N5: the client's socket takes nothing for a while.
@@ -105,13 +131,21 @@ pub enum Fault {
     /// F-N8: bytes are damaged. Only for the hostile profile.
     Garble { client: u8, way: Way, how: Damage },
     /// F-S1: a server goes down for a while, perhaps without its memory.
-    Restart { server: u8, ms: u16, keep_memory: bool },
+    Restart {
+        server: u8,
+        ms: u16,
+        keep_memory: bool,
+    },
     /// F-S2: all servers restart without the bucket's newest messages.
     Rewind { count: u8 },
     /// F-S3: the bucket is deleted, and made again after a while.
     Recreate { ms: u16 },
     /// F-S4: another leader is elected.
-    Elect { leaderless_ms: u16, lost: bool, old_leader_ms: u16 },
+    Elect {
+        leaderless_ms: u16,
+        lost: bool,
+        old_leader_ms: u16,
+    },
     /// F-S10: a server's replicas stand still for a while.
     Lag { server: u8, ms: u16 },
     /// F-S9: something becomes of the next reply.
@@ -179,8 +213,12 @@ impl Fault {
                 Reception::Nameless => "F-N6 no name",
             },
             Self::Garble { .. } => "F-N8 garbled",
-            Self::Restart { keep_memory: true, .. } => "F-S1 restart",
-            Self::Restart { keep_memory: false, .. } => "F-S1 restart, memory lost",
+            Self::Restart {
+                keep_memory: true, ..
+            } => "F-S1 restart",
+            Self::Restart {
+                keep_memory: false, ..
+            } => "F-S1 restart, memory lost",
             Self::Rewind { .. } => "F-S2 rewind",
             Self::Recreate { .. } => "F-S3 re-created",
             Self::Elect { .. } => "F-S4 election",
@@ -231,8 +269,14 @@ pub(crate) const ERRORS: [(&str, bool); 20] = [
     ("-ERR 'Maximum Payload Violation'\r\n", true),
     ("-ERR 'maximum control line exceeded'\r\n", true),
     ("-ERR 'maximum connections exceeded'\r\n", true),
-    ("-ERR 'maximum account active connections exceeded'\r\n", true),
-    ("-ERR 'Connection throttling is active. Please try again later.'\r\n", true),
+    (
+        "-ERR 'maximum account active connections exceeded'\r\n",
+        true,
+    ),
+    (
+        "-ERR 'Connection throttling is active. Please try again later.'\r\n",
+        true,
+    ),
     ("-ERR 'Server Shutdown'\r\n", true),
     ("-ERR 'User Authentication Expired'\r\n", true),
     ("-ERR 'User Authentication Revoked'\r\n", true),
@@ -241,7 +285,10 @@ pub(crate) const ERRORS: [(&str, bool); 20] = [
     ("-ERR 'Secure Connection - TLS Required'\r\n", true),
     ("-ERR 'maximum subscriptions exceeded'\r\n", false),
     ("-ERR 'Invalid Subject'\r\n", false),
-    ("-ERR 'Permissions Violation for Subscription to \"elsewhere\"'\r\n", false),
+    (
+        "-ERR 'Permissions Violation for Subscription to \"elsewhere\"'\r\n",
+        false,
+    ),
     ("-ERR 'something that nobody has heard of'\r\n", false),
     ("-ERR\r\n", false),
 ];

@@ -40,7 +40,13 @@ struct Body {
 
 impl Frames {
     /// Takes bytes that left at a moment when that limit was known; tells what is seen in them.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], when: u64, limit: usize, mut seen: impl FnMut(Seen)) {
+    pub(crate) fn push(
+        &mut self,
+        mut bytes: &[u8],
+        when: u64,
+        limit: usize,
+        mut seen: impl FnMut(Seen),
+    ) {
         while !bytes.is_empty() {
             let Some(body) = &mut self.body else {
                 if self.line.is_empty() {
@@ -55,7 +61,10 @@ impl Frames {
                     self.line.clear();
                     if let Some(body) = &self.body {
                         let size = body.left.saturating_sub(2);
-                        seen(Seen::Size { size, limit: self.begun.1 });
+                        seen(Seen::Size {
+                            size,
+                            limit: self.begun.1,
+                        });
                     }
                 }
                 continue;
@@ -68,10 +77,14 @@ impl Frames {
             if body.call.is_none() {
                 let payload = part.get(skip..).unwrap_or_default();
                 let wanted = HEAD.saturating_sub(body.head.len()).min(payload.len());
-                body.head.extend_from_slice(payload.get(..wanted).unwrap_or_default());
+                body.head
+                    .extend_from_slice(payload.get(..wanted).unwrap_or_default());
                 body.call = call_of(&body.head);
                 if let Some(call) = body.call {
-                    seen(Seen::Begun { call, when: self.begun.0 });
+                    seen(Seen::Begun {
+                        call,
+                        when: self.begun.0,
+                    });
                 }
             }
             if body.left == 0 {
@@ -81,11 +94,6 @@ impl Frames {
                 self.body = None;
             }
         }
-    }
-
-    /// The call whose frame is begun and not whole.
-    pub(crate) fn partial(&self) -> Option<CallId> {
-        self.body.as_ref()?.call
     }
 }
 
@@ -98,7 +106,11 @@ fn body_of(line: &[u8]) -> Option<Body> {
         "PUB" | "HPUB" => sizes.next()?.parse().ok()?,
         _ => return None,
     };
-    let headers = if verb == "HPUB" { sizes.next()?.parse().ok()? } else { 0 };
+    let headers = if verb == "HPUB" {
+        sizes.next()?.parse().ok()?
+    } else {
+        0
+    };
     Some(Body {
         left: size + 2,
         headers,
@@ -117,10 +129,16 @@ mod tests {
         let call = CallId;
         let expected = [
             Seen::Size { size: 5, limit: 9 },
-            Seen::Begun { call: call(12), when: 7 },
+            Seen::Begun {
+                call: call(12),
+                when: 7,
+            },
             Seen::Whole { call: call(12) },
             Seen::Size { size: 15, limit: 9 },
-            Seen::Begun { call: call(13), when: 7 },
+            Seen::Begun {
+                call: call(13),
+                when: 7,
+            },
             Seen::Whole { call: call(13) },
             Seen::Size { size: 1, limit: 9 },
         ];
@@ -131,7 +149,6 @@ mod tests {
                 frames.push(piece, 7, 9, |seen| all.push(seen));
             }
             assert_eq!(all, expected, "{size}");
-            assert_eq!(frames.partial(), None);
         }
     }
 }

@@ -14,7 +14,10 @@ pub struct CallId(pub u32);
 
 /// What a client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "a checker that skips a kind of call checks nothing")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a checker that skips a kind of call checks nothing"
+)]
 pub enum Call {
     /// Store a value, whatever is there.
     Put,
@@ -66,7 +69,9 @@ impl Call {
             Self::Delete { expected: None } => "delete",
             Self::Delete { expected: Some(_) } => "delete at",
             Self::Purge { expected: None, .. } => "purge",
-            Self::Purge { expected: Some(_), .. } => "purge at",
+            Self::Purge {
+                expected: Some(_), ..
+            } => "purge at",
             Self::Get => "get",
             Self::GetLeader => "leader get",
             Self::GetRevision { .. } => "get revision",
@@ -122,7 +127,10 @@ impl Call {
 
 /// What a client was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "a checker that skips an answer checks nothing")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a checker that skips an answer checks nothing"
+)]
 pub enum Answer {
     /// The write was applied at this revision.
     Applied(u64),
@@ -155,7 +163,10 @@ pub enum Answer {
 
 /// Why something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::exhaustive_enums, reason = "a checker that skips a cause checks nothing")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "a checker that skips a cause checks nothing"
+)]
 pub enum Cause {
     /// The session did not accept it.
     Full,
@@ -210,8 +221,12 @@ impl Answer {
             Self::Conflict(Some(_)) => "conflict",
             Self::Conflict(None) => "conflict, with nothing known",
             Self::Unknown(doubt) => doubt,
-            Self::Found { tombstone: false, .. } => "found",
-            Self::Found { tombstone: true, .. } => "found tombstone",
+            Self::Found {
+                tombstone: false, ..
+            } => "found",
+            Self::Found {
+                tombstone: true, ..
+            } => "found tombstone",
             Self::Absent => "absent",
             Self::Malformed(_) => "malformed entry",
             Self::Failed(cause) => match cause {
@@ -223,9 +238,11 @@ impl Answer {
                 Cause::Unavailable => "failed: unavailable",
                 Cause::TimedOut => "failed: timed out",
                 Cause::Server(_) => "failed: server",
-                Cause::TooLarge | Cause::Option | Cause::LinkLost | Cause::Contended | Cause::Other => {
-                    "failed: other"
-                }
+                Cause::TooLarge
+                | Cause::Option
+                | Cause::LinkLost
+                | Cause::Contended
+                | Cause::Other => "failed: other",
             },
             Self::Done => "done",
         }
@@ -334,8 +351,15 @@ impl History {
 
     /// How old what is read between two moments can be.
     pub(crate) fn oldest_view(&self, from: Instant, to: Instant, leader: bool) -> Instant {
-        let first = self.views.partition_point(|view| view.from <= from).saturating_sub(1);
-        let during = self.views.iter().skip(first).take_while(|view| view.from <= to);
+        let first = self
+            .views
+            .partition_point(|view| view.from <= from)
+            .saturating_sub(1);
+        let during = self
+            .views
+            .iter()
+            .skip(first)
+            .take_while(|view| view.from <= to);
         let shown = during.map(|view| if leader { view.leader } else { view.replicas });
         shown.min().map_or(from, |shown| shown.min(from))
     }

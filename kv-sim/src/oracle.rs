@@ -51,7 +51,10 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn is_tombstone(self) -> bool {
-        matches!(self, Self::Delete | Self::Purge | Self::Marker | Self::Foreign)
+        matches!(
+            self,
+            Self::Delete | Self::Purge | Self::Marker | Self::Foreign
+        )
     }
 }
 
@@ -101,7 +104,13 @@ impl Oracle {
             }
             Change::Rewound { last } => self.remove_where(event.at, |revision| revision > *last),
             Change::Removed { seq, .. } => self.remove(event.at, *seq),
-            Change::Stored { seq, subject, headers, payload, .. } => {
+            Change::Stored {
+                seq,
+                subject,
+                headers,
+                payload,
+                ..
+            } => {
                 if let Some(key) = key_of(subject) {
                     self.store(event.at, *seq, key, headers, payload);
                 }
@@ -111,7 +120,10 @@ impl Oracle {
 
     fn store(&mut self, at: Instant, revision: u64, key: u8, headers: &Bytes, payload: &Bytes) {
         let life = self.keys.entry(key).or_default();
-        let before = life.present.last_key_value().and_then(|(_, at)| self.commits.get(*at));
+        let before = life
+            .present
+            .last_key_value()
+            .and_then(|(_, at)| self.commits.get(*at));
         let kind = kind_of(headers);
         let place = self.commits.len();
         let commit = Commit {
@@ -132,7 +144,10 @@ impl Oracle {
         }
         self.by_revision.entry(revision).or_default().push(place);
         life.present.insert(revision, place);
-        life.states.push(State { since: at, commit: Some(place) });
+        life.states.push(State {
+            since: at,
+            commit: Some(place),
+        });
         self.commits.push(commit);
     }
 
@@ -141,7 +156,11 @@ impl Oracle {
         let Some(place) = places.last().copied() else {
             return;
         };
-        let Some(commit) = self.commits.get_mut(place).filter(|commit| commit.gone.is_none()) else {
+        let Some(commit) = self
+            .commits
+            .get_mut(place)
+            .filter(|commit| commit.gone.is_none())
+        else {
             return;
         };
         commit.gone = Some(at);
@@ -163,16 +182,30 @@ impl Oracle {
     }
 
     /// The states of a key that were current at some moment between two others.
-    pub(crate) fn states(&self, key: u8, from: Instant, to: Instant) -> impl Iterator<Item = Option<&Commit>> {
-        let states = self.keys.get(&key).map(|life| life.states.as_slice()).unwrap_or_default();
+    pub(crate) fn states(
+        &self,
+        key: u8,
+        from: Instant,
+        to: Instant,
+    ) -> impl Iterator<Item = Option<&Commit>> {
+        let states = self
+            .keys
+            .get(&key)
+            .map(|life| life.states.as_slice())
+            .unwrap_or_default();
         let first = states.partition_point(|state| state.since < from);
         let before = match first.checked_sub(1) {
             Some(before) => states.get(before).map(|state| state.commit),
             None => Some(None),
         };
         let during = states.get(first..).unwrap_or_default().iter();
-        let during = during.take_while(move |state| state.since <= to).map(|state| state.commit);
-        before.into_iter().chain(during).map(|commit| self.commits.get(commit?))
+        let during = during
+            .take_while(move |state| state.since <= to)
+            .map(|state| state.commit);
+        before
+            .into_iter()
+            .chain(during)
+            .map(|commit| self.commits.get(commit?))
     }
 
     /// Whether the bucket was missing at some moment between two others.
@@ -181,13 +214,18 @@ impl Oracle {
         let before = first.checked_sub(1).and_then(|at| self.exists.get(at));
         let during = self.exists.get(first..).unwrap_or_default().iter();
         before.is_none_or(|(_, exists)| !exists)
-            || during.take_while(|(at, _)| *at <= to).any(|(_, exists)| !exists)
+            || during
+                .take_while(|(at, _)| *at <= to)
+                .any(|(_, exists)| !exists)
     }
 }
 
 impl KeyLife {
     fn remove(&mut self, at: Instant, revision: u64) {
-        let was_last = self.present.last_key_value().is_some_and(|(last, _)| *last == revision);
+        let was_last = self
+            .present
+            .last_key_value()
+            .is_some_and(|(last, _)| *last == revision);
         self.present.remove(&revision);
         if was_last {
             let commit = self.present.last_key_value().map(|(_, place)| *place);
@@ -235,5 +273,7 @@ fn number(headers: &[u8], name: &str) -> Option<u64> {
 fn value_of<'a>(headers: &'a [u8], name: &str) -> Option<&'a str> {
     let text = std::str::from_utf8(headers).ok()?;
     let lines = text.split("\r\n");
-    lines.into_iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    lines
+        .into_iter()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }

@@ -37,7 +37,10 @@ impl Mix {
 
 /// The bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
 pub struct Bucket {
     /// Revisions kept of each key.
     pub history: u8,
@@ -57,7 +60,10 @@ pub struct Bucket {
 
 /// The network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
 pub struct Net {
     /// The mean time for one way, in microseconds.
     pub latency_us: u32,
@@ -72,7 +78,10 @@ pub struct Net {
 
 /// What is the same for all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
 pub struct Clients {
     /// How many there are.
     pub count: u8,
@@ -98,7 +107,10 @@ pub struct Clients {
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
 pub struct Profile {
     /// The behaviour of the servers.
     pub version: Version,
@@ -132,20 +144,36 @@ impl Profile {
         let replicas = if servers >= 3 && rng.chance(70) { 3 } else { 1 };
         let level_1 = version >= Version::V2_11;
         let markers = level_1 && rng.chance(35);
-        let max_age_ms = if rng.chance(20) { rng.pick(&[500, 2_000, 10_000]) } else { 0 };
+        let max_age_ms = if rng.chance(20) {
+            rng.pick(&[500, 2_000, 10_000])
+        } else {
+            0
+        };
         let storm_ms = rng.pick(&[400, 1_500, 4_000, 8_000]);
         Self {
             version,
             servers,
             auth: rng.chance(30),
-            commit_us: if replicas > 1 { rng.pick(&[0, 300, 5_000, 60_000]) } else { 0 },
-            lag_us: if replicas > 1 { rng.pick(&[0, 1_000, 50_000, 400_000]) } else { 0 },
+            commit_us: if replicas > 1 {
+                rng.pick(&[0, 300, 5_000, 60_000])
+            } else {
+                0
+            },
+            lag_us: if replicas > 1 {
+                rng.pick(&[0, 1_000, 50_000, 400_000])
+            } else {
+                0
+            },
             bucket: Bucket {
                 history: rng.pick(&[1, 1, 1, 2, 5, 64]),
                 replicas,
                 max_age_ms,
                 markers,
-                max_bytes: if rng.chance(10) { rng.pick(&[1_500, 6_000]) } else { 0 },
+                max_bytes: if rng.chance(10) {
+                    rng.pick(&[1_500, 6_000])
+                } else {
+                    0
+                },
                 direct: rng.chance(90),
                 memory: rng.chance(15),
             },

@@ -14,9 +14,12 @@ pub fn run_caught(scenario: &Scenario) -> Outcome {
     let caught = catch_unwind(AssertUnwindSafe(|| crate::run(scenario)));
     caught.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let message =
+            message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Outcome {
-            violations: vec![Violation::Panicked { message: message.unwrap_or_default() }],
+            violations: vec![Violation::Panicked {
+                message: message.unwrap_or_default(),
+            }],
             hash: 0,
             coverage: Coverage::default(),
             work: Work::default(),
@@ -78,7 +81,11 @@ impl Summary {
 }
 
 /// Runs seeds one after the other; `progress` is called after each and can stop.
-pub fn run_seeds(seeds: std::ops::Range<u64>, mix: Mix, mut progress: impl FnMut(&Summary) -> bool) -> Summary {
+pub fn run_seeds(
+    seeds: std::ops::Range<u64>,
+    mix: Mix,
+    mut progress: impl FnMut(&Summary) -> bool,
+) -> Summary {
     let mut summary = Summary::default();
     for seed in seeds {
         let outcome = run_caught(&Scenario::draw(seed, mix));

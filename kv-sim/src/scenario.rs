@@ -13,7 +13,10 @@ use crate::profile::{Mix, Profile};
 
 /// Which revision a conditional call expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 pub enum Base {
     /// The newest that this client has seen of the key.
     Seen,
@@ -25,8 +28,14 @@ pub enum Base {
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
-#[allow(missing_docs, reason = "the fields are named like the options they set")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
+#[allow(
+    missing_docs,
+    reason = "the fields are named like the options they set"
+)]
 pub enum Ask {
     /// Store a value of some size.
     Put { key: u8, size: u32 },
@@ -37,7 +46,11 @@ pub enum Ask {
     /// Put a tombstone.
     Delete { key: u8, base: Option<Base> },
     /// Put a tombstone and drop the history.
-    Purge { key: u8, base: Option<Base>, ttl: u8 },
+    Purge {
+        key: u8,
+        base: Option<Base>,
+        ttl: u8,
+    },
     /// Read the newest revision.
     Get { key: u8 },
     /// Read it from the leader.
@@ -58,7 +71,10 @@ pub enum Ask {
 
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
 pub struct Step {
     /// When, in microseconds since the storm began.
     pub at_us: u64,
@@ -68,11 +84,18 @@ pub struct Step {
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "part of scenarios, which are literals")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
 #[allow(missing_docs, reason = "the fields are explained")]
 pub enum Act {
     /// A client asks for something, with a deadline of its own unless `timeout_ms` is 0.
-    Call { client: u8, timeout_ms: u16, ask: Ask },
+    Call {
+        client: u8,
+        timeout_ms: u16,
+        ask: Ask,
+    },
     /// Something goes wrong.
     Fault(Fault),
 }
@@ -99,7 +122,11 @@ impl Scenario {
     /// Makes the scenario that a failing run printed.
     #[must_use]
     pub fn new(seed: u64, profile: Profile, steps: Vec<Step>) -> Self {
-        Self { seed, profile, steps }
+        Self {
+            seed,
+            profile,
+            steps,
+        }
     }
 
     /// Writes the scenario as Rust that can be pasted into a test.
@@ -112,7 +139,11 @@ impl Scenario {
              use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};\n\
              use kv_sim::server::{Refusal::*, Version::*};\n\n",
         );
-        let _ = writeln!(out, "let scenario = Scenario::new({}, {:?}, vec![", self.seed, self.profile);
+        let _ = writeln!(
+            out,
+            "let scenario = Scenario::new({}, {:?}, vec![",
+            self.seed, self.profile
+        );
         for step in &self.steps {
             let _ = writeln!(out, "    {step:?},");
         }

@@ -7,7 +7,10 @@ use crate::history::CallId;
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the fields are a call, its revisions, and who it concerns")]
+#[allow(
+    missing_docs,
+    reason = "the fields are a call, its revisions, and who it concerns"
+)]
 pub enum Violation {
     /// I-1: a write was reported as applied at a revision that is not its own, or not stored in its time.
     NotItsRevision { call: CallId, revision: u64 },
@@ -18,7 +21,11 @@ pub enum Violation {
     /// I-1: two writes were told the same revision.
     ToldTwice { revision: u64 },
     /// I-1: a conditional write was applied although its condition did not hold.
-    ConditionIgnored { revision: u64, expected: u64, found: u64 },
+    ConditionIgnored {
+        revision: u64,
+        expected: u64,
+        found: u64,
+    },
     /// I-1: a `create` was applied over a live value.
     CreatedOverValue { call: CallId, over: u64 },
     /// I-1: something was stored that the call did not ask for, or before it did.
@@ -28,7 +35,11 @@ pub enum Violation {
     /// I-1, I-2: no state of the key in that time fits the answer.
     NotSeen { call: CallId },
     /// I-1: the time to live is not the one asked for.
-    OtherTtl { call: CallId, asked: Option<u64>, stored: Option<u64> },
+    OtherTtl {
+        call: CallId,
+        asked: Option<u64>,
+        stored: Option<u64>,
+    },
     /// G-OUT-3: "not applied, as the link was lost", of a write that had left as a whole.
     SentAfterAll { call: CallId },
     /// G-OUT-4: "unknown", of a write that had not left as a whole.
@@ -44,7 +55,11 @@ pub enum Violation {
     /// I-4: the servers hold something for clients that do not need it.
     LeftBehind { what: String },
     /// I-5: more is held than was declared.
-    TooMuchHeld { client: usize, held: usize, bound: usize },
+    TooMuchHeld {
+        client: usize,
+        held: usize,
+        bound: usize,
+    },
     /// I-6: an operation runs on after its deadline.
     Overdue { call: CallId },
     /// I-6: a frame was begun after the deadline of its operation.
@@ -52,11 +67,19 @@ pub enum Violation {
     /// Contract 3: a timer is due that was just handled.
     TimerStuck { client: usize },
     /// I-7: a client is called again and again for nothing.
-    Spins { client: usize, calls: u64, bound: u64 },
+    Spins {
+        client: usize,
+        calls: u64,
+        bound: u64,
+    },
     /// I-8: a server could not read what a client sent.
     Malformed { client: usize },
     /// I-8: a message larger than the server has said it takes.
-    Oversize { client: usize, size: usize, limit: usize },
+    Oversize {
+        client: usize,
+        size: usize,
+        limit: usize,
+    },
     /// A client stayed on a server that had announced to go.
     Stayed { client: usize },
     /// After the storm a client did not come to rest.

@@ -35,7 +35,6 @@ pub(crate) struct Wire {
     /// Which life of the client it belongs to.
     pub(crate) life: u32,
     pub(crate) link: LinkId,
-    pub(crate) server: ServerId,
     /// `Some` until it is decided.
     pub(crate) dial: Option<Dial>,
     /// The server's name for it, while the server's end is open.

@@ -76,9 +76,8 @@ pub(crate) struct World<'a> {
     timers_first: bool,
     rng: Rng,
     history: History,
-    /// How far the journal was read, and the commits in it, for the age of views.
+    /// How far the journal was read.
     journal_read: usize,
-    committed: Vec<(u64, Instant)>,
     /// Until when an old leader answers, and since when it is one.
     old_leader: Option<(Instant, Instant)>,
     coverage: Coverage,
@@ -116,7 +115,11 @@ impl<'a> World<'a> {
         self.work.virtual_time = self.now.saturating_duration_since(Instant::ORIGIN);
         let (hash, mut trace) = self.trace.finish();
         if !trace.is_empty() {
-            trace.extend(self.violations.iter().map(|violation| format!("broken: {violation}")));
+            trace.extend(
+                self.violations
+                    .iter()
+                    .map(|violation| format!("broken: {violation}")),
+            );
         }
         Outcome {
             violations: self.violations,
@@ -137,7 +140,10 @@ impl<'a> World<'a> {
             self.now = self.now.max(at);
             self.work.events += 1;
             if self.work.events > MAX_EVENTS {
-                self.broken(Violation::Unsettled { client: 0, what: "endless".into() });
+                self.broken(Violation::Unsettled {
+                    client: 0,
+                    what: "endless".into(),
+                });
             }
             self.happen(source);
         }
@@ -155,21 +161,41 @@ impl<'a> World<'a> {
             }
         };
         let step = self.scenario.steps.get(self.next_step);
-        consider(step.map(|step| self.storm_at + Duration::from_micros(step.at_us)), Source::Step);
-        consider(self.undo.first_key_value().map(|((at, _), _)| *at), Source::Undo);
+        consider(
+            step.map(|step| self.storm_at + Duration::from_micros(step.at_us)),
+            Source::Step,
+        );
+        consider(
+            self.undo.first_key_value().map(|((at, _), _)| *at),
+            Source::Undo,
+        );
         if self.timers_first {
             for client in &mut self.clients {
                 consider(client.next_timer(self.now), Source::Timer(client.id));
             }
         }
         let cluster = &self.cluster;
-        consider(*self.server_due.get_or_insert_with(|| cluster.poll_timeout()), Source::Server);
+        consider(
+            *self
+                .server_due
+                .get_or_insert_with(|| cluster.poll_timeout()),
+            Source::Server,
+        );
         for (at, wire) in self.wires.iter().enumerate() {
             consider(wire.dial.map(|dial| dial.at), Source::Dial(at));
-            consider(wire.up.next().filter(|_| wire.conn.is_some()), Source::Up(at));
-            consider(wire.down.next().filter(|_| wire.client_open), Source::Down(at));
+            consider(
+                wire.up.next().filter(|_| wire.conn.is_some()),
+                Source::Up(at),
+            );
+            consider(
+                wire.down.next().filter(|_| wire.client_open),
+                Source::Down(at),
+            );
             let stalled = wire.up.stalled_until();
-            consider((stalled > self.now).then_some(stalled), Source::Unstalled(at));
+            consider(
+                (stalled > self.now).then_some(stalled),
+                Source::Unstalled(at),
+            );
         }
         for client in &mut self.clients {
             if !self.timers_first {
@@ -216,7 +242,11 @@ impl<'a> World<'a> {
         self.trace.event(self.now, 2, self.next_step as u64);
         match step.act {
             Act::Fault(fault) => self.strike(fault),
-            Act::Call { client, timeout_ms, ask } => {
+            Act::Call {
+                client,
+                timeout_ms,
+                ask,
+            } => {
                 self.call(usize::from(client), timeout_ms, ask);
             }
         }
@@ -233,8 +263,13 @@ impl<'a> World<'a> {
         };
         self.work.calls += 1;
         self.coverage.hit(call.name());
-        self.trace.line(self.now, || format!("client {client} calls #{} {call:?} ({ask:?})", id.0));
-        let at_once = self.history.record(id).and_then(|record| record.answer.clone());
+        self.trace.line(self.now, || {
+            format!("client {client} calls #{} {call:?} ({ask:?})", id.0)
+        });
+        let at_once = self
+            .history
+            .record(id)
+            .and_then(|record| record.answer.clone());
         if let Some((_, answer)) = at_once {
             self.told(id, &answer);
         }
@@ -245,7 +280,8 @@ impl<'a> World<'a> {
     fn told(&mut self, id: CallId, answer: &Answer) {
         self.work.ended += 1;
         self.trace.event(self.now, 3, u64::from(id.0));
-        self.trace.line(self.now, || format!("    #{} is told: {answer:?}", id.0));
+        self.trace
+            .line(self.now, || format!("    #{} is told: {answer:?}", id.0));
     }
 
     fn open_bucket(&mut self, client: usize) {
@@ -264,8 +300,12 @@ impl<'a> World<'a> {
         self.trace.event(local, 4, client as u64);
         served.timer_calls += 1;
         served.session.handle_timeout(local);
-        let stuck = served.session.poll_timeout().is_some_and(|next| next <= served.session.now());
-        self.trace.line(self.now, || format!("client {client} timer, at {local:?}"));
+        let stuck = served
+            .session
+            .poll_timeout()
+            .is_some_and(|next| next <= served.session.now());
+        self.trace
+            .line(self.now, || format!("client {client} timer, at {local:?}"));
         if stuck {
             self.broken(Violation::TimerStuck { client });
         }
@@ -306,9 +346,10 @@ impl<'a> World<'a> {
         let mut told = Vec::new();
         asked.collect(self.now, |id, answer| told.push((id, answer)));
         let now = asked.session.now();
-        let overdue = asked.pending.iter().find(|pending| {
-            pending.deadline < now || (timers_served && pending.deadline == now)
-        });
+        let overdue = asked
+            .pending
+            .iter()
+            .find(|pending| pending.deadline < now || (timers_served && pending.deadline == now));
         let overdue = overdue.map(|pending| pending.call.unwrap_or(CallId(u32::MAX)));
         for (id, answer) in told {
             self.told(id, &answer);
@@ -339,7 +380,9 @@ impl<'a> World<'a> {
                 wire.conn = None;
                 wire.down.end(self.now);
                 let client = wire.client;
-                self.trace.line(self.now, || format!("server closes a connection of client {client}"));
+                self.trace.line(self.now, || {
+                    format!("server closes a connection of client {client}")
+                });
             }
         }
         while let Some((conn, breach)) = self.cluster.poll_breach() {
@@ -362,22 +405,24 @@ impl<'a> World<'a> {
             if &**stream != STREAM {
                 continue;
             }
-            if let Change::Stored { seq, .. } = change {
-                self.committed.push((*seq, *at));
-            }
             let now = *at;
-            self.trace.line(now, || format!("    committed: {}", brief(change)));
+            self.trace
+                .line(now, || format!("    committed: {}", brief(change)));
         }
         self.journal_read = journal.len();
         if self.scenario.profile.bucket.replicas < 2 {
             return;
         }
-        let replicas = self.cluster.current_as_of(STREAM).unwrap_or(Instant::END);
+        let replicas = self.cluster.shows(STREAM).unwrap_or(Instant::END);
         let leader = match self.old_leader {
             Some((until, since)) if self.now <= until => since,
             Some(_) | None => Instant::END,
         };
-        self.history.see(View { from: self.now, replicas, leader });
+        self.history.see(View {
+            from: self.now,
+            replicas,
+            leader,
+        });
     }
 
     fn broken(&mut self, violation: Violation) {
@@ -388,7 +433,13 @@ impl<'a> World<'a> {
 
 fn brief(change: &Change) -> String {
     match change {
-        Change::Stored { seq, subject, headers, payload, .. } => format!(
+        Change::Stored {
+            seq,
+            subject,
+            headers,
+            payload,
+            ..
+        } => format!(
             "{seq} on {} {} {}",
             subject.escape_ascii(),
             crate::trace::Printable(headers),

@@ -1,6 +1,10 @@
 //! Runs the simulator: `kv-sim run --seeds 20000`, `kv-sim replay 7`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to a person"
+)]
 #![allow(clippy::disallowed_methods, reason = "rates are measured in real time")]
 
 use std::process::ExitCode;
@@ -63,10 +67,18 @@ fn mix_of(name: &str) -> Mix {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { seeds, from, profile, failures } => {
-            run(from..from.saturating_add(seeds), &profile, failures)
-        }
-        Command::Replay { seed, profile, trace, whole } => replay(seed, &profile, trace, whole),
+        Command::Run {
+            seeds,
+            from,
+            profile,
+            failures,
+        } => run(from..from.saturating_add(seeds), &profile, failures),
+        Command::Replay {
+            seed,
+            profile,
+            trace,
+            whole,
+        } => replay(seed, &profile, trace, whole),
     }
 }
 
@@ -77,12 +89,20 @@ fn run(seeds: std::ops::Range<u64>, profile: &str, failures: usize) -> ExitCode 
     let summary = run_seeds(seeds, mix_of(profile), |so_far| {
         if told.elapsed() >= Duration::from_secs(2) {
             told = Instant::now();
-            eprintln!("{} of {total} seeds, {:.0}/s", so_far.seeds, rate(so_far.seeds, start.elapsed()));
+            eprintln!(
+                "{} of {total} seeds, {:.0}/s",
+                so_far.seeds,
+                rate(so_far.seeds, start.elapsed())
+            );
         }
         so_far.failures.len() < failures
     });
     report(&summary, profile, start.elapsed());
-    if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if summary.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn report(summary: &Summary, profile: &str, time: Duration) {
@@ -107,7 +127,14 @@ fn report(summary: &Summary, profile: &str, time: Duration) {
         summary.virtual_seconds,
         summary.hash,
     );
-    println!("{}", if summary.is_good() { "no promise is broken" } else { "FAILED" });
+    println!(
+        "{}",
+        if summary.is_good() {
+            "no promise is broken"
+        } else {
+            "FAILED"
+        }
+    );
 }
 
 fn rate(count: u64, time: Duration) -> f64 {
@@ -119,14 +146,23 @@ fn replay(seed: u64, profile: &str, trace: bool, whole: bool) -> ExitCode {
     let first = kv_sim::runner::run_caught(&scenario);
     if first.violations.is_empty() {
         if trace {
-            run_traced(&scenario).trace.iter().for_each(|line| println!("{line}"));
+            run_traced(&scenario)
+                .trace
+                .iter()
+                .for_each(|line| println!("{line}"));
         }
-        println!("seed {seed}: no promise is broken; hash {:016x}", first.hash);
+        println!(
+            "seed {seed}: no promise is broken; hash {:016x}",
+            first.hash
+        );
         return ExitCode::SUCCESS;
     }
     let small = if whole { scenario } else { shrink(&scenario) };
     println!("{}", small.to_rust());
-    run_traced(&small).trace.iter().for_each(|line| println!("{line}"));
+    run_traced(&small)
+        .trace
+        .iter()
+        .for_each(|line| println!("{line}"));
     println!("seed {seed}: {:?}", first.violations);
     ExitCode::FAILURE
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kv_proto::{
-    BucketName, CallOptions, CreateOptions, DeleteOptions, GetOptions, Instant, Key, PurgeOptions, Revision,
+    BucketName, CallOptions, CreateOptions, DeleteOptions, GetOptions, Instant, Key, PurgeOptions,
+    Revision,
 };
 
 use super::{Client, Pending, Ticket};
@@ -41,7 +42,12 @@ impl Client {
             Ok(ticket) => {
                 let deadline = self.session.now() + timeout;
                 let call = Some(id);
-                self.pending.push(Pending { call, key, ticket, deadline });
+                self.pending.push(Pending {
+                    call,
+                    key,
+                    ticket,
+                    deadline,
+                });
             }
             Err(answer) => {
                 if let Some(record) = history.record(id) {
@@ -108,19 +114,35 @@ impl Client {
         if let Ask::Status | Ask::Open = ask {
             let name = BucketName::new(BUCKET).map_err(|_| Answer::Failed(Cause::Other))?;
             return if ask == Ask::Open {
-                session.open(local, &name, options).map(Ticket::Open).map_err(manage)
+                session
+                    .open(local, &name, options)
+                    .map(Ticket::Open)
+                    .map_err(manage)
             } else {
-                session.status(local, &name, options).map(Ticket::Status).map_err(manage)
+                session
+                    .status(local, &name, options)
+                    .map(Ticket::Status)
+                    .map_err(manage)
             };
         }
         match ask {
-            Ask::Names => return session.bucket_names(local, 0, options).map(Ticket::Names).map_err(manage),
+            Ask::Names => {
+                return session
+                    .bucket_names(local, 0, options)
+                    .map(Ticket::Names)
+                    .map_err(manage);
+            }
             Ask::Statuses => {
-                return session.bucket_statuses(local, 0, options).map(Ticket::Statuses).map_err(manage);
+                return session
+                    .bucket_statuses(local, 0, options)
+                    .map(Ticket::Statuses)
+                    .map_err(manage);
             }
             Ask::Sleep { .. } => {
                 let slept = session.sleep(local, timeout);
-                return slept.map(Ticket::Sleep).map_err(|refused| super::told::of_refused(&refused));
+                return slept
+                    .map(Ticket::Sleep)
+                    .map_err(|refused| super::told::of_refused(&refused));
             }
             _ => {}
         }
@@ -133,7 +155,10 @@ impl Client {
         match (ask, call) {
             (Ask::Put { size, .. }, _) => {
                 let value = value(id, size);
-                session.put(local, &bucket, name, value, options).map(Ticket::Write).map_err(write)
+                session
+                    .put(local, &bucket, name, value, options)
+                    .map(Ticket::Write)
+                    .map_err(write)
             }
             (Ask::Create { size, .. }, Call::Create { ttl }) => {
                 let mut options = CreateOptions::default().timeout(timeout);
@@ -145,7 +170,8 @@ impl Client {
             }
             (Ask::Update { size, .. }, Call::Update { expected }) => {
                 let expected = Revision::new(expected);
-                let updated = session.update(local, &bucket, name, value(id, size), expected, options);
+                let updated =
+                    session.update(local, &bucket, name, value(id, size), expected, options);
                 updated.map(Ticket::Write).map_err(write)
             }
             (_, Call::Delete { expected }) => {
@@ -153,7 +179,10 @@ impl Client {
                 if let Some(expected) = expected {
                     options = options.expect(Revision::new(expected));
                 }
-                session.delete(local, &bucket, name, options).map(Ticket::Write).map_err(write)
+                session
+                    .delete(local, &bucket, name, options)
+                    .map(Ticket::Write)
+                    .map_err(write)
             }
             (_, Call::Purge { expected, ttl }) => {
                 let mut options = PurgeOptions::default().timeout(timeout);
@@ -163,18 +192,29 @@ impl Client {
                 if let Some(ttl) = ttl {
                     options = options.ttl(seconds(ttl));
                 }
-                session.purge(local, &bucket, name, options).map(Ticket::Write).map_err(write)
+                session
+                    .purge(local, &bucket, name, options)
+                    .map(Ticket::Write)
+                    .map_err(write)
             }
             (_, Call::GetRevision { revision }) => {
-                let options = GetOptions::default().timeout(timeout).revision(Revision::new(revision));
-                session.get(local, &bucket, name, options).map(Ticket::Read).map_err(read)
+                let options = GetOptions::default()
+                    .timeout(timeout)
+                    .revision(Revision::new(revision));
+                session
+                    .get(local, &bucket, name, options)
+                    .map(Ticket::Read)
+                    .map_err(read)
             }
             (_, call) => {
                 let mut options = GetOptions::default().timeout(timeout);
                 if call == Call::GetLeader {
                     options = options.leader();
                 }
-                session.get(local, &bucket, name, options).map(Ticket::Read).map_err(read)
+                session
+                    .get(local, &bucket, name, options)
+                    .map(Ticket::Read)
+                    .map_err(read)
             }
         }
     }

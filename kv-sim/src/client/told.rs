@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kv_proto::{
-    BucketError, Cause as WriteCause, Doubt, Entry, Instant, ReadError, Refused, Revision, WriteError,
+    BucketError, Cause as WriteCause, Doubt, Entry, Instant, ReadError, Refused, Revision,
+    WriteError,
 };
 
 use super::{Client, Pending, Ticket};
@@ -60,7 +61,9 @@ fn of_read(result: Result<Option<Entry>, ReadError>) -> Answer {
             tombstone: entry.operation.is_tombstone(),
             value: entry.value,
         },
-        Err(ReadError::Malformed { revision, .. }) => Answer::Malformed(revision.map(Revision::get)),
+        Err(ReadError::Malformed { revision, .. }) => {
+            Answer::Malformed(revision.map(Revision::get))
+        }
         Err(error) => Answer::Failed(match error {
             ReadError::Refused(refused) => refusal(&refused),
             ReadError::BucketNotFound => Cause::NoBucket,

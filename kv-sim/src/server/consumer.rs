@@ -59,6 +59,8 @@ struct FlowControl {
 pub(crate) struct Consumer {
     pub(crate) config: ConsumerConfig,
     pub(crate) name: String,
+    /// The server that has it in memory.
+    pub(crate) home: usize,
     stream: String,
     created: Timestamp,
     next_stream_seq: u64,
@@ -95,6 +97,7 @@ impl Consumer {
         config.inactive_threshold = stamped;
         let mut out = Self {
             name,
+            home: 0,
             stream: stream.name.clone(),
             created: now.time,
             next_stream_seq: 1,
@@ -127,6 +130,12 @@ impl Consumer {
 
     pub(crate) fn survives_restart(&self) -> bool {
         !self.config.memory && self.config.is_durable()
+    }
+
+    /// Whether it lives on, or will, when its server stops.
+    pub(crate) fn survives_stop(&self, replicated: bool) -> bool {
+        let elsewhere = replicated && self.config.is_durable() && self.config.replicas != 1;
+        elsewhere || self.survives_restart()
     }
 
     /// Takes a changed configuration that was checked.

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use super::Cluster;
 use super::api::{PREFIX, Request};
 use super::connection::{ConnId, Options};
-use super::faults::Breach;
+use super::disturb::Breach;
 use super::parser::{Fault, Operation, Publish};
+use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
 use super::subject;
 
@@ -29,7 +30,7 @@ impl Cluster {
                 Ok(None) => return,
                 Ok(Some(operation)) => self.execute(conn, operation),
                 Err(fault) => {
-                    self.faults
+                    self.disturbances
                         .breaches
                         .extend(breach_of(fault).map(|breach| (conn, breach)));
                     self.fail(conn, text_of(fault));
@@ -86,7 +87,7 @@ impl Cluster {
             .config
             .auth
             .admit(&options.user, &options.pass, &options.token)
-            .filter(|_| !self.faults.refuses_logins());
+            .filter(|_| !self.disturbances.refuses_logins());
         let Some(permissions) = admitted else {
             return self.fail(conn, Some("Authorization Violation"));
         };
@@ -208,6 +209,7 @@ impl Cluster {
                 headers: &message.headers,
                 body: &message.payload,
                 now,
+                server,
                 server_id,
             };
             let (router, outbox) = (&self.router, &mut self.outbox);
@@ -232,7 +234,7 @@ impl Cluster {
             .values()
             .any(|one| one.captures(&message.subject));
         let refused = if stored_by_any {
-            self.faults.refuse(message)
+            self.disturbances.refuse(message)
         } else {
             None
         };
@@ -253,13 +255,7 @@ impl Cluster {
     /// Publishes to the streams that capture the subject; true if one does.
     fn store(&mut self, message: &Inbound) -> bool {
         let now = self.moment();
-        let mut stored = false;
-        let streams = self.jetstream.streams.values_mut();
-        for stream in streams.filter(|stream| stream.captures(&message.subject)) {
-            stream.publish(message.clone(), now, &mut self.outbox);
-            stored = true;
-        }
-        stored
+        self.jetstream.publish(message, now, &mut self.outbox)
     }
 
     /// Sends a message to all subscriptions that match; true if there is one.
@@ -315,7 +311,7 @@ impl Cluster {
     pub(super) fn settle(&mut self) {
         for _ in 0..MAX_CASCADE {
             if let Some(message) = self.outbox.pop_front() {
-                let Some(message) = self.faults.meet(message, self.now) else {
+                let Some(message) = self.disturbances.meet(message, self.now) else {
                     continue;
                 };
                 self.deliver(None, &message);
@@ -332,6 +328,7 @@ impl Cluster {
             if self.router.take_changed() {
                 self.tell_interest();
             }
+            self.jetstream.replicate(self.moment(), &mut self.outbox);
             self.move_consumers();
             if self.outbox.is_empty() {
                 return;
@@ -357,6 +354,9 @@ impl Cluster {
     fn move_consumers(&mut self) {
         let now = self.moment();
         for stream in self.jetstream.streams.values_mut() {
+            if stream.group.standing() == Standing::Offline {
+                continue;
+            }
             for consumer in stream.consumers.values_mut() {
                 consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
             }

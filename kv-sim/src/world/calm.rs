@@ -79,7 +79,8 @@ impl World<'_> {
         let millis = |ms: u32| Duration::from_millis(u64::from(ms));
         let clients = &profile.clients;
         let rounds = u32::from(profile.servers) + 2;
-        let attempt = millis(clients.connect_ms) + millis(clients.reconnect_max_ms.max(clients.reconnect_ms));
+        let attempt =
+            millis(clients.connect_ms) + millis(clients.reconnect_max_ms.max(clients.reconnect_ms));
         let latency = Duration::from_micros(u64::from(profile.net.latency_us));
         millis(clients.ping_ms) * 4
             + attempt * rounds
@@ -98,7 +99,10 @@ impl World<'_> {
             let what = if let Some(open) = open {
                 Some(format!("{:?} is still open", open.call))
             } else if state != ConnectionState::Connected {
-                Some(format!("{state:?}, last {:?}", client.session.last_disconnect()))
+                Some(format!(
+                    "{state:?}, last {:?}",
+                    client.session.last_disconnect()
+                ))
             } else if client.binding.is_none() {
                 Some("has no bucket".into())
             } else {
@@ -157,14 +161,22 @@ impl World<'_> {
         let from = usize::try_from(first.0).unwrap_or(0);
         let full = self.scenario.profile.bucket.max_bytes > 0;
         let probes = self.history.calls.get(from..).unwrap_or_default();
-        let failed = probes.iter().find(|record| match record.answer.as_ref().map(|(_, answer)| answer) {
-            Some(Answer::NotApplied(Cause::Server(_))) => !full,
-            Some(Answer::NotApplied(_) | Answer::Unknown(_) | Answer::Failed(_)) | None => true,
-            Some(_) => false,
-        });
+        let failed =
+            probes.iter().find(
+                |record| match record.answer.as_ref().map(|(_, answer)| answer) {
+                    Some(Answer::NotApplied(Cause::Server(_))) => !full,
+                    Some(Answer::NotApplied(_) | Answer::Unknown(_) | Answer::Failed(_)) | None => {
+                        true
+                    }
+                    Some(_) => false,
+                },
+            );
         if let Some(record) = failed {
             let what = format!("{:?} after the storm: {:?}", record.call, record.answer);
-            self.broken(Violation::Unsettled { client: record.client, what });
+            self.broken(Violation::Unsettled {
+                client: record.client,
+                what,
+            });
         }
     }
 
@@ -188,7 +200,9 @@ impl World<'_> {
         }
         let consumers = self.cluster.consumers();
         if consumers > 0 {
-            self.broken(Violation::LeftBehind { what: format!("{consumers} consumers") });
+            self.broken(Violation::LeftBehind {
+                what: format!("{consumers} consumers"),
+            });
         }
     }
 
@@ -196,12 +210,17 @@ impl World<'_> {
     fn check_spin(&mut self) {
         let clients = &self.scenario.profile.clients;
         let millis = self.now.as_nanos() / 1_000_000;
-        let steady = millis / u64::from(clients.ping_ms.max(1)) + millis / u64::from(clients.reconnect_ms.max(1));
+        let steady = millis / u64::from(clients.ping_ms.max(1))
+            + millis / u64::from(clients.reconnect_ms.max(1));
         for client in &self.clients {
             let bound = 500 + 40 * self.work.calls + 4 * steady;
             if client.timer_calls > bound {
                 let (client, calls) = (client.id, client.timer_calls);
-                return self.broken(Violation::Spins { client, calls, bound });
+                return self.broken(Violation::Spins {
+                    client,
+                    calls,
+                    bound,
+                });
             }
         }
     }
@@ -219,9 +238,15 @@ impl World<'_> {
             }
         }
         self.run_until(self.now + PATIENCE);
-        let open = self.clients.iter().find(|one| one.session.state() != ConnectionState::Closed);
+        let open = self
+            .clients
+            .iter()
+            .find(|one| one.session.state() != ConnectionState::Closed);
         if let Some(client) = open.map(|client| client.id) {
-            return self.broken(Violation::Unsettled { client, what: "does not close".into() });
+            return self.broken(Violation::Unsettled {
+                client,
+                what: "does not close".into(),
+            });
         }
         for client in &self.clients {
             let usage = client.session.usage();
@@ -232,7 +257,9 @@ impl World<'_> {
         }
         let connections = self.cluster.connections();
         if connections > 0 && !self.scenario.profile.hostile && !self.half_dead() {
-            self.broken(Violation::LeftBehind { what: format!("{connections} connections") });
+            self.broken(Violation::LeftBehind {
+                what: format!("{connections} connections"),
+            });
         }
     }
 
@@ -249,13 +276,17 @@ impl World<'_> {
             return;
         }
         let others = self.work.faults > 1 || self.scenario.profile.servers < 2;
-        let told = self.scenario.profile.net.latency_us < 3_000 && self.scenario.profile.clients.lazy_us < 1_000;
+        let told = self.scenario.profile.net.latency_us < 3_000
+            && self.scenario.profile.clients.lazy_us < 1_000;
         if others || !told {
             return;
         }
         let stays = self.clients.iter().find(|client| {
             let port = format!("127.0.0.1:{}", crate::client::FIRST_PORT + server);
-            client.session.server().is_some_and(|addr| addr.to_string() == port)
+            client
+                .session
+                .server()
+                .is_some_and(|addr| addr.to_string() == port)
         });
         if let Some(client) = stays.map(|client| client.id) {
             self.broken(Violation::Stayed { client });

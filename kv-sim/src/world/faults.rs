@@ -13,9 +13,15 @@ use crate::server::{Election, InFlight, ReplyFault, ServerId};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Undo {
     Reception(usize),
-    Start { server: usize, keep_memory: bool },
+    Start {
+        server: usize,
+        keep_memory: bool,
+    },
     /// A lame duck goes.
-    Stop { server: usize, since: Instant },
+    Stop {
+        server: usize,
+        since: Instant,
+    },
     CreateBucket,
     MaxPayload,
     JetStream,
@@ -28,7 +34,10 @@ const AWAY: Duration = Duration::from_millis(300);
 
 impl World<'_> {
     pub(super) fn strike(&mut self, fault: Fault) {
-        let open = self.clients.iter().any(|client| client.pending.iter().any(|one| one.call.is_some()));
+        let open = self
+            .clients
+            .iter()
+            .any(|client| client.pending.iter().any(|one| one.call.is_some()));
         self.trace.line(self.now, || format!("fault: {fault:?}"));
         if self.apply(fault) {
             self.coverage.hit(fault.name());
@@ -45,7 +54,9 @@ impl World<'_> {
             | Fault::HalfOpen { .. }
             | Fault::Stall { .. }
             | Fault::Garble { .. } => self.disturb_network(fault),
-            Fault::Connect { server, how, ms } => self.receive(usize::from(server), how, millis(ms)),
+            Fault::Connect { server, how, ms } => {
+                self.receive(usize::from(server), how, millis(ms))
+            }
             Fault::Jump { .. }
             | Fault::Freeze { .. }
             | Fault::Late { .. }
@@ -53,10 +64,14 @@ impl World<'_> {
             | Fault::Cancel { .. }
             | Fault::Drop { .. }
             | Fault::Close { .. } => self.disturb_client(fault),
-            Fault::Stray { .. } | Fault::Infos { .. } | Fault::Pings { .. } | Fault::Err { .. } | Fault::Deny { .. } => {
-                self.disturb_connection(fault)
+            Fault::Stray { .. }
+            | Fault::Infos { .. }
+            | Fault::Pings { .. }
+            | Fault::Err { .. }
+            | Fault::Deny { .. } => self.disturb_connection(fault),
+            Fault::Poison { .. } | Fault::Foreign { .. } | Fault::Purge { .. } => {
+                self.interfere(fault)
             }
-            Fault::Poison { .. } | Fault::Foreign { .. } | Fault::Purge { .. } => self.interfere(fault),
             Fault::Restart { .. }
             | Fault::Rewind { .. }
             | Fault::Recreate { .. }
@@ -79,7 +94,9 @@ impl World<'_> {
     /// The connection that a client uses or makes, the newest first.
     fn wire_in_use(&self, client: u8) -> Option<usize> {
         let client = usize::from(client);
-        self.wires.iter().rposition(|wire| wire.client == client && wire.is_open())
+        self.wires
+            .iter()
+            .rposition(|wire| wire.client == client && wire.is_open())
     }
 
     fn disturb_network(&mut self, fault: Fault) -> bool {
@@ -136,17 +153,30 @@ impl World<'_> {
     fn disturb_servers(&mut self, fault: Fault) -> bool {
         let now = self.now;
         match fault {
-            Fault::Restart { server, ms, keep_memory } => {
+            Fault::Restart {
+                server,
+                ms,
+                keep_memory,
+            } => {
                 let server = usize::from(server);
                 self.cluster.stop(now, ServerId(server));
-                self.later(millis(ms), Undo::Start { server, keep_memory });
+                self.later(
+                    millis(ms),
+                    Undo::Start {
+                        server,
+                        keep_memory,
+                    },
+                );
             }
             Fault::LameDuck { server, ms } => {
                 let server = usize::from(server);
                 self.cluster.lame_duck(now, ServerId(server));
                 self.later(millis(ms), Undo::Stop { server, since: now });
             }
-            Fault::Rewind { count } => self.cluster.rewind(now, crate::oracle::STREAM, u64::from(count)),
+            Fault::Rewind { count } => {
+                self.cluster
+                    .rewind(now, crate::oracle::STREAM, u64::from(count))
+            }
             Fault::Recreate { ms } => {
                 self.administrate("$JS.API.STREAM.DELETE.KV_b", "", b"");
                 if ms == 0 {
@@ -155,14 +185,26 @@ impl World<'_> {
                     self.later(millis(ms), Undo::CreateBucket);
                 }
             }
-            Fault::Elect { leaderless_ms, lost, old_leader_ms } => {
+            Fault::Elect {
+                leaderless_ms,
+                lost,
+                old_leader_ms,
+            } => {
                 if self.scenario.profile.bucket.replicas < 2 {
                     return false;
                 }
                 let old_leader_answers = millis(old_leader_ms);
-                let in_flight = if lost { InFlight::Lost } else { InFlight::CommittedUnacknowledged };
+                let in_flight = if lost {
+                    InFlight::Lost
+                } else {
+                    InFlight::CommittedUnacknowledged
+                };
                 let leaderless = millis(leaderless_ms);
-                let election = Election { leaderless, in_flight, old_leader_answers };
+                let election = Election {
+                    leaderless,
+                    in_flight,
+                    old_leader_answers,
+                };
                 self.cluster.elect(now, crate::oracle::STREAM, election);
                 self.old_leader = Some((now + old_leader_answers, now));
             }
@@ -170,7 +212,8 @@ impl World<'_> {
                 if self.scenario.profile.bucket.replicas < 2 {
                     return false;
                 }
-                self.cluster.lag(now, ServerId(usize::from(server)), millis(ms));
+                self.cluster
+                    .lag(now, ServerId(usize::from(server)), millis(ms));
             }
             Fault::Reply { how, ms } => self.cluster.disturb_reply(match how {
                 Reply::Lost => ReplyFault::Lost,
@@ -216,13 +259,20 @@ impl World<'_> {
             return false;
         };
         let wire = self.wire_in_use(client).and_then(|at| self.wires.get(at));
-        let Some(conn) = wire.filter(|wire| wire.written > 0).and_then(|wire| wire.conn) else {
+        let Some(conn) = wire
+            .filter(|wire| wire.written > 0)
+            .and_then(|wire| wire.conn)
+        else {
             return false;
         };
         let now = self.now;
         match fault {
             Fault::Stray { .. } => {
-                self.cluster.inject(now, conn, b"MSG _INBOX.nobody.7 1 5\r\nstray\r\nMSG elsewhere 99 0\r\n\r\n");
+                self.cluster.inject(
+                    now,
+                    conn,
+                    b"MSG _INBOX.nobody.7 1 5\r\nstray\r\nMSG elsewhere 99 0\r\n\r\n",
+                );
             }
             Fault::Infos { count, .. } => {
                 for _ in 0..count {
@@ -243,12 +293,16 @@ impl World<'_> {
                     self.cluster.disconnect(now, conn, None);
                 }
             }
-            Fault::Deny { what, .. } => self.cluster.deny(now, conn, match what {
-                Denied::Keys => "$KV.b.>",
-                Denied::DirectGet => "$JS.API.DIRECT.GET.>",
-                Denied::MessageGet => "$JS.API.STREAM.MSG.GET.*",
-                Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
-            }),
+            Fault::Deny { what, .. } => self.cluster.deny(
+                now,
+                conn,
+                match what {
+                    Denied::Keys => "$KV.b.>",
+                    Denied::DirectGet => "$JS.API.DIRECT.GET.>",
+                    Denied::MessageGet => "$JS.API.STREAM.MSG.GET.*",
+                    Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
+                },
+            ),
             _ => return false,
         }
         self.collect();
@@ -262,7 +316,11 @@ impl World<'_> {
                 self.administrate(&format!("$KV.b.k{key}"), "Broken: a\rb\r\n", b"poison");
             }
             Fault::Foreign { key, tombstone } => {
-                let headers = if tombstone { "KV-Operation: DEL\r\nForeign: 1\r\n" } else { "" };
+                let headers = if tombstone {
+                    "KV-Operation: DEL\r\nForeign: 1\r\n"
+                } else {
+                    ""
+                };
                 let payload: &[u8] = if tombstone { b"" } else { b"foreign" };
                 self.administrate(&format!("$KV.b.k{key}"), headers, payload);
             }
@@ -315,7 +373,9 @@ impl World<'_> {
                     return false;
                 };
                 client.session.cancel(chosen.ticket.id());
-                client.pending.retain(|one| one.ticket.id() != chosen.ticket.id());
+                client
+                    .pending
+                    .retain(|one| one.ticket.id() != chosen.ticket.id());
                 self.touch(id);
             }
             Fault::Drop { .. } => {
@@ -348,13 +408,23 @@ impl World<'_> {
                     *reception = None;
                 }
             }
-            Undo::Start { server, keep_memory } => {
-                self.cluster.restart(self.now, ServerId(server), keep_memory);
+            Undo::Start {
+                server,
+                keep_memory,
+            } => {
+                self.cluster
+                    .restart(self.now, ServerId(server), keep_memory);
             }
             Undo::Stop { server, since } => {
                 self.check_moved(server, since);
                 self.cluster.stop(self.now, ServerId(server));
-                self.later(AWAY, Undo::Start { server, keep_memory: true });
+                self.later(
+                    AWAY,
+                    Undo::Start {
+                        server,
+                        keep_memory: true,
+                    },
+                );
             }
             Undo::CreateBucket => self.create_bucket_without_direct_reads(),
             Undo::MaxPayload => self.set_max_payload(MAX_PAYLOAD),

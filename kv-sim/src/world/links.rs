@@ -22,7 +22,8 @@ impl World<'_> {
         while let Some(asked) = self.clients.get_mut(client)
             && let Some(action) = asked.session.poll_link()
         {
-            self.trace.line(self.now, || format!("client {client} wants {action:?}"));
+            self.trace
+                .line(self.now, || format!("client {client} wants {action:?}"));
             match action {
                 LinkAction::Dial { link, server } => self.dial(client, link, &server),
                 LinkAction::Close { link } => self.hang_up(client, link),
@@ -36,11 +37,19 @@ impl World<'_> {
             return;
         };
         let text = addr.to_string();
-        let port = text.strip_prefix("127.0.0.1:").and_then(|port| port.parse::<usize>().ok());
-        let server = port.and_then(|port| port.checked_sub(FIRST_PORT)).unwrap_or(usize::MAX);
+        let port = text
+            .strip_prefix("127.0.0.1:")
+            .and_then(|port| port.parse::<usize>().ok());
+        let server = port
+            .and_then(|port| port.checked_sub(FIRST_PORT))
+            .unwrap_or(usize::MAX);
         let how = match self.receptions.get(server) {
             Some(how) => *how,
-            None => Some(self.rng.pick(&[Reception::Refuses, Reception::BlackHole, Reception::Nameless])),
+            None => Some(self.rng.pick(&[
+                Reception::Refuses,
+                Reception::BlackHole,
+                Reception::Nameless,
+            ])),
         };
         let latency = self.weather.latency;
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(0);
@@ -54,8 +63,11 @@ impl World<'_> {
             client,
             life,
             link,
-            server: ServerId(server),
-            dial: Some(Dial { server: ServerId(server), at, how }),
+            dial: Some(Dial {
+                server: ServerId(server),
+                at,
+                how,
+            }),
             conn: None,
             client_open: true,
             up: Pipe::new(self.weather, up),
@@ -102,7 +114,9 @@ impl World<'_> {
             let local = dialler.local(self.now);
             dialler.session.handle_dialed(local, link);
         }
-        self.trace.line(self.now, || format!("client {client} is connected: {link}, {dial:?}"));
+        self.trace.line(self.now, || {
+            format!("client {client} is connected: {link}, {dial:?}")
+        });
         self.collect();
         self.touch(client);
     }
@@ -123,7 +137,11 @@ impl World<'_> {
 
     /// The client's session is dropped with all its sockets.
     pub(super) fn abandon(&mut self, client: usize) {
-        for wire in self.wires.iter_mut().filter(|wire| wire.client == client && wire.client_open) {
+        for wire in self
+            .wires
+            .iter_mut()
+            .filter(|wire| wire.client == client && wire.client_open)
+        {
             wire.client_open = false;
             wire.dial = None;
             wire.down.kill();
@@ -150,10 +168,14 @@ impl World<'_> {
         wire.up.end(self.now);
         let (client, link) = (wire.client, wire.link);
         self.trace.event(self.now, 6, client as u64);
-        self.trace.line(self.now, || format!("client {client} loses {link}: {detail}"));
+        self.trace.line(self.now, || {
+            format!("client {client} loses {link}: {detail}")
+        });
         if let Some(loser) = self.clients.get_mut(client) {
             let local = loser.local(self.now);
-            loser.session.handle_closed(local, link, LinkError::new(kind, detail));
+            loser
+                .session
+                .handle_closed(local, link, LinkError::new(kind, detail));
         }
         self.sweep();
         self.touch(client);
@@ -197,7 +219,9 @@ impl World<'_> {
         };
         self.trace.event(self.now, 7, client as u64);
         self.trace.bytes(bytes);
-        self.trace.line(self.now, || format!("client {client} ──► {}", Printable(bytes)));
+        self.trace.line(self.now, || {
+            format!("client {client} ──► {}", Printable(bytes))
+        });
         if let Some(conn) = conn {
             if bytes.is_empty() {
                 self.cluster.handle_closed(self.now, conn);
@@ -225,7 +249,9 @@ impl World<'_> {
         };
         self.trace.event(self.now, 8, client as u64);
         self.trace.bytes(bytes);
-        self.trace.line(self.now, || format!("client {client} ◄── {}", Printable(bytes)));
+        self.trace.line(self.now, || {
+            format!("client {client} ◄── {}", Printable(bytes))
+        });
         if bytes.is_empty() && !breaks {
             return self.lose_client_end(at, LinkErrorKind::Read, "end of stream");
         }
@@ -272,30 +298,37 @@ impl World<'_> {
                 };
                 wire.up.push(self.now, taken);
                 let history = &mut self.history;
-                wire.frames.push(taken, when, wire.known_limit, |seen| match seen {
-                    Seen::Begun { call, when } => {
-                        let begun = kv_proto::Instant::from_nanos(when);
-                        let pending = writer.pending.iter().find(|one| one.call == Some(call));
-                        if pending.is_some_and(|one| one.deadline < begun) {
-                            late = Some(call);
+                wire.frames
+                    .push(taken, when, wire.known_limit, |seen| match seen {
+                        Seen::Begun { call, when } => {
+                            let begun = kv_proto::Instant::from_nanos(when);
+                            let pending = writer.pending.iter().find(|one| one.call == Some(call));
+                            if pending.is_some_and(|one| one.deadline < begun) {
+                                late = Some(call);
+                            }
+                            if let Some(record) = history.record(call) {
+                                record.sent = record.sent.max(Sent::Part);
+                            }
                         }
-                        if let Some(record) = history.record(call) {
-                            record.sent = record.sent.max(Sent::Part);
+                        Seen::Whole { call } => {
+                            if let Some(record) = history.record(call) {
+                                record.sent = Sent::Whole;
+                            }
                         }
-                    }
-                    Seen::Whole { call } => {
-                        if let Some(record) = history.record(call) {
-                            record.sent = Sent::Whole;
+                        Seen::Size { size, limit } if size > limit => {
+                            oversize = Some((size, limit))
                         }
-                    }
-                    Seen::Size { size, limit } if size > limit => oversize = Some((size, limit)),
-                    Seen::Size { .. } => {}
-                });
+                        Seen::Size { .. } => {}
+                    });
                 transmit.advance(size);
             }
         }
         if let Some((size, limit)) = oversize {
-            self.broken(Violation::Oversize { client, size, limit });
+            self.broken(Violation::Oversize {
+                client,
+                size,
+                limit,
+            });
         }
         if let Some(call) = late {
             self.broken(Violation::BegunTooLate { call });

@@ -55,7 +55,6 @@ impl<'a> World<'a> {
             rng,
             history: History::default(),
             journal_read: 0,
-            committed: Vec::new(),
             old_leader: None,
             coverage: Coverage::default(),
             trace: Trace::new(text),
@@ -80,7 +79,10 @@ impl<'a> World<'a> {
         }
         let without = self.clients.iter().find(|client| client.binding.is_none());
         if let Some(client) = without.map(|client| client.id) {
-            self.broken(Violation::Unsettled { client, what: "never opened the bucket".into() });
+            self.broken(Violation::Unsettled {
+                client,
+                what: "never opened the bucket".into(),
+            });
         }
     }
 
@@ -121,7 +123,8 @@ impl<'a> World<'a> {
     /// Publishes as somebody who is no client of ours, without waiting for an answer.
     pub(super) fn administrate(&mut self, subject: &str, headers: &str, payload: &[u8]) {
         let servers = usize::from(self.scenario.profile.servers);
-        let Some(conn) = (0..servers).find_map(|server| self.cluster.accept(self.now, ServerId(server)))
+        let Some(conn) =
+            (0..servers).find_map(|server| self.cluster.accept(self.now, ServerId(server)))
         else {
             return;
         };
@@ -129,7 +132,11 @@ impl<'a> World<'a> {
             "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{USER}\",\"pass\":\"{PASSWORD}\"}}\r\n"
         )
         .into_bytes();
-        let block = if headers.is_empty() { String::new() } else { format!("NATS/1.0\r\n{headers}\r\n") };
+        let block = if headers.is_empty() {
+            String::new()
+        } else {
+            format!("NATS/1.0\r\n{headers}\r\n")
+        };
         let total = block.len() + payload.len();
         let line = if block.is_empty() {
             format!("PUB {subject} {total}\r\n")
@@ -157,6 +164,8 @@ fn config(scenario: &Scenario) -> Config {
     config.journal = true;
     config.replication.commit = micros(profile.commit_us);
     config.replication.lag = micros(profile.lag_us);
+    config.replication.election = micros(profile.lag_us.saturating_mul(4));
+    config.replication.prefers_own_server = scenario.seed % 4 != 0;
     if scenario.seed % 3 == 0 {
         config.ping_interval = Duration::from_secs(2);
     }

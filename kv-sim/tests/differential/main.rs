@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// A deleted stream's directory goes behind the answer, and a new one of its name fails before that.
 const UNLINK: Duration = Duration::from_millis(15);
 
+/// How long a server gets to come to rest after a difference.
+const RECOVERY: Duration = Duration::from_millis(300);
+
 /// A difference that is known and allowed.
 struct Exception {
     name: &'static str,
@@ -295,9 +298,16 @@ fn campaign(version: Version, sequences: u64) -> usize {
     let server = Server::builder().version(real_version(version)).start();
     let first = number("KV_SIM_SEED").unwrap_or(1);
     let stop_after = number("KV_SIM_FAILURES").unwrap_or(5) as usize;
-    let (mut failures, mut steps) = (0, 0);
+    let (mut failures, mut steps, mut unsteady) = (0, 0, 0);
     for seed in first..first + sequences {
-        match compare(&server, version, seed) {
+        let mut verdict = compare(&server, version, seed);
+        if verdict.is_err() {
+            // What does not come again was a busy machine's doing, such as a directory not unlinked yet.
+            std::thread::sleep(RECOVERY);
+            verdict = compare(&server, version, seed);
+            unsteady += usize::from(verdict.is_ok());
+        }
+        match verdict {
             Ok(n) => steps += n,
             Err(report) => {
                 failures += 1;
@@ -309,7 +319,9 @@ fn campaign(version: Version, sequences: u64) -> usize {
             }
         }
     }
-    println!("{version}: {steps} steps agreed, {failures} sequences differed");
+    println!(
+        "{version}: {steps} steps agreed, {failures} sequences differed, {unsteady} once but not again"
+    );
     failures
 }
 

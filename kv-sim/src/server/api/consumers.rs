@@ -56,7 +56,7 @@ impl JetStream {
         )?;
         let addressed = addressed(request.subject);
         check_address(&addressed, &mut asked, version)?;
-        if asked.config.replicas > 1 {
+        if asked.config.replicas > 1 && !self.peers.is_cluster() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         let stream = self
@@ -118,6 +118,7 @@ impl JetStream {
             now,
             &mut self.rng,
         );
+        consumer.home = stream.group.leader().unwrap_or_default();
         let info = consumer.info_json(&stream.store, now, true);
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))

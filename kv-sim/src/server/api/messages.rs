@@ -5,6 +5,7 @@ use kv_proto::Timestamp;
 use super::{Answer, JetStream, Request, begin};
 use crate::server::decode::{Decoder, is_empty, request as decode};
 use crate::server::error::ApiError;
+use crate::server::journal::Removal;
 use crate::server::json::{Json, Writer};
 use crate::server::stream::config::Storage;
 use crate::server::stream::store::{Message, Store};
@@ -100,9 +101,9 @@ impl JetStream {
         if asked.batch > 0 || asked.max_bytes > 0 || nothing || asked.is_contradictory() {
             return Err(ApiError::BAD_REQUEST);
         }
-        let stream = self.stream(name)?;
+        let stream = self.found(name)?;
         let message = asked
-            .find(&stream.store)
+            .find(stream.leader_store(request.now.instant))
             .ok_or(ApiError::NO_MESSAGE_FOUND)?;
         let mut stored = Writer::object();
         stored
@@ -142,7 +143,7 @@ impl JetStream {
             return Err(ApiError::msg_delete_failed("message delete not permitted"));
         }
         let (first, last) = (stream.store.first_seq(), stream.store.last_seq());
-        if stream.remove(asked.seq).is_none() {
+        if stream.remove(asked.seq, Removal::Deleted).is_none() {
             return Err(match stream.config.storage {
                 Storage::File if asked.seq > last => {
                     ApiError::msg_delete_failed("stream store EOF")

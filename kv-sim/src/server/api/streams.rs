@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Answer, JetStream, Request, begin, page};
 use crate::server::decode::{Decoder, is_empty, is_structured, request as decode};
 use crate::server::error::ApiError;
+use crate::server::journal::Change;
 use crate::server::json::{Json, Writer, texts};
 use crate::server::stream::Stream;
 use crate::server::stream::config::{Storage, StreamConfig};
@@ -112,7 +113,7 @@ impl JetStream {
         }
         config.stamp(version);
         let config = config.checked(version)?;
-        if config.replicas > 1 {
+        if config.replicas > 1 && !self.peers.is_cluster() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         if let Some(existing) = self.streams.get(name) {
@@ -124,12 +125,19 @@ impl JetStream {
             }
         } else {
             self.check_overlap(&config)?;
-            let stream = Stream::new(config, request.now);
+            let servers = self.peers.place(config.replicas)?;
+            let noted = self.journal.is_wanted();
+            let stream = Stream::new(config, &servers, noted, request.now);
+            let at = request.now.instant;
+            self.journal.note(at, &stream.name, Change::Created);
             self.streams.insert(name.to_owned(), stream);
         }
-        let stream = self.stream(name)?;
+        let stream = self.found(name)?;
         let mut out = begin("stream_create");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
+        if self.peers.is_cluster() {
+            out.raw("cluster", &self.cluster_json(stream, request));
+        }
         out.time("ts", Some(request.now.time))
             .bool("did_create", true);
         Ok(out)
@@ -158,19 +166,29 @@ impl JetStream {
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH);
         }
-        let config = config.checked_update(&self.stream(name)?.config, version)?;
+        let clustered = self.peers.is_cluster();
+        let config = config.checked_update(&self.found(name)?.config, clustered, version)?;
         self.check_overlap(&config)?;
-        let stream = self.stream(name)?;
-        stream.update(config, request.now);
+        if clustered {
+            let group = &self.found(name)?.group;
+            let (old, leader) = (group.servers(), group.leader());
+            let servers = self.peers.place_again(&old, leader, config.replicas)?;
+            self.stream(name)?.resize(&servers);
+        }
+        self.stream(name)?.update(config, request.now);
+        let stream = self.found(name)?;
         let mut out = begin("stream_update");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
+        if clustered {
+            out.raw("cluster", &self.cluster_json(stream, request));
+        }
         out.time("ts", Some(request.now.time));
         Ok(out)
     }
 
     pub(super) fn stream_info(&mut self, name: &str, request: &Request<'_>) -> Answer {
         let asked = PageRequest::read(request, &["offset", "deleted_details", "subjects_filter"])?;
-        let stream = self.stream(name)?;
+        let stream = self.found(name)?;
         let mut out = begin("stream_info");
         let mut subjects = None;
         if asked.subjects_filter.is_empty() {
@@ -198,9 +216,7 @@ impl JetStream {
         }
         let state = stream.state_json(asked.deleted_details, subjects.as_deref());
         stream.describe(&mut out, request, true, &state);
-        let mut cluster = Writer::object();
-        cluster.text("leader", request.server_id);
-        out.raw("cluster", &cluster.end())
+        out.raw("cluster", &self.cluster_json(stream, request))
             .time("ts", Some(request.now.time));
         Ok(out)
     }
@@ -209,9 +225,11 @@ impl JetStream {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
-        if self.streams.remove(name).is_none() {
+        let Some(stream) = self.streams.remove(name) else {
             return Err(ApiError::STREAM_NOT_FOUND);
-        }
+        };
+        self.journal
+            .note(request.now.instant, &stream.name, Change::Deleted);
         let mut out = begin("stream_delete");
         out.bool("success", true);
         Ok(out)
@@ -289,6 +307,9 @@ impl JetStream {
             .map(|stream| {
                 let mut one = Writer::object();
                 stream.describe(&mut one, request, false, &stream.state_json(false, None));
+                if self.peers.is_cluster() {
+                    one.raw("cluster", &self.cluster_json(stream, request));
+                }
                 one.time("ts", Some(request.now.time));
                 one.end()
             })

@@ -109,7 +109,7 @@ impl Stream {
         Ok(Admitted { msg_id, rollup })
     }
 
-    fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {
         if header::text(headers, "Nats-Batch-Id").is_some() && !self.config.allow_atomic {
             return Err(ApiError::ATOMIC_DISABLED.into());
         }
@@ -147,7 +147,11 @@ impl Stream {
         Ok(())
     }
 
-    fn check_rollup(&self, headers: &[u8], version: Version) -> Result<Option<Rollup>, Refusal> {
+    pub(super) fn check_rollup(
+        &self,
+        headers: &[u8],
+        version: Version,
+    ) -> Result<Option<Rollup>, Refusal> {
         let Some(value) = header::text(headers, "Nats-Rollup") else {
             return Ok(None);
         };
@@ -189,7 +193,7 @@ impl Stream {
 }
 
 /// A sequence in a header; anything else never matches.
-fn sequence(text: &str) -> Option<u64> {
+pub(super) fn sequence(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
 }

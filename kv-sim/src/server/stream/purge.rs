@@ -3,12 +3,24 @@
 
 use super::Stream;
 use super::config::Storage;
+use crate::server::journal::Removal;
 use crate::server::version::Version;
 
 impl Stream {
     /// Removes what matches: below `seq` if that is not 0, all but the newest `keep` if that is not 0.
     pub(crate) fn purge(&mut self, filter: &str, seq: u64, keep: u64, version: Version) -> u64 {
-        let purged = self.purge_store(filter, seq, keep, version);
+        self.purge_by(filter, seq, keep, version, Removal::Purged)
+    }
+
+    pub(super) fn purge_by(
+        &mut self,
+        filter: &str,
+        seq: u64,
+        keep: u64,
+        version: Version,
+        why: Removal,
+    ) -> u64 {
+        let purged = self.purge_store(filter, seq, keep, version, why);
         self.last_seq = self.last_seq.max(self.store.last_seq());
         let first = if filter.is_empty() {
             self.store.first_seq()
@@ -22,38 +34,45 @@ impl Stream {
         purged
     }
 
-    fn purge_store(&mut self, filter: &str, seq: u64, keep: u64, version: Version) -> u64 {
+    fn purge_store(
+        &mut self,
+        filter: &str,
+        seq: u64,
+        keep: u64,
+        version: Version,
+        why: Removal,
+    ) -> u64 {
         let old_memory = self.config.storage == Storage::Memory && !version.purges_alike();
         if seq == 1 && version.purges_alike() {
             return 0;
         }
         if filter.is_empty() || filter == ">" {
             if seq == 0 && keep == 0 {
-                let purged = self.store.clear();
+                let purged = self.store.clear(why);
                 return self.recounted(purged);
             }
             if seq > 1 {
-                return self.compact(seq);
+                return self.compact(seq, why);
             }
             if old_memory {
                 let all = keep == 0 || keep >= self.store.len();
                 return if all {
                     0
                 } else {
-                    self.compact(self.store.last_seq() - keep + 1)
+                    self.compact(self.store.last_seq() - keep + 1, why)
                 };
             }
         }
         let doomed = self.doomed(filter, seq, keep);
         if old_memory {
             for seq in &doomed {
-                self.remove(*seq);
+                self.remove(*seq, why);
             }
             return doomed.len() as u64;
         }
         let removed: Vec<_> = doomed
             .iter()
-            .filter_map(|seq| self.store.remove(*seq))
+            .filter_map(|seq| self.store.remove(*seq, why))
             .collect();
         match removed.as_slice() {
             [only] if self.config.storage == Storage::Memory || version >= Version::V2_11 => {
@@ -93,8 +112,8 @@ impl Stream {
         out
     }
 
-    fn compact(&mut self, seq: u64) -> u64 {
-        let purged = self.store.compact(seq);
+    fn compact(&mut self, seq: u64, why: Removal) -> u64 {
+        let purged = self.store.compact(seq, why);
         self.recounted(purged)
     }
 

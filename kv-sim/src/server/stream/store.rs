@@ -1,7 +1,7 @@
 //! The messages of one replica of a stream: a plain, deterministic data structure without time.
 //!
-//! Everything that changes it is a method with all its inputs as arguments, so that a second replica
-//! becomes equal by applying the same calls later.
+//! What is done to it is also noted, as a [`Step`], so that a second replica becomes equal by repeating
+//! the same steps later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use kv_proto::Timestamp;
 
 use super::config::Storage;
+use crate::server::journal::Removal;
 use crate::server::subject;
 
 /// A stored message.
@@ -26,6 +27,19 @@ pub(crate) struct Message {
     pub(crate) never_expires: bool,
 }
 
+/// One change of a store, as other replicas repeat it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Stored(Message),
+    /// A sequence was used up without a message.
+    Skipped,
+    Removed(u64, Removal),
+    /// The next message will have this sequence.
+    Jumped(u64),
+    /// All above this sequence is lost.
+    Rewound(u64),
+}
+
 /// The messages, by sequence and by subject.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -37,6 +51,9 @@ pub(crate) struct Store {
     first_seq: u64,
     last_seq: u64,
     last_time: Option<Timestamp>,
+    /// Whether anybody asks for the steps.
+    noted: bool,
+    steps: Vec<Step>,
 }
 
 impl Store {
@@ -50,6 +67,44 @@ impl Store {
             first_seq,
             last_seq: first_seq.saturating_sub(1),
             last_time: None,
+            noted: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Makes what is done to it be noted from now on.
+    pub(crate) fn start_notes(&mut self) {
+        self.noted = true;
+    }
+
+    /// The same messages for another replica, which notes nothing.
+    pub(crate) fn replica(&self) -> Self {
+        Self {
+            noted: false,
+            steps: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// What was done to it since this was last asked.
+    pub(crate) fn take_steps(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
+    }
+
+    /// Repeats what was done to another replica.
+    pub(crate) fn repeat(&mut self, step: Step) {
+        match step {
+            Step::Stored(message) => {
+                self.append(message);
+            }
+            Step::Skipped => {
+                self.skip();
+            }
+            Step::Removed(seq, why) => {
+                self.remove(seq, why);
+            }
+            Step::Jumped(first) => self.jump(first),
+            Step::Rewound(last) => self.cut(last),
         }
     }
 
@@ -133,6 +188,9 @@ impl Store {
         if let Some(expires) = message.expires {
             self.expiries.insert((expires, seq));
         }
+        if self.noted {
+            self.steps.push(Step::Stored(message.clone()));
+        }
         self.messages.insert(seq, message);
         seq
     }
@@ -143,10 +201,17 @@ impl Store {
         if self.messages.is_empty() {
             self.first_seq = self.last_seq + 1;
         }
+        self.note(Step::Skipped);
         self.last_seq
     }
 
-    pub(crate) fn remove(&mut self, seq: u64) -> Option<Message> {
+    pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
+        let removed = self.take_out(seq)?;
+        self.note(Step::Removed(seq, why));
+        Some(removed)
+    }
+
+    fn take_out(&mut self, seq: u64) -> Option<Message> {
         let message = self.messages.remove(&seq)?;
         self.bytes = self.bytes.saturating_sub(self.size_of(&message));
         if let Some(of_subject) = self.subjects.get_mut(&message.subject) {
@@ -164,42 +229,77 @@ impl Store {
     }
 
     /// Removes all below `seq`, which may lie beyond the end.
-    pub(crate) fn compact(&mut self, seq: u64) -> u64 {
+    pub(crate) fn compact(&mut self, seq: u64, why: Removal) -> u64 {
         let below: Vec<u64> = self.messages.range(..seq).map(|(seq, _)| *seq).collect();
         for seq in &below {
-            self.remove(*seq);
+            self.remove(*seq, why);
         }
         if seq > self.last_seq {
-            self.first_seq = seq;
-            self.last_seq = seq - 1;
+            self.jump(seq);
         }
         below.len() as u64
     }
 
+    fn jump(&mut self, first: u64) {
+        (self.first_seq, self.last_seq) = (first, first.saturating_sub(1));
+        self.note(Step::Jumped(first));
+    }
+
     /// Removes everything.
-    pub(crate) fn clear(&mut self) -> u64 {
+    pub(crate) fn clear(&mut self, why: Removal) -> u64 {
         let purged = self.len();
+        if self.noted {
+            let all = self.messages.keys().map(|seq| Step::Removed(*seq, why));
+            self.steps.extend(all);
+        }
         self.messages.clear();
         self.subjects.clear();
         self.expiries.clear();
         self.bytes = 0;
-        self.first_seq = self.last_seq + 1;
+        if self.first_seq != self.last_seq + 1 {
+            self.first_seq = self.last_seq + 1;
+            self.note(Step::Jumped(self.first_seq)); // it may have been empty, at another place
+        }
         purged
     }
 
     /// Forgets the newest messages, as a crash without sync does: sequences will be used again.
     pub(crate) fn rewind(&mut self, count: u64) {
-        for _ in 0..count {
-            let Some(last) = self.messages.keys().next_back().copied() else {
-                return;
-            };
-            self.remove(last);
-            self.last_seq = last - 1;
-            let newest = self.messages.values().next_back();
-            self.last_time = newest.map(|message| message.time);
-            if self.messages.is_empty() {
-                self.first_seq = if last == 1 { 0 } else { last };
-            }
+        let doomed = usize::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_sub(1));
+        let newest_first = self.messages.keys().rev();
+        let Some(nth) = doomed.filter(|_| !self.messages.is_empty()) else {
+            return;
+        };
+        let oldest = self.messages.keys().next().copied();
+        if let Some(oldest) = newest_first.copied().nth(nth).or(oldest) {
+            self.cut(oldest.saturating_sub(1));
+        }
+    }
+
+    /// Forgets all above a sequence.
+    pub(crate) fn cut(&mut self, last: u64) {
+        let above: Vec<u64> = self
+            .messages
+            .range(last + 1..)
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in above {
+            self.take_out(seq);
+        }
+        self.last_seq = last;
+        let newest = self.messages.values().next_back();
+        self.last_time = newest.map(|message| message.time);
+        if self.messages.is_empty() {
+            self.first_seq = if last == 0 { 0 } else { last + 1 };
+        }
+        self.note(Step::Rewound(last));
+    }
+
+    fn note(&mut self, step: Step) {
+        if self.noted {
+            self.steps.push(step);
         }
     }
 

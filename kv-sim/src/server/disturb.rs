@@ -102,7 +102,7 @@ pub enum Breach {
 
 /// Faults that wait for their moment.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct Disturbances {
     replies: VecDeque<ReplyFault>,
     refusals: VecDeque<(Refusal, bool)>,
     late: BTreeMap<Instant, Vec<Outgoing>>,
@@ -110,7 +110,7 @@ pub(super) struct Faults {
     pub(super) breaches: VecDeque<(ConnId, Breach)>,
 }
 
-impl Faults {
+impl Disturbances {
     pub(super) fn refuses_logins(&self) -> bool {
         self.logins_refused
     }
@@ -155,28 +155,28 @@ impl Faults {
 impl Cluster {
     /// Lets a fault meet the next reply to any client.
     pub fn disturb_reply(&mut self, fault: ReplyFault) {
-        self.faults.replies.push_back(fault);
+        self.disturbances.replies.push_back(fault);
     }
 
     /// Answers the next publish with an error; `stored` tells whether it has its effect all the same, which
     /// counts only where [`Refusal::may_be_stored`].
     pub fn refuse_publish(&mut self, refusal: Refusal, stored: bool) {
         let stored = stored && refusal.may_be_stored();
-        self.faults.refusals.push_back((refusal, stored));
+        self.disturbances.refusals.push_back((refusal, stored));
     }
 
     /// Forgets the faults that have not met anything yet.
     pub fn calm(&mut self, now: Instant) {
         self.advance(now);
-        self.faults.replies.clear();
-        self.faults.refusals.clear();
-        self.faults.logins_refused = false;
+        self.disturbances.replies.clear();
+        self.disturbances.refusals.clear();
+        self.disturbances.logins_refused = false;
     }
 
     /// Refuses everybody's credentials, or takes them again.
     pub fn refuse_logins(&mut self, now: Instant, refused: bool) {
         self.advance(now);
-        self.faults.logins_refused = refused;
+        self.disturbances.logins_refused = refused;
     }
 
     /// Switches JetStream off for all clients, or on again, and tells them.
@@ -212,13 +212,13 @@ impl Cluster {
 
     /// Returns the next operation that a client should not have sent.
     pub fn poll_breach(&mut self) -> Option<(ConnId, Breach)> {
-        self.faults.breaches.pop_front()
+        self.disturbances.breaches.pop_front()
     }
 
     /// Sends the late replies that are due.
     pub(super) fn send_late(&mut self, now: Instant) {
-        while self.faults.next_timeout().is_some_and(|at| at <= now) {
-            if let Some((_, messages)) = self.faults.late.pop_first() {
+        while self.disturbances.next_timeout().is_some_and(|at| at <= now) {
+            if let Some((_, messages)) = self.disturbances.late.pop_first() {
                 for message in messages {
                     self.deliver(None, &message);
                 }
@@ -244,7 +244,9 @@ impl Cluster {
     /// Returns whether a server runs and takes clients.
     #[must_use]
     pub fn is_up(&self, server: super::ServerId) -> bool {
-        self.servers.get(server.0).is_some_and(|server| server.up && !server.lame_duck)
+        self.servers
+            .get(server.0)
+            .is_some_and(|server| server.up && !server.lame_duck)
     }
 
     /// Returns whether there is a stream of that name.
@@ -256,12 +258,19 @@ impl Cluster {
     /// Returns how many consumers there are.
     #[must_use]
     pub fn consumers(&self) -> usize {
-        self.jetstream.streams.values().map(|stream| stream.consumers.len()).sum()
+        self.jetstream
+            .streams
+            .values()
+            .map(|stream| stream.consumers.len())
+            .sum()
     }
 
     /// Returns how many clients are connected.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.values().filter(|conn| !conn.closed).count()
+        self.connections
+            .values()
+            .filter(|conn| !conn.closed)
+            .count()
     }
 }
