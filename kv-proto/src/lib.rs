@@ -13,6 +13,10 @@ mod js;
 mod kv;
 pub mod limits;
 mod link;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 mod mux;
 mod name;
 mod op;

@@ -25,6 +25,7 @@ use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Damaged, Entry, Revision, Stored};
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::mutant::{self, Mutant};
 use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
@@ -129,6 +130,9 @@ impl Read {
             (Stage::Direct, Answer::Reply(reply)) => self.on_direct(&reply, around),
             (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
             (Stage::Probe, Answer::Reply(reply)) => self.on_probed(&reply, around),
+            (Stage::Direct, Answer::NoResponders) if mutant::is(Mutant::NobodyIsNotFound) => {
+                Step::Done(Output::Read(Ok(None)))
+            }
             (Stage::Direct | Stage::Leader, Answer::NoResponders) => Step::Send(self.probing()),
             (Stage::Probe, Answer::NoResponders) if !around.jetstream => {
                 failed(ReadError::NoJetStream)

@@ -28,6 +28,7 @@ use crate::kv::binding::Binding;
 use crate::kv::entry::{Revision, Stored};
 use crate::kv::read;
 use crate::kv::step::{Answer, Ending, LINGER, Lines, Reply, Request, Step, Surroundings};
+use crate::mutant::{self, Mutant};
 use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
@@ -237,6 +238,10 @@ impl Write {
             Answer::Denied(subject) => not_applied(Cause::Denied { subject }),
             Answer::LinkLost(Handover::None) => Step::Send(self),
             Answer::LinkLost(Handover::Partial) => not_applied(Cause::LinkLost),
+            Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send(self),
+            Answer::LinkLost(Handover::Whole) if mutant::is(Mutant::LossIsNotApplied) => {
+                not_applied(Cause::LinkLost)
+            }
             Answer::LinkLost(Handover::Whole) => unknown(Doubt::LinkLost),
         }
     }
@@ -416,7 +421,9 @@ impl Write {
         match self.kind {
             Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
             Kind::Create => {
-                self.expect = Some(revision);
+                self.expect = (!mutant::is(Mutant::CreateWithoutCondition)).then_some(revision);
+                self.ttl_seconds
+                    .take_if(|_| mutant::is(Mutant::CreateForgetsTtl));
                 Step::Send(self)
             }
             Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
@@ -447,6 +454,12 @@ impl Write {
                 Step::Send(self)
             }
         }
+    }
+
+    /// A planted bug, or never.
+    fn repeats_what_was_lost(&self) -> bool {
+        (mutant::is(Mutant::ConflictWithItself) && self.expect.is_some())
+            || (mutant::is(Mutant::PutSentTwice) && self.expect.is_none())
     }
 
     fn stored_subject(&self) -> alloc::vec::Vec<u8> {
