@@ -2,9 +2,9 @@
 //!
 //! Each is one that a NATS client really had, or could have had. With the
 //! feature `mutants`, [`plant`] makes the whole process misbehave in one of
-//! these ways; without it the question [`is`] is `false` at compile time, and
-//! nothing of this is left. The feature is for tests of tests: never enable it
-//! in what is used.
+//! these ways; without it the question whether a bug is planted is `false` at
+//! compile time, and nothing of this is left. The feature is for tests of
+//! tests: never enable it in what is used.
 
 #![cfg_attr(
     not(feature = "mutants"),
@@ -12,12 +12,16 @@
 )]
 
 #[cfg(feature = "mutants")]
-use core::sync::atomic::{AtomicU8, Ordering};
+mod planted;
 
 #[cfg(feature = "mutants")]
 use bytes::Bytes;
 
 use crate::out::{Outbox, Span};
+#[cfg(feature = "mutants")]
+pub(crate) use planted::is;
+#[cfg(feature = "mutants")]
+pub use planted::plant;
 
 macro_rules! mutants {
     ($($number:literal $name:ident: $summary:literal, $origin:literal;)*) => {
@@ -29,7 +33,7 @@ macro_rules! mutants {
             $(
                 #[doc = concat!("M", $number, ": ", $summary, ".")]
                 #[doc = ""]
-                #[doc = concat!("Comes from ", $origin, ".")]
+                #[doc = concat!("Origin: ", $origin, ".")]
                 $name = $number,
             )*
         }
@@ -71,10 +75,11 @@ mutants! {
         "async-nats 0.51.0, as measured";
     15 PutSentTwice:
         "a write without a condition that was not answered is sent again after its link was lost",
-        "Jepsen's finding that clients retry what may have been applied";
+        "no public thread; measured: a server forgets the ids of superseded messages when it restarts, so \
+         a repeated put can be applied again over newer data";
     16 LossIsNotApplied:
         "a write is reported as not applied when its link is lost after its last byte left",
-        "the mapping of `closed` to `fail` in Jepsen's NATS client";
+        "how Jepsen's test of NATS maps a closed connection to a definite failure";
     20 CancelCutsFrame:
         "taking back the frame of a cancelled operation cuts it in the middle if it was begun",
         "the discussion of nats.node #320";
@@ -95,49 +100,22 @@ mutants! {
         "nats.py #868";
     31 DiscoveredReplaceConfigured:
         "announced servers replace the configured ones",
-        "nats.py #868";
+        "no public thread";
     32 MaxPayloadNeverChanges:
         "the largest payload stays what the first INFO of a link said",
-        "nats.py #868";
+        "nats.go #480, where the limit of the account comes with a second INFO";
     34 NobodyIsNotFound:
         "a direct get that nobody answers is reported as a key that is not there",
-        "nats-server, where a get from a stream without a leader, or from a deleted one, meets a 503";
+        "no public thread; measured: a get from a bucket that was deleted meets a 503";
     37 DeadlineRestarts:
         "the deadline starts again with every internal repetition",
         "no public thread: the classic mistake of time-outs per attempt";
     39 SilenceIsLife:
         "the passing of a ping interval counts as a sign of life, so a dead peer is never noticed",
-        "nats.rs, fixed in June 2026";
+        "nats.rs #955, and in part nats.rs #1593";
     40 BadHeadersEndLink:
         "a message whose headers cannot be read ends its link",
         "async-nats 0.51.0, as measured";
-}
-
-#[cfg(feature = "mutants")]
-static PLANTED: AtomicU8 = AtomicU8::new(0);
-
-/// Plants one bug in every session of this process, instead of the one that
-/// was planted before; `None` makes all of them correct again.
-///
-/// ```
-/// use kv_proto::mutant::{self, Mutant};
-///
-/// for mutant in Mutant::ALL {
-///     mutant::plant(Some(*mutant));
-///     println!("{}: {}", mutant.name(), mutant.summary());
-///     // Run the tests, and expect them to fail.
-/// }
-/// mutant::plant(None);
-/// ```
-#[cfg(feature = "mutants")]
-pub fn plant(mutant: Option<Mutant>) {
-    PLANTED.store(mutant.map_or(0, |mutant| mutant as u8), Ordering::Relaxed);
-}
-
-/// Returns whether a bug is planted.
-#[cfg(feature = "mutants")]
-pub(crate) fn is(mutant: Mutant) -> bool {
-    PLANTED.load(Ordering::Relaxed) == mutant as u8
 }
 
 /// No bug is ever planted.

@@ -11,17 +11,8 @@
 mod support;
 
 use kv_proto::{Binding, GetOptions, LinkErrorKind, OpId, Outcome, Usage};
-use support::embedder::{CALL, World, config, key, name, outcome, seconds};
+use support::embedder::{CALL, World, assert_idle, config, key, name, outcome, seconds};
 use support::peer::Rule;
-
-/// What must be zero when nothing is asked for: all but links and timers.
-#[track_caller]
-fn assert_idle(world: &World) {
-    let mut idle = Usage::default();
-    let usage = world.session.usage();
-    (idle.links, idle.timers) = (usage.links, usage.timers);
-    assert_eq!(usage, idle);
-}
 
 /// Each number counts what it says, at the moment at which it is not zero.
 #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use kv_proto::Instant;
 
 use crate::history::{Answer, Call, Cause, History, Record, Sent};
-use crate::oracle::{Commit, Kind, Oracle};
+use crate::oracle::{Commit, Kind, MARKER_TTL, Oracle};
 use crate::server::Event;
 use crate::violation::Violation;
 
@@ -105,7 +105,10 @@ impl Check<'_> {
                 (surely_sent && blind).then_some(Violation::SentAfterAll { call })
             }),
             Answer::Unknown(doubt) => {
-                let pessimistic = record.call.carries_value() && record.sent <= Sent::Part;
+                // A frame that is begun is finished, unless its link is lost.
+                let unsent = record.sent == Sent::Nothing
+                    || (record.sent == Sent::Part && *doubt == "unknown: link lost");
+                let pessimistic = record.call.carries_value() && unsent;
                 pessimistic.then_some(Violation::NeverSent { call, doubt })
             }
             Answer::Exists(revision) => self.seen(record, *at, true, |state| {
@@ -284,6 +287,15 @@ impl Check<'_> {
         );
         violations
     }
+}
+
+/// The time to live is the one asked for; servers lengthen one that is shorter than a marker's.
+fn check_ttl(record: &Record, commit: &Commit) -> Option<Violation> {
+    let asked = record.call.ttl().map(u64::from);
+    let stored = commit.ttl;
+    let lengthened = asked.is_some_and(|asked| asked < MARKER_TTL) && stored == Some(MARKER_TTL);
+    let call = record.id;
+    (asked != stored && !lengthened).then_some(Violation::OtherTtl { call, asked, stored })
 }
 
 /// Whether a reader of that state is told so.

@@ -13,7 +13,7 @@ use kv_proto::{
 
 use crate::clock::Clock;
 use crate::history::{Answer, CallId};
-use crate::oracle::BUCKET;
+use crate::oracle::{BUCKET, MARKER_TTL};
 use crate::profile::Profile;
 use crate::server::rng::Rng;
 
@@ -266,7 +266,7 @@ pub(crate) fn bucket_config(profile: &Profile) -> BucketConfig {
         config = config.ttl(Duration::from_millis(u64::from(bucket.max_age_ms)));
     }
     if bucket.markers {
-        config = config.limit_markers(Duration::from_secs(2));
+        config = config.limit_markers(Duration::from_secs(MARKER_TTL));
     }
     if bucket.max_bytes > 0 {
         config = config.max_bytes(u64::from(bucket.max_bytes));

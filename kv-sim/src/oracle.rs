@@ -15,6 +15,9 @@ pub(crate) const STREAM: &str = "KV_b";
 /// The header by which writes of others are known.
 pub(crate) const FOREIGN: &str = "Foreign";
 
+/// How long markers stay, in seconds, where there are any.
+pub(crate) const MARKER_TTL: u64 = 2;
+
 /// One message that was stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
