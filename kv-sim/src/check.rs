@@ -80,12 +80,7 @@ impl Check<'_> {
                 found,
             });
         }
-        let asked = record.call.ttl().map(u64::from);
-        (asked != commit.ttl).then_some(Violation::OtherTtl {
-            call,
-            asked,
-            stored: commit.ttl,
-        })
+        check_ttl(record, commit)
     }
 
     /// What must hold of an answer.
@@ -160,12 +155,7 @@ impl Check<'_> {
         let Some(commit) = found else {
             return Some(Violation::NotItsRevision { call, revision });
         };
-        let asked = record.call.ttl().map(u64::from);
-        (asked != commit.ttl).then_some(Violation::OtherTtl {
-            call,
-            asked,
-            stored: commit.ttl,
-        })
+        check_ttl(record, commit)
     }
 
     /// Some state of the key, current between call and answer, must fit.
@@ -210,7 +200,7 @@ impl Check<'_> {
         let mut commits = commits.filter(|commit| commit.key == record.key && commit.at <= at);
         let fits = match answer {
             Answer::Absent => {
-                commits.all(|commit| commit.at > from || commit.gone.is_some_and(|gone| gone <= at))
+                commits.all(|commit| commit.at >= from || commit.gone.is_some_and(|gone| gone <= at))
             }
             _ => commits.any(|commit| {
                 commit.gone.is_none_or(|gone| gone >= from) && is_answer(Some(commit), answer)

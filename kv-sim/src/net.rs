@@ -25,6 +25,9 @@ pub(crate) struct Weather {
     pub(crate) quantum: Duration,
 }
 
+/// What is written at once is cut into about so many pieces at most.
+const MAX_CHUNKS: usize = 48;
+
 #[derive(Debug)]
 pub(crate) struct Pipe {
     weather: Weather,
@@ -89,10 +92,11 @@ impl Pipe {
             self.apply(damage, start);
         }
         let mut left = self.bytes.len() - start;
+        let least = left / MAX_CHUNKS;
         while left > 0 {
             let max = u64::from(self.weather.max_chunk.max(1));
             let size = 1 + usize::try_from(self.rng.below(max)).unwrap_or(0);
-            let size = size.min(left);
+            let size = size.max(least).min(left);
             let at = self.arrival(now);
             self.chunks.push_back((at, size));
             left -= size;

@@ -145,10 +145,12 @@ impl Profile {
         let level_1 = version >= Version::V2_11;
         let markers = level_1 && rng.chance(35);
         let max_age_ms = if rng.chance(20) {
-            rng.pick(&[500, 2_000, 10_000])
+            rng.pick(&[1_000, 2_000, 10_000])
         } else {
             0
         };
+        let latency_us = rng.pick(&[50, 300, 300, 2_000, 30_000]);
+        let narrow = if latency_us > 300 { 4_000 } else { 80 };
         let storm_ms = rng.pick(&[400, 1_500, 4_000, 8_000]);
         Self {
             version,
@@ -178,9 +180,9 @@ impl Profile {
                 memory: rng.chance(15),
             },
             net: Net {
-                latency_us: rng.pick(&[50, 300, 300, 2_000, 30_000]),
-                max_chunk: rng.pick(&[1, 16, 64, 256, 256, 1_024, 1_024, 4_096]),
-                window: rng.pick(&[80, 700, 65_536, 65_536, 65_536]),
+                latency_us,
+                max_chunk: rng.pick(&[1, 16, 64, 256, 256, 512, 512, 1_024, 1_024, 4_096]),
+                window: rng.pick(&[narrow, 8_000, 65_536, 65_536, 65_536, 65_536]),
                 quantum_us: rng.pick(&[0, 0, 0, 1_000, 10_000]),
             },
             clients: Clients {

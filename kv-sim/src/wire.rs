@@ -64,6 +64,11 @@ impl Wire {
         !self.client_open && self.conn.is_none()
     }
 
+    /// Whether one direction swallows everything.
+    pub(crate) fn is_half_dead(&self) -> bool {
+        self.up.is_dead() || self.down.is_dead()
+    }
+
     /// Whether bytes flow.
     pub(crate) fn is_open(&self) -> bool {
         self.client_open && self.dial.is_none()

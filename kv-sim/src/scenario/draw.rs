@@ -63,7 +63,9 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
         .unwrap_or(0)
         .min(profile.keys.saturating_sub(1));
     let size = rng.pick(&[0, 20, 20, 20, 20, 20, 100, 511, 700, 5_000]);
-    let size = if rng.chance(1) { 300_000 } else { size };
+    let wide = profile.net.window > 60_000 && profile.net.latency_us <= 2_000;
+    let large = if wide { 300_000 } else { 20_000 };
+    let size = if rng.chance(1) { large } else { size };
     let ttl = if profile.bucket.markers && rng.chance(30) {
         rng.pick(&[1, 2, 30])
     } else {

@@ -11,6 +11,8 @@ use crate::violation::Violation;
 
 /// Enough for one request and its answer in fair weather.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether all has come to rest.
+const LOOK: Duration = Duration::from_millis(50);
 /// The keys that are written after the storm, one for each client.
 const PROBES: u8 = 200;
 
@@ -18,7 +20,7 @@ impl World<'_> {
     pub(super) fn calm_down(&mut self) {
         self.trace.line(self.now, || "calm".into());
         self.heal();
-        self.run_until(self.now + self.time_to_settle());
+        self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
             return self.close_all();
         }
@@ -71,6 +73,34 @@ impl World<'_> {
             }
         }
         self.sweep();
+    }
+
+    /// Lets everything happen while something holds, but not longer than so long.
+    fn run_while(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) {
+        let end = self.now + time;
+        while self.now < end && self.violations.is_empty() && holds(self) {
+            self.run_until(end.min(self.now + LOOK));
+        }
+    }
+
+    /// Whether everybody is connected, has the bucket and waits for nothing, on links that live.
+    fn is_settled(&self) -> bool {
+        let rests = self.clients.iter().all(|client| {
+            client.pending.is_empty()
+                && client.binding.is_some()
+                && client.session.state() == ConnectionState::Connected
+        });
+        rests && self.wires.iter().all(|wire| wire.conn.is_some() && !wire.is_half_dead())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.clients.iter().any(|client| !client.pending.is_empty())
+    }
+
+    fn is_closed(&self) -> bool {
+        let mut clients = self.clients.iter();
+        let closed = clients.all(|one| one.session.state() == ConnectionState::Closed);
+        closed && self.wires.is_empty()
     }
 
     /// The longest that recovery may take: silence has to be noticed, then every server may be tried.
@@ -147,17 +177,17 @@ impl World<'_> {
             let key = PROBES.saturating_add(u8::try_from(client).unwrap_or(0));
             self.call(client, 20_000, Ask::Put { key, size: 20 });
             if tight {
-                self.run_until(self.now + PATIENCE);
+                self.run_while(PATIENCE, Self::is_waiting);
             }
             for key in 0..self.scenario.profile.keys {
                 self.call(client, 20_000, Ask::GetLeader { key });
                 if tight {
-                    self.run_until(self.now + Duration::from_secs(2));
+                    self.run_while(PATIENCE, Self::is_waiting);
                 }
             }
             self.call(client, 20_000, Ask::Get { key: 0 });
         }
-        self.run_until(self.now + PATIENCE);
+        self.run_while(PATIENCE, Self::is_waiting);
         let from = usize::try_from(first.0).unwrap_or(0);
         let full = self.scenario.profile.bucket.max_bytes > 0;
         let probes = self.history.calls.get(from..).unwrap_or_default();
@@ -237,7 +267,7 @@ impl World<'_> {
                 self.round(at);
             }
         }
-        self.run_until(self.now + PATIENCE);
+        self.run_while(PATIENCE, |world| !world.is_closed());
         let open = self
             .clients
             .iter()
