@@ -95,6 +95,11 @@ impl Frames {
             }
         }
     }
+
+    /// Whether a frame is begun that does not say yet whose it is.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        !self.line.is_empty() || self.body.as_ref().is_some_and(|body| body.call.is_none())
+    }
 }
 
 fn body_of(line: &[u8]) -> Option<Body> {

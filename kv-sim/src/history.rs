@@ -249,7 +249,7 @@ impl Answer {
     }
 }
 
-/// How much of a write's frame the transport has taken, over all attempts.
+/// How much of a write's frame the transport has taken, in the last attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(clippy::exhaustive_enums, reason = "part of records")]
 pub enum Sent {

@@ -158,7 +158,7 @@ impl Pipe {
         if self.next().is_none_or(|at| at > now) {
             return None;
         }
-        let Some((_, len)) = self.chunks.pop_front() else {
+        let Some((at, len)) = self.chunks.pop_front() else {
             self.ends = None;
             self.dead = true;
             return Some((&[], false));
@@ -167,18 +167,26 @@ impl Pipe {
             self.bytes.drain(..self.head);
             self.head = 0;
         }
-        let len = match &mut self.cut_after {
-            Some(left) => {
-                let len = len.min(*left);
-                *left -= len;
-                len
+        let (len, breaks) = match self.cut_after {
+            Some(left) if left <= len => {
+                self.cut_after = None;
+                if left < len {
+                    self.chunks.push_front((at, len - left));
+                }
+                (left, true)
             }
-            None => len,
+            Some(left) => {
+                self.cut_after = Some(left - len);
+                (len, false)
+            }
+            None => (len, false),
         };
         let from = self.head;
         self.head += len;
-        let breaks = self.cut_after == Some(0);
-        Some((self.bytes.get(from..self.head).unwrap_or_default(), breaks))
+        Some((
+            self.bytes.get(from..self.head).unwrap_or_default(),
+            breaks,
+        ))
     }
 
     /// Ends the stream behind what is on its way.

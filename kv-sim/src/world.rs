@@ -27,7 +27,7 @@ use self::faults::Undo;
 use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::fault::Reception;
-use crate::history::{Answer, CallId, History, View};
+use crate::history::{Answer, CallId, History, Sent, View};
 use crate::net::Weather;
 use crate::oracle::STREAM;
 use crate::outcome::{Outcome, Work};
@@ -351,9 +351,14 @@ impl<'a> World<'a> {
             .iter()
             .find(|pending| pending.deadline < now || (timers_served && pending.deadline == now));
         let overdue = overdue.map(|pending| pending.call.unwrap_or(CallId(u32::MAX)));
+        let mut wires = self.wires.iter().filter(|wire| wire.client == client);
+        let anonymous = wires.any(|wire| wire.frames.is_anonymous());
         for (id, answer) in told {
             self.told(id, &answer);
             if let Some(record) = self.history.record(id) {
+                if anonymous {
+                    record.sent = record.sent.max(Sent::Part);
+                }
                 record.answer = Some((self.now, answer));
             }
         }

@@ -155,6 +155,12 @@ impl World<'_> {
     fn check_reason(&mut self, client: usize, reason: Option<Disconnect>) {
         let cause: &[&str] = match &reason {
             Some(Disconnect::Authentication(_)) => &["F-S12 logins refused", "F-S12 -ERR"],
+            Some(Disconnect::Server(text)) if text.starts_with("Stale") => &[
+                "F-N2 clog",
+                "F-N4 half-open",
+                "F-N5 stall",
+                "F-S12 -ERR",
+            ],
             Some(Disconnect::Server(_)) => &["F-S12 -ERR", "F-S11 max_payload"],
             Some(Disconnect::LameDuck) => &["F-S11 lame duck"],
             Some(Disconnect::Requires(_) | Disconnect::Protocol(_)) => &[],

@@ -307,7 +307,7 @@ impl World<'_> {
                                 late = Some(call);
                             }
                             if let Some(record) = history.record(call) {
-                                record.sent = record.sent.max(Sent::Part);
+                                record.sent = Sent::Part;
                             }
                         }
                         Seen::Whole { call } => {
