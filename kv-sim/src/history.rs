@@ -321,6 +321,8 @@ pub struct History {
     pub calls: Vec<Record>,
     /// How old answers can be, from time to time; empty if always up to date.
     pub views: Vec<View>,
+    /// Whether something else came in place of a reply.
+    pub garbled: bool,
 }
 
 impl History {

@@ -442,7 +442,7 @@ impl Write {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info))
                     if info.config.name == self.binding.acks_from()
-                        && info.state.last_seq < before =>
+                        && (info.state.last_seq < before || self.binding.is_older_than(&info)) =>
                 {
                     Step::Done(Output::Written(Ok(Revision::new(revision))))
                 }

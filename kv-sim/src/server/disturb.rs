@@ -249,6 +249,13 @@ impl Cluster {
             .is_some_and(|server| server.up && !server.lame_duck)
     }
 
+    /// Returns whether a client has logged in and was told so.
+    #[must_use]
+    pub fn is_logged_in(&self, conn: ConnId) -> bool {
+        let connection = self.connections.get(&conn);
+        connection.is_some_and(|conn| conn.connected && conn.ponged && !conn.closed)
+    }
+
     /// Returns whether there is a stream of that name.
     #[must_use]
     pub fn has_stream(&self, name: &str) -> bool {

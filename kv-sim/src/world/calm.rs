@@ -6,6 +6,7 @@ use kv_proto::{ConnectionState, Disconnect, Instant};
 
 use super::World;
 use crate::history::{Answer, Cause};
+use crate::oracle::STREAM;
 use crate::scenario::Ask;
 use crate::violation::Violation;
 
@@ -15,6 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 /// The keys that are written after the storm, one for each client.
 const PROBES: u8 = 200;
+
+/// The faults that make a server miss a client's bytes for longer than it waits.
+const SILENCES: &[&str] = &[
+    "F-N2 clog",
+    "F-N4 half-open",
+    "F-N5 stall",
+    "F-S12 -ERR",
+];
 
 impl World<'_> {
     pub(super) fn calm_down(&mut self) {
@@ -43,7 +52,7 @@ impl World<'_> {
                 self.cluster.restart(self.now, server, true);
             }
         }
-        if !self.cluster.has_stream(crate::oracle::STREAM) {
+        if !self.cluster.has_stream(STREAM) {
             self.create_bucket_without_direct_reads();
         }
         for wire in &mut self.wires {
@@ -90,7 +99,8 @@ impl World<'_> {
                 && client.binding.is_some()
                 && client.session.state() == ConnectionState::Connected
         });
-        rests && self.wires.iter().all(|wire| wire.conn.is_some() && !wire.is_half_dead())
+        let served = self.cluster.leader(STREAM).is_some() && self.cluster.shows(STREAM).is_none();
+        rests && served && self.wires.iter().all(|wire| wire.conn.is_some() && !wire.is_half_dead())
     }
 
     fn is_waiting(&self) -> bool {
@@ -154,13 +164,9 @@ impl World<'_> {
     /// A connection ends for a reason that the run has given.
     fn check_reason(&mut self, client: usize, reason: Option<Disconnect>) {
         let cause: &[&str] = match &reason {
+            Some(Disconnect::Authentication(text)) if text.contains("Timeout") => SILENCES,
             Some(Disconnect::Authentication(_)) => &["F-S12 logins refused", "F-S12 -ERR"],
-            Some(Disconnect::Server(text)) if text.starts_with("Stale") => &[
-                "F-N2 clog",
-                "F-N4 half-open",
-                "F-N5 stall",
-                "F-S12 -ERR",
-            ],
+            Some(Disconnect::Server(text)) if text.starts_with("Stale") => SILENCES,
             Some(Disconnect::Server(_)) => &["F-S12 -ERR", "F-S11 max_payload"],
             Some(Disconnect::LameDuck) => &["F-S11 lame duck"],
             Some(Disconnect::Requires(_) | Disconnect::Protocol(_)) => &[],

@@ -219,7 +219,10 @@ impl World<'_> {
                 Reply::Lost => ReplyFault::Lost,
                 Reply::Late => ReplyFault::Late(millis(ms)),
                 Reply::Twice => ReplyFault::Twice(millis(ms)),
-                Reply::Garbage => ReplyFault::Garbage,
+                Reply::Garbage => {
+                    self.history.garbled = true;
+                    ReplyFault::Garbage
+                }
             }),
             Fault::Refuse { error, stored } => self.cluster.refuse_publish(error, stored),
             Fault::MaxPayload { bytes, ms } => {
@@ -259,10 +262,8 @@ impl World<'_> {
             return false;
         };
         let wire = self.wire_in_use(client).and_then(|at| self.wires.get(at));
-        let Some(conn) = wire
-            .filter(|wire| wire.written > 0)
-            .and_then(|wire| wire.conn)
-        else {
+        let conn = wire.and_then(|wire| wire.conn);
+        let Some(conn) = conn.filter(|conn| self.cluster.is_logged_in(*conn)) else {
             return false;
         };
         let now = self.now;
