@@ -227,7 +227,7 @@ impl Check<'_> {
     fn tombstones(&self) -> Vec<Violation> {
         type Group = (u8, Kind, Option<u64>);
         let mut open: BTreeMap<Group, Vec<Instant>> = BTreeMap::new();
-        let mut told: BTreeMap<(u8, u64), usize> = BTreeMap::new();
+        let mut told: BTreeMap<(u8, Kind, u64), usize> = BTreeMap::new();
         for record in self
             .history
             .calls
@@ -240,7 +240,7 @@ impl Check<'_> {
             };
             match &record.answer {
                 Some((_, Answer::Applied(revision))) => {
-                    *told.entry((record.key, *revision)).or_default() += 1;
+                    *told.entry((record.key, kind, *revision)).or_default() += 1;
                 }
                 Some((_, Answer::Unknown(_))) | None => {
                     let group = (record.key, kind, record.call.expected());
@@ -255,7 +255,7 @@ impl Check<'_> {
                 continue;
             }
             if let Some(count) = told
-                .get_mut(&(commit.key, commit.revision))
+                .get_mut(&(commit.key, commit.kind, commit.revision))
                 .filter(|count| **count > 0)
             {
                 *count -= 1;
@@ -276,7 +276,7 @@ impl Check<'_> {
         violations.extend(
             told.into_iter()
                 .filter(|(_, count)| *count > 0)
-                .map(|((_, revision), _)| Violation::ToldTwice { revision }),
+                .map(|((.., revision), _)| Violation::ToldTwice { revision }),
         );
         violations
     }

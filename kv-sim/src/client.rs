@@ -77,6 +77,8 @@ pub(crate) struct Client {
     /// When the next attempt to open the bucket is due.
     pub(crate) open_at: Option<Instant>,
     pub(crate) hints: bool,
+    /// A frame was torn before it said whose it was, since results were last taken.
+    pub(crate) torn: bool,
 }
 
 /// Late timers are late by at most this.
@@ -104,6 +106,7 @@ impl Client {
             timer_calls: 0,
             open_at: Some(now),
             hints: profile.clients.hints,
+            torn: false,
         }
     }
 

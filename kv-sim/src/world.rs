@@ -352,12 +352,16 @@ impl<'a> World<'a> {
             .find(|pending| pending.deadline < now || (timers_served && pending.deadline == now));
         let overdue = overdue.map(|pending| pending.call.unwrap_or(CallId(u32::MAX)));
         let mut wires = self.wires.iter().filter(|wire| wire.client == client);
-        let anonymous = wires.any(|wire| wire.frames.is_anonymous());
+        let anonymous = wires.any(|wire| wire.frames.is_anonymous()) || asked.torn;
+        asked.torn = false;
         for (id, answer) in told {
             self.told(id, &answer);
             if let Some(record) = self.history.record(id) {
                 if anonymous {
-                    record.sent = record.sent.max(Sent::Part);
+                    record.sent = match record.sent {
+                        Sent::Nothing | Sent::Part => Sent::Part,
+                        Sent::Perhaps | Sent::Whole => Sent::Perhaps,
+                    };
                 }
                 record.answer = Some((self.now, answer));
             }

@@ -29,6 +29,11 @@ impl World<'_> {
     pub(super) fn calm_down(&mut self) {
         self.trace.line(self.now, || "calm".into());
         self.heal();
+        if SILENCES.iter().any(|silence| self.coverage.has(silence)) {
+            // What was silent may still be given up for dead.
+            let ping = Duration::from_millis(u64::from(self.scenario.profile.clients.ping_ms));
+            self.run_until(self.now + ping * 3);
+        }
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
             return self.close_all();

@@ -247,8 +247,13 @@ impl World<'_> {
         self.max_payload = bytes;
         self.cluster.set_max_payload(self.now, bytes);
         self.collect();
-        for wire in self.wires.iter_mut().filter(|wire| wire.conn.is_some()) {
-            wire.announce_limit(bytes);
+        for wire in &mut self.wires {
+            let told = wire.conn.is_some_and(|conn| self.cluster.is_logged_in(conn));
+            if told {
+                wire.announce_limit(bytes);
+            } else {
+                wire.limits.clear(); // nobody can say which of the two it will be told
+            }
         }
     }
 

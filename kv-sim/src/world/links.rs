@@ -131,6 +131,10 @@ impl World<'_> {
             wire.dial = None;
             wire.down.kill();
             wire.up.end(self.now);
+            let torn = wire.frames.is_anonymous();
+            if let Some(closer) = self.clients.get_mut(client) {
+                closer.torn |= torn;
+            }
         }
         self.sweep();
     }
@@ -171,7 +175,9 @@ impl World<'_> {
         self.trace.line(self.now, || {
             format!("client {client} loses {link}: {detail}")
         });
+        let torn = wire.frames.is_anonymous();
         if let Some(loser) = self.clients.get_mut(client) {
+            loser.torn |= torn;
             let local = loser.local(self.now);
             loser
                 .session

@@ -200,9 +200,11 @@ impl Group {
     /// When a follower applies something next.
     pub(super) fn next_step(&self, peers: &Peers) -> Option<Instant> {
         let live = self.members.iter().filter(|member| member.up);
+        let led = self.leader.is_some();
         let dues = live.filter_map(|member| {
             let own = member.queue.front().map(|(due, ..)| *due);
-            let due = own.into_iter().chain(member.catches_up_at).min()?;
+            let copied = member.catches_up_at.filter(|_| led);
+            let due = own.into_iter().chain(copied).min()?;
             Some(due.max(peers.held_until(member.server)))
         });
         dues.min()
