@@ -48,7 +48,9 @@ impl Check<'_> {
         let Commit {
             revision, found, ..
         } = *commit;
-        if let Some(expected) = commit.expected.filter(|expected| *expected != found) {
+        let ended = |expected: u64| self.history.replicated && self.ended_before(commit, expected);
+        let broken = |expected: &u64| *expected != found && !ended(*expected);
+        if let Some(expected) = commit.expected.filter(broken) {
             return Some(Violation::ConditionIgnored {
                 revision,
                 expected,
@@ -72,15 +74,24 @@ impl Check<'_> {
         if matches!(record.call, Call::Create { .. }) && commit.over_value {
             return Some(Violation::CreatedOverValue { call, over: found });
         }
-        let conditional = record.call.expected();
-        if conditional.is_some_and(|expected| expected != found) {
+        if let Some(expected) = record.call.expected().filter(broken) {
             return Some(Violation::ConditionIgnored {
                 revision,
-                expected: conditional?,
+                expected,
                 found,
             });
         }
         check_ttl(record, commit)
+    }
+
+    /// Whether a revision of the same key ended by itself just before a commit.
+    fn ended_before(&self, commit: &Commit, revision: u64) -> bool {
+        let places = self.oracle.by_revision.get(&revision).into_iter().flatten();
+        let mut earlier = places.filter_map(|place| self.oracle.commits.get(*place));
+        earlier.any(|one| {
+            let ended = one.gone.is_some_and(|gone| gone <= commit.at);
+            one.key == commit.key && ended && commit.found < revision
+        })
     }
 
     /// What must hold of an answer.

@@ -77,6 +77,8 @@ pub(crate) struct Client {
     /// When the next attempt to open the bucket is due.
     pub(crate) open_at: Option<Instant>,
     pub(crate) hints: bool,
+    /// By how much its clock was set back in all.
+    pub(crate) set_back: Duration,
     /// A frame was torn before it said whose it was, since results were last taken.
     pub(crate) torn: bool,
 }
@@ -107,6 +109,7 @@ impl Client {
             open_at: Some(now),
             hints: profile.clients.hints,
             torn: false,
+            set_back: Duration::ZERO,
         }
     }
 

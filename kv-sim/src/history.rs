@@ -321,6 +321,9 @@ pub struct History {
     pub calls: Vec<Record>,
     /// How old answers can be, from time to time; empty if always up to date.
     pub views: Vec<View>,
+    /// Whether changes are agreed upon by several servers: a condition that held when a write was proposed
+    /// may then have ended with its revision before the write was committed.
+    pub replicated: bool,
     /// Whether something else came in place of a reply.
     pub garbled: bool,
 }

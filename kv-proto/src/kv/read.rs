@@ -235,17 +235,19 @@ impl Read {
     fn judge(self, stored: Result<Stored<'_>, Damaged>) -> Step<Self> {
         let stored = match stored {
             Ok(stored) => stored,
-            Err(Damaged { revision, defect }) => {
+            // Damage to another key's revision is nothing to this one.
+            Err(Damaged { subject: Some(subject), .. }) if !self.is_our_key(&subject) => {
+                return self.on_other_key();
+            }
+            Err(Damaged { revision, defect, .. }) => {
                 return failed(ReadError::Malformed { revision, defect });
             }
         };
-        let is_our_key = self.binding.key_of(&stored.subject) == Some(self.key.as_bytes());
+        let is_our_key = self.is_our_key(&stored.subject);
         match self.revision {
             // A copy of an answer to somebody else.
             Some(wanted) if wanted != stored.revision => Step::Ignore(self),
-            None if !is_our_key => Step::Ignore(self),
-            // The revision exists and belongs to another key.
-            Some(_) if !is_our_key => Step::Done(Output::Read(Ok(None))),
+            _ if !is_our_key => self.on_other_key(),
             Some(_) | None => Step::Done(Output::Read(Ok(Some(Entry {
                 bucket: self.binding.name().clone(),
                 key: self.key,
@@ -254,6 +256,21 @@ impl Read {
                 created: stored.created,
                 operation: stored.operation,
             })))),
+        }
+    }
+}
+
+impl Read {
+    fn is_our_key(&self, subject: &[u8]) -> bool {
+        self.binding.key_of(subject) == Some(self.key.as_bytes())
+    }
+
+    /// A revision that exists and belongs to another key is none of ours; what else is of another key is a
+    /// copy of an answer to somebody else.
+    fn on_other_key(self) -> Step<Self> {
+        match self.revision {
+            Some(_) => Step::Done(Output::Read(Ok(None))),
+            None => Step::Ignore(self),
         }
     }
 }

@@ -32,7 +32,8 @@ impl World<'_> {
         if SILENCES.iter().any(|silence| self.coverage.has(silence)) {
             // What was silent may still be given up for dead.
             let ping = Duration::from_millis(u64::from(self.scenario.profile.clients.ping_ms));
-            self.run_until(self.now + ping * 3);
+            let set_back = self.clients.iter().map(|client| client.set_back).max();
+            self.run_until(self.now + ping * 3 + set_back.unwrap_or_default());
         }
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
@@ -127,7 +128,10 @@ impl World<'_> {
         let attempt =
             millis(clients.connect_ms) + millis(clients.reconnect_max_ms.max(clients.reconnect_ms));
         let latency = Duration::from_micros(u64::from(profile.net.latency_us));
-        millis(clients.ping_ms) * 4
+        // A session's time stands still until its clock is back where it was.
+        let set_back = self.clients.iter().map(|client| client.set_back).max();
+        set_back.unwrap_or_default()
+            + millis(clients.ping_ms) * 4
             + attempt * rounds
             + millis(clients.request_ms.max(5_000)) * 2
             + latency * 64

@@ -252,7 +252,9 @@ impl World<'_> {
             if told {
                 wire.announce_limit(bytes);
             } else {
-                wire.limits.clear(); // nobody can say which of the two it will be told
+                // Nobody can say which of the two it will be told.
+                wire.limits.clear();
+                wire.known_limit = usize::MAX;
             }
         }
     }
@@ -356,6 +358,8 @@ impl World<'_> {
         };
         match fault {
             Fault::Jump { ms, .. } => {
+                let back = Duration::from_millis(u64::from(ms.min(0).unsigned_abs()));
+                client.set_back += back;
                 client.clock.jump(ms);
                 client.clock_changed();
             }

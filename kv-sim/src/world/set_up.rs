@@ -53,7 +53,10 @@ impl<'a> World<'a> {
             receptions: vec![None; usize::from(profile.servers)],
             timers_first: scenario.seed % 2 == 1,
             rng,
-            history: History::default(),
+            history: History {
+                replicated: profile.bucket.replicas > 1,
+                ..History::default()
+            },
             journal_read: 0,
             old_leader: None,
             coverage: Coverage::default(),
