@@ -6,6 +6,7 @@
 //! revision could have seen it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use kv_proto::Instant;
 
@@ -213,9 +214,8 @@ impl Check<'_> {
             .filter_map(|place| self.oracle.commits.get(*place));
         let mut commits = commits.filter(|commit| commit.key == record.key && commit.at <= at);
         let fits = match answer {
-            Answer::Absent => {
-                commits.all(|commit| commit.at >= from || commit.gone.is_some_and(|gone| gone <= at))
-            }
+            Answer::Absent => commits
+                .all(|commit| commit.at >= from || commit.gone.is_some_and(|gone| gone <= at)),
             _ => commits.any(|commit| {
                 commit.gone.is_none_or(|gone| gone >= from) && is_answer(Some(commit), answer)
             }),
@@ -238,43 +238,34 @@ impl Check<'_> {
     fn tombstones(&self) -> Vec<Violation> {
         type Group = (u8, Kind, Option<u64>);
         let mut open: BTreeMap<Group, Vec<Instant>> = BTreeMap::new();
-        let mut told: BTreeMap<(u8, Kind, u64), usize> = BTreeMap::new();
-        for record in self
-            .history
-            .calls
-            .iter()
-            .filter(|record| record.call.buries())
-        {
+        let mut told: BTreeMap<(Group, u64), Vec<RangeInclusive<Instant>>> = BTreeMap::new();
+        for record in self.history.calls.iter().filter(|one| one.call.buries()) {
             let kind = match record.call {
                 Call::Purge { .. } => Kind::Purge,
                 _ => Kind::Delete,
             };
+            let group = (record.key, kind, record.call.expected());
             match &record.answer {
-                Some((_, Answer::Applied(revision))) => {
-                    *told.entry((record.key, kind, *revision)).or_default() += 1;
+                Some((at, Answer::Applied(revision))) => {
+                    let times = told.entry((group, *revision)).or_default();
+                    times.push(record.called..=*at);
                 }
                 Some((_, Answer::Unknown(_))) | None => {
-                    let group = (record.key, kind, record.call.expected());
                     open.entry(group).or_default().push(record.called);
                 }
                 Some(_) => {}
             }
         }
         let mut violations = Vec::new();
-        for commit in &self.oracle.commits {
-            if !matches!(commit.kind, Kind::Delete | Kind::Purge) {
+        let buried = self.oracle.commits.iter();
+        for commit in buried.filter(|one| matches!(one.kind, Kind::Delete | Kind::Purge)) {
+            let group = (commit.key, commit.kind, commit.expected);
+            let times = told.entry((group, commit.revision)).or_default();
+            if let Some(at) = times.iter().position(|times| times.contains(&commit.at)) {
+                times.remove(at);
                 continue;
             }
-            if let Some(count) = told
-                .get_mut(&(commit.key, commit.kind, commit.revision))
-                .filter(|count| **count > 0)
-            {
-                *count -= 1;
-                continue;
-            }
-            let calls = open
-                .entry((commit.key, commit.kind, commit.expected))
-                .or_default();
+            let calls = open.entry(group).or_default();
             match calls.iter().position(|called| *called <= commit.at) {
                 Some(at) => {
                     calls.remove(at);
@@ -284,11 +275,8 @@ impl Check<'_> {
                 }),
             }
         }
-        violations.extend(
-            told.into_iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|((.., revision), _)| Violation::ToldTwice { revision }),
-        );
+        let left = told.into_iter().filter(|(_, times)| !times.is_empty());
+        violations.extend(left.map(|((_, revision), _)| Violation::ToldTwice { revision }));
         violations
     }
 }
@@ -299,7 +287,11 @@ fn check_ttl(record: &Record, commit: &Commit) -> Option<Violation> {
     let stored = commit.ttl;
     let lengthened = asked.is_some_and(|asked| asked < MARKER_TTL) && stored == Some(MARKER_TTL);
     let call = record.id;
-    (asked != stored && !lengthened).then_some(Violation::OtherTtl { call, asked, stored })
+    (asked != stored && !lengthened).then_some(Violation::OtherTtl {
+        call,
+        asked,
+        stored,
+    })
 }
 
 /// Whether a reader of that state is told so.

@@ -183,10 +183,7 @@ impl Pipe {
         };
         let from = self.head;
         self.head += len;
-        Some((
-            self.bytes.get(from..self.head).unwrap_or_default(),
-            breaks,
-        ))
+        Some((self.bytes.get(from..self.head).unwrap_or_default(), breaks))
     }
 
     /// Ends the stream behind what is on its way.

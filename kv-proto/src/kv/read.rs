@@ -85,14 +85,14 @@ impl Read {
 
     fn asking_anyone(mut self) -> Self {
         self.stage = Stage::Direct;
-        self.body = self.revision.map_or_else(Bytes::new, by_revision);
+        self.body = self.revision.map_or_else(Bytes::new, at_revision);
         self
     }
 
     fn asking_the_leader(mut self) -> Self {
         self.stage = Stage::Leader;
         self.body = match self.revision {
-            Some(revision) => by_revision(revision),
+            Some(revision) => at_revision(revision),
             None => last_of(&self.binding, &self.key),
         };
         self
@@ -236,10 +236,15 @@ impl Read {
         let stored = match stored {
             Ok(stored) => stored,
             // Damage to another key's revision is nothing to this one.
-            Err(Damaged { subject: Some(subject), .. }) if !self.is_our_key(&subject) => {
+            Err(Damaged {
+                subject: Some(subject),
+                ..
+            }) if !self.is_our_key(&subject) => {
                 return self.on_other_key();
             }
-            Err(Damaged { revision, defect, .. }) => {
+            Err(Damaged {
+                revision, defect, ..
+            }) => {
                 return failed(ReadError::Malformed { revision, defect });
             }
         };
@@ -275,7 +280,8 @@ impl Read {
     }
 }
 
-fn by_revision(revision: Revision) -> Bytes {
+/// The body of a request for the message at a revision.
+pub(crate) fn at_revision(revision: Revision) -> Bytes {
     let json: Vec<u8> = format!("{{\"seq\":{revision}}}").into_bytes();
     Bytes::from(json)
 }

@@ -420,7 +420,7 @@ impl Session {
     /// Accepts no more requests, finishes those that were accepted within
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends.
     pub fn close(&mut self, now: Instant) {
-        self.tick(now);
+        self.advance_to(now);
         if matches!(self.life, Life::Starting | Life::Running) {
             let at = self.now + self.config.close_timeout;
             self.life = Life::Closing(self.timers.arm(at, Reason::Close));
@@ -432,7 +432,7 @@ impl Session {
     /// Ends at once: every operation ends with what is known of it, and every
     /// link is closed. For embedders whose event loop is going away.
     pub fn abort(&mut self, now: Instant) {
-        self.tick(now);
+        self.advance_to(now);
         self.finish(None);
     }
 

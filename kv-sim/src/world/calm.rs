@@ -18,12 +18,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const PROBES: u8 = 200;
 
 /// The faults that make a server miss a client's bytes for longer than it waits.
-const SILENCES: &[&str] = &[
-    "F-N2 clog",
-    "F-N4 half-open",
-    "F-N5 stall",
-    "F-S12 -ERR",
-];
+const SILENCES: &[&str] = &["F-N2 clog", "F-N4 half-open", "F-N5 stall", "F-S12 -ERR"];
 
 impl World<'_> {
     pub(super) fn calm_down(&mut self) {
@@ -106,7 +101,12 @@ impl World<'_> {
                 && client.session.state() == ConnectionState::Connected
         });
         let served = self.cluster.leader(STREAM).is_some() && self.cluster.shows(STREAM).is_none();
-        rests && served && self.wires.iter().all(|wire| wire.conn.is_some() && !wire.is_half_dead())
+        rests
+            && served
+            && self
+                .wires
+                .iter()
+                .all(|wire| wire.conn.is_some() && !wire.is_half_dead())
     }
 
     fn is_waiting(&self) -> bool {

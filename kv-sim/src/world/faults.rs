@@ -248,7 +248,9 @@ impl World<'_> {
         self.cluster.set_max_payload(self.now, bytes);
         self.collect();
         for wire in &mut self.wires {
-            let told = wire.conn.is_some_and(|conn| self.cluster.is_logged_in(conn));
+            let told = wire
+                .conn
+                .is_some_and(|conn| self.cluster.is_logged_in(conn));
             if told {
                 wire.announce_limit(bytes);
             } else {
