@@ -365,7 +365,14 @@ impl History {
             .iter()
             .skip(first)
             .take_while(|view| view.from <= to);
-        let shown = during.map(|view| if leader { view.leader } else { view.replicas });
+        // Without direct reads any read is the leader's.
+        let shown = during.map(|view| {
+            if leader {
+                view.leader
+            } else {
+                view.leader.min(view.replicas)
+            }
+        });
         shown.min().map_or(from, |shown| shown.min(from))
     }
 }

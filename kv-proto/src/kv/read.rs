@@ -50,6 +50,8 @@ pub(crate) struct Read {
     binding: Binding,
     key: Key,
     revision: Option<Revision>,
+    /// Only the leader's word counts.
+    from_leader: bool,
     stage: Stage,
     /// The JSON of the request, where it has one.
     body: Bytes,
@@ -67,19 +69,25 @@ pub(crate) fn last_of(binding: &Binding, key: &Key) -> Bytes {
 
 impl Read {
     pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions) -> Self {
-        let direct = binding.allow_direct() && !options.leader;
         let read = Self {
             binding,
             key,
             revision: options.revision,
+            from_leader: options.leader,
             stage: Stage::Direct,
             body: Bytes::new(),
             unanswered: false,
         };
-        if direct {
-            read.asking_anyone()
+        let direct = read.binding.allow_direct();
+        read.asking_again(direct)
+    }
+
+    /// The question itself, to whomever it is for; `direct` tells whether replicas may answer.
+    fn asking_again(self, direct: bool) -> Self {
+        if direct && !self.from_leader {
+            self.asking_anyone()
         } else {
-            read.asking_the_leader()
+            self.asking_the_leader()
         }
     }
 
@@ -156,13 +164,10 @@ impl Read {
         }))
     }
 
-    /// Back to the question itself, after a probe that settled nothing.
+    /// Back to the question, after a probe that settled nothing.
     fn retrying(self) -> Self {
-        if self.binding.allow_direct() {
-            self.asking_anyone()
-        } else {
-            self.asking_the_leader()
-        }
+        let direct = self.binding.allow_direct();
+        self.asking_again(direct)
     }
 
     fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
