@@ -132,10 +132,17 @@ impl Consumer {
         !self.config.memory && self.config.is_durable()
     }
 
+    /// Whether it has as many replicas as its stream.
+    pub(crate) fn is_replicated(&self) -> bool {
+        match self.config.replicas {
+            0 => self.config.is_durable(),
+            replicas => replicas > 1,
+        }
+    }
+
     /// Whether it lives on, or will, when its server stops.
     pub(crate) fn survives_stop(&self, replicated: bool) -> bool {
-        let elsewhere = replicated && self.config.is_durable() && self.config.replicas != 1;
-        elsewhere || self.survives_restart()
+        (replicated && self.is_replicated()) || self.survives_restart()
     }
 
     /// Takes a changed configuration that was checked.

@@ -1,5 +1,6 @@
 //! CONSUMER.CREATE in its forms, INFO, DELETE, NAMES and LIST.
 
+use super::placement::of_consumer;
 use super::streams::PageRequest;
 use super::{Answer, JetStream, Request, begin, page};
 use crate::server::consumer::Consumer;
@@ -85,7 +86,8 @@ impl JetStream {
             config.check_update(&existing.config, interest, version)?;
             existing.update(config, &stream.store, now, &mut self.rng);
             // The answer is made before the consumer learns who listens to a new subject.
-            let info = existing.info_json(&stream.store, now, true);
+            let cluster = of_consumer(&self.peers, &stream.group, existing);
+            let info = existing.info_json(&stream.store, now, true, cluster.as_deref());
             let deliver = existing.config.deliver_subject.as_bytes();
             let bound = router.has_literal(deliver, &existing.config.deliver_group);
             existing.set_interest(bound, now.instant);
@@ -119,7 +121,8 @@ impl JetStream {
             &mut self.rng,
         );
         consumer.home = stream.group.leader().unwrap_or_default();
-        let info = consumer.info_json(&stream.store, now, true);
+        let cluster = of_consumer(&self.peers, &stream.group, &consumer);
+        let info = consumer.info_json(&stream.store, now, true, cluster.as_deref());
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))
     }
@@ -133,12 +136,14 @@ impl JetStream {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
-        let stream = self.stream(stream)?;
+        let found = self.streams.get_mut(stream);
+        let stream = found.ok_or(ApiError::STREAM_NOT_FOUND)?;
         let consumer = stream
             .consumers
             .get_mut(name)
             .ok_or(ApiError::CONSUMER_NOT_FOUND)?;
-        let info = consumer.info_json(&stream.store, request.now, true);
+        let cluster = of_consumer(&self.peers, &stream.group, consumer);
+        let info = consumer.info_json(&stream.store, request.now, true, cluster.as_deref());
         Ok(described("consumer_info", info))
     }
 
@@ -174,13 +179,29 @@ impl JetStream {
 
     pub(super) fn consumer_list(&mut self, stream: &str, request: &Request<'_>) -> Answer {
         let asked = PageRequest::read(request, &["offset"])?;
-        let stream = self.stream(stream)?;
+        let clustered = self.peers.is_cluster();
+        let Some(stream) = self.streams.get_mut(stream) else {
+            if !clustered {
+                return Err(ApiError::STREAM_NOT_FOUND);
+            }
+            let mut out = begin("consumer_list");
+            page(&mut out, 0, 0, LIST_LIMIT).raw("consumers", "[]");
+            return Ok(out);
+        };
         let total = stream.consumers.len();
         let start = asked.start(total);
         let shown = stream.consumers.values_mut().skip(start).take(LIST_LIMIT);
-        let infos: Vec<String> = shown
-            .map(|consumer| consumer.info_json(&stream.store, request.now, false).end())
-            .collect();
+        let infos = shown.map(|consumer| {
+            let cluster = of_consumer(&self.peers, &stream.group, consumer);
+            let info = consumer.info_json(&stream.store, request.now, false, cluster.as_deref());
+            info.end()
+        });
+        let infos: Vec<String> = infos.collect();
+        let total = if infos.is_empty() && clustered {
+            0
+        } else {
+            total
+        };
         let mut out = begin("consumer_list");
         page(&mut out, total, start, LIST_LIMIT)
             .raw("consumers", &format!("[{}]", infos.join(",")));

@@ -288,7 +288,8 @@ impl JetStream {
             .collect();
         let mut out = begin("stream_names");
         page(&mut out, names.len(), start, NAMES_LIMIT);
-        if shown.is_empty() {
+        let nothing = names.is_empty() || !self.peers.is_cluster();
+        if shown.is_empty() && nothing {
             out.raw("streams", "null");
         } else {
             out.raw("streams", &texts(&shown));
@@ -315,6 +316,11 @@ impl JetStream {
             })
             .collect();
         let mut out = begin("stream_list");
+        let total = if shown.is_empty() && self.peers.is_cluster() {
+            0
+        } else {
+            total
+        };
         page(&mut out, total, start, LIST_LIMIT).raw("streams", &format!("[{}]", shown.join(",")));
         Ok(out)
     }

@@ -9,8 +9,14 @@ use crate::server::stream::store::Store;
 use crate::server::version::Version;
 
 impl Consumer {
-    /// The consumer as answers show it.
-    pub(crate) fn info_json(&mut self, store: &Store, now: Now, shown: bool) -> Writer {
+    /// The consumer as answers show it, with its `cluster` if there is one.
+    pub(crate) fn info_json(
+        &mut self,
+        store: &Store,
+        now: Now,
+        shown: bool,
+        cluster: Option<&str>,
+    ) -> Writer {
         self.correct_pending(store, now.version);
         let position = Pair {
             consumer: self.next_consumer_seq - 1,
@@ -32,8 +38,11 @@ impl Consumer {
             .number("num_ack_pending", 0)
             .number("num_redelivered", 0)
             .number("num_waiting", 0)
-            .number("num_pending", self.pending.max(0))
-            .some_bool("push_bound", self.config.is_push() && self.active)
+            .number("num_pending", self.pending.max(0));
+        if let Some(cluster) = cluster {
+            out.raw("cluster", cluster);
+        }
+        out.some_bool("push_bound", self.config.is_push() && self.active)
             .text("ts", &go_time(now.time));
         out
     }
