@@ -204,7 +204,7 @@ impl JetStream {
             return false;
         }
         let body = body.trim_ascii();
-        let malformed = if body.starts_with(b"{") {
+        let malformed = if body.starts_with(b"{") && !self.peers.is_cluster() {
             Json::parse(body).err()
         } else {
             None

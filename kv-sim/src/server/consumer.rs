@@ -13,6 +13,7 @@
 mod check;
 pub(crate) mod config;
 mod info;
+mod place;
 mod start;
 
 use std::time::Duration;
@@ -126,23 +127,6 @@ impl Consumer {
         out.heartbeat_at = out.next_heartbeat(now.instant);
         out.set_interest(interest, now.instant);
         out
-    }
-
-    pub(crate) fn survives_restart(&self) -> bool {
-        !self.config.memory && self.config.is_durable()
-    }
-
-    /// Whether it has as many replicas as its stream.
-    pub(crate) fn is_replicated(&self) -> bool {
-        match self.config.replicas {
-            0 => self.config.is_durable(),
-            replicas => replicas > 1,
-        }
-    }
-
-    /// Whether it lives on, or will, when its server stops.
-    pub(crate) fn survives_stop(&self, replicated: bool) -> bool {
-        (replicated && self.is_replicated()) || self.survives_restart()
     }
 
     /// Takes a changed configuration that was checked.

@@ -322,11 +322,13 @@ impl Cluster {
 
     fn move_consumers(&mut self) {
         let now = self.moment();
+        let peers = &self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
             if stream.group.standing() == Standing::Offline {
                 continue;
             }
-            for consumer in stream.consumers.values_mut() {
+            let consumers = stream.consumers.values_mut();
+            for consumer in consumers.filter(|one| one.runs(peers)) {
                 consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
             }
         }

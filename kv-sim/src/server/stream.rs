@@ -89,6 +89,8 @@ pub(crate) struct Stream {
     pub(crate) store: Store,
     pub(crate) consumers: BTreeMap<String, Consumer>,
     pub(crate) group: Group,
+    /// Consumers that went with a server's memory, and which server's.
+    pub(crate) lost_consumers: BTreeMap<String, usize>,
     /// Publishes that are not committed yet.
     proposals: VecDeque<Proposal>,
     /// The sequence conditions are checked against; 2.11 lets it run ahead of the store.
@@ -112,6 +114,7 @@ impl Stream {
         Self {
             name: config.name.as_str().into(),
             group: Group::new(servers, &store),
+            lost_consumers: BTreeMap::new(),
             proposals: VecDeque::new(),
             created: now.time,
             last_seq: store.last_seq(),
@@ -191,7 +194,8 @@ impl Stream {
         }
         let expiry = self.next_expiry(now).filter(|_| standing == Standing::Led);
         let own = expiry.into_iter().chain(replication);
-        let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
+        let running = self.consumers.values().filter(|one| one.runs(peers));
+        let consumers = running.filter_map(Consumer::next_timeout);
         consumers.chain(own).min()
     }
 

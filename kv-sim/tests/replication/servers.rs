@@ -181,5 +181,9 @@ fn a_consumer_in_memory_goes_with_its_server_and_says_nothing() {
     assert_eq!(it.delivered.len(), 1, "neither messages nor heartbeats");
     let info = it.ask(other, "$JS.API.CONSUMER.INFO.KV_A.c1", "");
     let answer = it.answer(&info).expect("an answer");
+    assert!(answer.contains("\"err_code\":10119,"), "{answer}");
+    it.cluster.restart(it.now, leader, true);
+    let info = it.ask(other, "$JS.API.CONSUMER.INFO.KV_A.c1", "");
+    let answer = it.answer(&info).expect("an answer");
     assert!(answer.contains("\"err_code\":10014,"), "{answer}");
 }

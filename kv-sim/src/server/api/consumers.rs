@@ -123,6 +123,7 @@ impl JetStream {
         consumer.home = stream.group.leader().unwrap_or_default();
         let cluster = of_consumer(&self.peers, &stream.group, &consumer);
         let info = consumer.info_json(&stream.store, now, true, cluster.as_deref());
+        stream.lost_consumers.remove(&name);
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))
     }
@@ -138,6 +139,9 @@ impl JetStream {
         }
         let found = self.streams.get_mut(stream);
         let stream = found.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        if self.peers.is_cluster() && stream.lost_consumers.contains_key(name) {
+            return Err(ApiError::CONSUMER_OFFLINE);
+        }
         let consumer = stream
             .consumers
             .get_mut(name)
@@ -157,7 +161,8 @@ impl JetStream {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
         let stream = self.stream(stream)?;
-        if stream.consumers.remove(name).is_none() {
+        let lost = stream.lost_consumers.remove(name).is_some();
+        if stream.consumers.remove(name).is_none() && !lost {
             return Err(ApiError::CONSUMER_NOT_FOUND);
         }
         let mut out = begin("consumer_delete");

@@ -267,7 +267,12 @@ impl JetStream {
         if stream.config.deny_purge {
             return Err(ApiError::purge_failed("stream purge not permitted"));
         }
-        let purged = stream.purge(&asked.filter, asked.seq, asked.keep, version);
+        let seq = if stream.group.is_replicated() && asked.seq == 0 && asked.keep == 0 {
+            stream.store.last_seq() + 1 // what is stored later is not meant, on any replica
+        } else {
+            asked.seq
+        };
+        let purged = stream.purge(&asked.filter, seq, asked.keep, version);
         let mut out = begin("stream_purge");
         out.bool("success", true).number("purged", purged);
         Ok(out)

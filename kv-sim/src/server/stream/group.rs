@@ -176,6 +176,9 @@ impl Group {
     pub(super) fn follow(&mut self, own: &Store, now: Instant, peers: &mut Peers) {
         let led = self.leader.is_some();
         for member in self.members.iter_mut().filter(|member| member.up) {
+            if !led {
+                member.catches_up_at = None;
+            }
             if peers.held_until(member.server) > now {
                 continue;
             }

@@ -75,8 +75,14 @@ impl Stream {
             self.lose_leader(drawn(peers));
         }
         let replicated = self.group.is_replicated();
-        self.consumers
-            .retain(|_, consumer| consumer.home != server || consumer.survives_stop(replicated));
+        let lost = &mut self.lost_consumers;
+        self.consumers.retain(|name, consumer| {
+            let lives = consumer.home != server || consumer.survives_stop(replicated);
+            if !lives {
+                lost.insert(name.clone(), server);
+            }
+            lives
+        });
         self.reconsider(now, peers);
     }
 
@@ -93,6 +99,7 @@ impl Stream {
         if !self.group.set_up(server, empty, peers, now.instant) {
             return;
         }
+        self.lost_consumers.retain(|_, home| *home != server);
         self.reconsider(now.instant, peers);
         if !self.group.is_replicated() {
             self.restart(now);
