@@ -329,7 +329,8 @@ impl Cluster {
             }
             let consumers = stream.consumers.values_mut();
             for consumer in consumers.filter(|one| one.runs(peers)) {
-                consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
+                let store = stream.group.store_at(consumer.home, &stream.store);
+                consumer.deliver(store, now, &mut self.rng, &mut self.outbox);
             }
         }
     }

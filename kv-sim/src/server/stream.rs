@@ -30,8 +30,8 @@ use kv_proto::{Instant, Timestamp};
 use self::config::StreamConfig;
 use self::group::{Group, Standing};
 use self::proposal::Proposal;
-use self::store::{Message, Store};
-use super::consumer::Consumer;
+use self::store::{Message, Step, Store};
+use super::consumer::{Consumer, Notice};
 use super::journal::Removal;
 use super::peers::Peers;
 use super::version::Version;
@@ -149,15 +149,32 @@ impl Stream {
             self.store.start_notes();
         }
         self.group.resize(servers);
+        let leader = self.group.leader();
+        for consumer in self.consumers.values_mut() {
+            if let Some(leader) = leader.filter(|_| !servers.contains(&consumer.home)) {
+                consumer.home = leader;
+                consumer.restart_count(&self.store);
+            }
+        }
     }
 
     /// Removes a message, as an administrator or a limit does; consumers learn of it.
     pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
         let removed = self.store.remove(seq, why)?;
-        for consumer in self.consumers.values_mut() {
-            consumer.message_removed(seq, &removed.subject);
-        }
+        self.notify(Notice::Removed(seq, removed.subject.clone()));
         Some(removed)
+    }
+
+    /// Tells the consumers on the leader's server; those on others learn it when its replica does.
+    fn notify(&mut self, notice: Notice) {
+        let leader = self.group.leader();
+        let all = self.consumers.values_mut();
+        for consumer in all.filter(|one| leader == Some(one.home)) {
+            consumer.notice(&notice, &self.store);
+        }
+        if self.group.is_replicated() {
+            self.store.note(Step::Noticed(notice));
+        }
     }
 
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the

@@ -22,6 +22,10 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 /// Between two sequences, and after a difference, for what goes on behind the answers.
 const REST: Duration = Duration::from_millis(60);
 
+/// A real consumer begins with what the replica on its own server has, which may lag by up to a second;
+/// so do the answers. What does not agree in so many attempts is a difference.
+const ATTEMPTS: usize = 3;
+
 /// Requests that change nothing.
 const READS: [&str; 9] = [
     "DIRECT.GET.",
@@ -195,10 +199,13 @@ fn campaign(version: Version, sequences: u64) -> usize {
     let (mut failures, mut steps, mut unsteady) = (0, 0, 0);
     for seed in first..first + sequences {
         let mut verdict = compare(&cluster, version, seed);
-        if verdict.is_err() {
+        for _ in 1..ATTEMPTS {
+            let Err(report) = &verdict else {
+                break;
+            };
             std::thread::sleep(10 * REST);
             let again = compare(&cluster, version, seed);
-            if let (Err(report), true) = (&verdict, again.is_ok()) {
+            if again.is_ok() {
                 unsteady += 1;
                 println!("not again: {report}");
             }
@@ -217,7 +224,7 @@ fn campaign(version: Version, sequences: u64) -> usize {
         }
     }
     println!(
-        "{version} R3: {steps} steps agreed, {failures} sequences differed, {unsteady} once but not again"
+        "{version} R3: {steps} steps agreed, {failures} sequences differed, {unsteady} but not every time"
     );
     failures
 }

@@ -131,7 +131,7 @@ fn act(it: &mut Cluster3, dice: &mut Dice, round: u64) -> Option<Asked> {
 
 #[test]
 fn whatever_happens_the_journal_and_the_replicas_agree() {
-    let (mut acknowledgements, mut reads, mut rewinds) = (0, 0, 0);
+    let (mut acknowledgements, mut reads, mut deliveries, mut rewinds) = (0, 0, 0, 0);
     for seed in 1..=250_u64 {
         let version = Version::ALL[(seed % 5) as usize];
         let mut it = Cluster3::new(version, seed, |config| {
@@ -144,6 +144,7 @@ fn whatever_happens_the_journal_and_the_replicas_agree() {
         let more = format!(r#","storage":"{storage}","max_msgs":30"#);
         it.create("KV_A", &more);
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        watch(&mut it);
         let mut asked = Vec::new();
         for round in 0..80 {
             asked.extend(act(&mut it, &mut dice, round));
@@ -169,6 +170,14 @@ fn whatever_happens_the_journal_and_the_replicas_agree() {
                 reads += usize::from(value.is_none());
             }
         }
+        for (subject, text) in &it.delivered {
+            if subject.starts_with("$KV.A.") {
+                let value = text.rsplit("\r\n\r\n").next().unwrap_or(text);
+                let happened = stored.iter().any(|(_, payload)| payload == value);
+                assert!(happened, "seed {seed}: {value} was delivered");
+                deliveries += 1;
+            }
+        }
         let rewound =
             |event: &&kv_sim::server::Event| matches!(event.change, Change::Rewound { .. });
         rewinds += it.cluster.journal().iter().filter(rewound).count();
@@ -176,6 +185,30 @@ fn whatever_happens_the_journal_and_the_replicas_agree() {
     }
     assert!(acknowledgements > 2_000, "{acknowledgements}");
     assert!(reads > 300 && rewinds > 30, "{reads} {rewinds}");
+    assert!(deliveries > 1_000, "{deliveries}");
+}
+
+/// Consumers in the memory of one server, in the files of one, and on all; heard on every server.
+fn watch(it: &mut Cluster3) {
+    for server in 0..3 {
+        it.say(
+            server,
+            b"SUB dv.memory 7\r\nSUB dv.file 8\r\nSUB dv.shared 9\r\n",
+        );
+    }
+    for (name, kind) in [
+        ("memory", r#""mem_storage":true,"num_replicas":1"#),
+        ("file", r#""durable_name":"file","num_replicas":1"#),
+        ("shared", r#""durable_name":"shared""#),
+    ] {
+        let config = format!(
+            r#""name":"{name}","deliver_subject":"dv.{name}","ack_policy":"none","idle_heartbeat":1000000000,"inactive_threshold":60000000000,{kind}"#
+        );
+        let body = format!(r#"{{"stream_name":"KV_A","config":{{{config}}}}}"#);
+        let reply = it.ask(0, &format!("$JS.API.CONSUMER.CREATE.KV_A.{name}"), &body);
+        let answer = it.answer(&reply).expect("an answer");
+        assert!(!answer.contains("error"), "{answer}");
+    }
 }
 
 /// All servers are up, all delays over.

@@ -84,10 +84,11 @@ impl JetStream {
             }
             let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
             config.check_update(&existing.config, interest, version)?;
-            existing.update(config, &stream.store, now, &mut self.rng);
+            let store = stream.group.store_at(existing.home, &stream.store);
+            existing.update(config, store, now, &mut self.rng);
             // The answer is made before the consumer learns who listens to a new subject.
             let cluster = of_consumer(&self.peers, &stream.group, existing);
-            let info = existing.info_json(&stream.store, now, true, cluster.as_deref());
+            let info = existing.info_json(store, now, true, cluster.as_deref());
             let deliver = existing.config.deliver_subject.as_bytes();
             let bound = router.has_literal(deliver, &existing.config.deliver_group);
             existing.set_interest(bound, now.instant);
@@ -111,18 +112,23 @@ impl JetStream {
             return Err(ApiError::consumer_name_too_long(MAX_NAME));
         }
         let bound = router.has_literal(config.deliver_subject.as_bytes(), &config.deliver_group);
+        // Any of the stream's servers runs it, and reads its own replica.
+        let home = self.peers.pick(&stream.group.live_servers());
+        let home = home.or(stream.group.leader()).unwrap_or_default();
+        let store = stream.group.store_at(home, &stream.store);
         let mut consumer = Consumer::new(
             config,
             name.clone(),
             &stream.config,
-            &stream.store,
+            store,
             bound,
             now,
             &mut self.rng,
         );
-        consumer.home = stream.group.leader().unwrap_or_default();
+        consumer.home = home;
         let cluster = of_consumer(&self.peers, &stream.group, &consumer);
-        let info = consumer.info_json(&stream.store, now, true, cluster.as_deref());
+        let shared = stream.group.is_replicated() && consumer.is_replicated();
+        let info = consumer.first_info_json(store, now, shared, cluster.as_deref());
         stream.lost_consumers.remove(&name);
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))
@@ -147,7 +153,8 @@ impl JetStream {
             .get_mut(name)
             .ok_or(ApiError::CONSUMER_NOT_FOUND)?;
         let cluster = of_consumer(&self.peers, &stream.group, consumer);
-        let info = consumer.info_json(&stream.store, request.now, true, cluster.as_deref());
+        let store = stream.group.store_at(consumer.home, &stream.store);
+        let info = consumer.info_json(store, request.now, true, cluster.as_deref());
         Ok(described("consumer_info", info))
     }
 
@@ -198,7 +205,8 @@ impl JetStream {
         let shown = stream.consumers.values_mut().skip(start).take(LIST_LIMIT);
         let infos = shown.map(|consumer| {
             let cluster = of_consumer(&self.peers, &stream.group, consumer);
-            let info = consumer.info_json(&stream.store, request.now, false, cluster.as_deref());
+            let store = stream.group.store_at(consumer.home, &stream.store);
+            let info = consumer.info_json(store, request.now, false, cluster.as_deref());
             info.end()
         });
         let infos: Vec<String> = infos.collect();

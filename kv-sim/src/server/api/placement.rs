@@ -27,14 +27,9 @@ impl JetStream {
 /// The `cluster` of an answer about a consumer.
 pub(super) fn of_consumer(peers: &Peers, group: &Group, consumer: &Consumer) -> Option<String> {
     let replicated = consumer.is_replicated();
-    let leader = if replicated {
-        group.leader()
-    } else {
-        Some(consumer.home)
-    };
     peers
         .is_cluster()
-        .then(|| described(peers, group, leader, replicated))
+        .then(|| described(peers, group, Some(consumer.home), replicated))
 }
 
 fn described(peers: &Peers, group: &Group, leader: Option<usize>, replicated: bool) -> String {
@@ -44,7 +39,7 @@ fn described(peers: &Peers, group: &Group, leader: Option<usize>, replicated: bo
     if !replicated || !group.is_replicated() {
         return out.end();
     }
-    let shown = group.followers().map(|(server, up, current, lag)| {
+    let shown = group.followers(leader).map(|(server, up, current, lag)| {
         let mut one = Writer::object();
         one.text("name", peers.name(server))
             .bool("current", current)

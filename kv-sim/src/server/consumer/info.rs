@@ -47,6 +47,20 @@ impl Consumer {
         out
     }
 
+    /// The answer to its creation. Where it begins is not yet agreed upon if several servers have its state.
+    pub(crate) fn first_info_json(
+        &mut self,
+        store: &Store,
+        now: Now,
+        shared: bool,
+        cluster: Option<&str>,
+    ) -> Writer {
+        let saved = self.saved.take_if(|_| shared);
+        let out = self.info_json(store, now, true, cluster);
+        self.saved = self.saved.or(saved);
+        out
+    }
+
     /// A count that cannot be is corrected when somebody looks.
     fn correct_pending(&mut self, store: &Store, version: Version) {
         let behind = self.next_stream_seq > store.last_seq();

@@ -56,18 +56,13 @@ impl Consumer {
                 consumer: 0,
                 stream: seq.saturating_sub(1),
             };
-            let floor = if version.saves_starting_floor() && !self.shares_state(stream) {
+            let floor = if version.saves_starting_floor() {
                 start
             } else {
                 Pair::default()
             };
             self.saved = Some((start, floor));
         }
-    }
-
-    /// Whether other servers have its state too, which say where it begins only later.
-    fn shares_state(&self, stream: &StreamConfig) -> bool {
-        stream.replicas > 1 && self.is_replicated()
     }
 
     fn start_by_time(&self, store: &Store) -> u64 {

@@ -1,6 +1,7 @@
 //! What is done to a store, noted so that the journal can tell it and other replicas repeat it.
 
 use super::{Message, Store};
+use crate::server::consumer::Notice;
 use crate::server::journal::Removal;
 
 /// One change of a store, as other replicas repeat it.
@@ -14,6 +15,8 @@ pub(crate) enum Step {
     Jumped(u64),
     /// All above this sequence is lost.
     Rewound(u64),
+    /// Nothing for the store: the consumers of that replica learn something.
+    Noticed(Notice),
 }
 
 impl Store {
@@ -50,10 +53,11 @@ impl Store {
             }
             Step::Jumped(first) => self.jump(first),
             Step::Rewound(last) => self.cut(last),
+            Step::Noticed(_) => {}
         }
     }
 
-    pub(super) fn note(&mut self, step: Step) {
+    pub(in crate::server::stream) fn note(&mut self, step: Step) {
         if self.noted {
             self.steps.push(step);
         }
