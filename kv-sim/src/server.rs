@@ -272,6 +272,7 @@ impl Cluster {
         self.send_late(now);
         let moment = self.moment();
         self.jetstream.replicate(moment, &mut self.outbox);
+        let peers = &self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
             stream.handle_timeout(moment, &mut self.outbox);
             if stream.group.standing() == Standing::Offline {
@@ -280,7 +281,7 @@ impl Cluster {
             let outbox = &mut self.outbox;
             stream
                 .consumers
-                .retain(|_, consumer| consumer.handle_timeout(moment, outbox));
+                .retain(|_, one| !one.runs(peers) || one.handle_timeout(moment, outbox));
         }
         self.settle();
     }

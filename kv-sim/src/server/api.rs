@@ -161,13 +161,13 @@ impl JetStream {
             ("CONSUMER.LIST", 3) => "consumer_list",
             _ => return None,
         };
-        if let Err(error) = required_level(request) {
-            return Some((kind, Err(error)));
-        }
         match self.gate(kind, request) {
             Gate::Open => {}
             Gate::Silent => return None,
             Gate::Refused(error) => return Some((kind, Err(error))),
+        }
+        if let Err(error) = required_level(request) {
+            return Some((kind, Err(error)));
         }
         if let "stream_purge" | "stream_msg_delete" | "stream_update" = kind
             && let Some(name) = gate::stream_of(kind, request.subject)
@@ -204,7 +204,7 @@ impl JetStream {
             return false;
         }
         let body = body.trim_ascii();
-        let malformed = if body.starts_with(b"{") {
+        let malformed = if body.starts_with(b"{") && !self.peers.is_cluster() {
             Json::parse(body).err()
         } else {
             None

@@ -13,6 +13,7 @@
 mod check;
 pub(crate) mod config;
 mod info;
+mod place;
 mod start;
 
 use std::time::Duration;
@@ -52,6 +53,18 @@ struct FlowControl {
     in_flight: u64,
     /// The reply that is waited for, and how much it will acknowledge.
     asked: Option<(Bytes, u64)>,
+}
+
+/// What a consumer learns about the messages of the replica it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Stored(u64, Bytes),
+    /// The sequence, and the subject it is said to have been on.
+    Removed(u64, Bytes),
+    /// Many messages went at once.
+    Recounted,
+    /// All that a filter matches went; what is left begins here.
+    Purged(String, u64),
 }
 
 /// One consumer.
@@ -128,16 +141,6 @@ impl Consumer {
         out
     }
 
-    pub(crate) fn survives_restart(&self) -> bool {
-        !self.config.memory && self.config.is_durable()
-    }
-
-    /// Whether it lives on, or will, when its server stops.
-    pub(crate) fn survives_stop(&self, replicated: bool) -> bool {
-        let elsewhere = replicated && self.config.is_durable() && self.config.replicas != 1;
-        elsewhere || self.survives_restart()
-    }
-
     /// Takes a changed configuration that was checked.
     pub(crate) fn update(
         &mut self,
@@ -184,8 +187,24 @@ impl Consumer {
         self.active
     }
 
+    /// Something happened to the replica it reads.
+    pub(crate) fn notice(&mut self, notice: &Notice, store: &Store) {
+        match notice {
+            Notice::Stored(seq, subject) => self.message_stored(*seq, subject),
+            Notice::Removed(seq, subject) => self.message_removed(*seq, subject),
+            Notice::Recounted => self.recount(store),
+            Notice::Purged(filter, first) => self.purged(filter, *first, store),
+        }
+    }
+
+    /// The replica it reads is another one, or has changed at once.
+    pub(crate) fn restart_count(&mut self, store: &Store) {
+        self.recount(store);
+        self.waiting = false;
+    }
+
     /// A message was appended to the stream.
-    pub(crate) fn message_stored(&mut self, seq: u64, subject: &[u8]) {
+    fn message_stored(&mut self, seq: u64, subject: &[u8]) {
         if !self.wants(subject) {
             return;
         }
@@ -198,14 +217,14 @@ impl Consumer {
     }
 
     /// One message was removed from the stream.
-    pub(crate) fn message_removed(&mut self, seq: u64, subject: &[u8]) {
+    fn message_removed(&mut self, seq: u64, subject: &[u8]) {
         if seq >= self.next_stream_seq && self.wants(subject) {
             self.pending -= 1;
         }
     }
 
     /// Counts afresh what is still to come.
-    pub(crate) fn recount(&mut self, store: &Store) {
+    fn recount(&mut self, store: &Store) {
         let last_only = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
         let count = store.count(&self.config.filters(), self.next_stream_seq, last_only);
         self.pending = i64::try_from(count).unwrap_or(i64::MAX);
@@ -213,7 +232,7 @@ impl Consumer {
     }
 
     /// The stream was purged by `filter`, whose first message is now `first` (0: none is left).
-    pub(crate) fn purged(&mut self, filter: &str, first: u64, store: &Store) {
+    fn purged(&mut self, filter: &str, first: u64, store: &Store) {
         let filters = self.config.filters();
         let filter = filter.as_bytes();
         let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);

@@ -353,12 +353,15 @@ impl Cluster {
 
     fn move_consumers(&mut self) {
         let now = self.moment();
+        let peers = &self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
             if stream.group.standing() == Standing::Offline {
                 continue;
             }
-            for consumer in stream.consumers.values_mut() {
-                consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
+            let consumers = stream.consumers.values_mut();
+            for consumer in consumers.filter(|one| one.runs(peers)) {
+                let store = stream.group.store_at(consumer.home, &stream.store);
+                consumer.deliver(store, now, &mut self.rng, &mut self.outbox);
             }
         }
     }

@@ -161,10 +161,11 @@ errors! {
     MAX_BATCH_NEGATIVE = 400, 10114, "consumer max request batch needs to be > 0";
     MAX_EXPIRES_SMALL = 400, 10115, "consumer max request expires needs to be >= 1ms";
     MAX_DELIVER_BACKOFF = 400, 10116, "max deliver is required to be > length of backoff values";
+    STREAM_OFFLINE = 500, 10118, "stream is offline";
+    CONSUMER_OFFLINE = 500, 10119, "consumer is offline";
     CONSUMER_REPLICAS = 400, 10126, "consumer config replica count exceeds parent stream";
     CONSUMER_NAME_SEPARATORS = 400, 10127, "Consumer name can not contain path separators";
     STREAM_NAME_SEPARATORS = 400, 10128, "Stream name can not contain path separators";
-    STREAM_OFFLINE = 500, 10118, "stream is offline";
     FILTER_MISMATCH = 400, 10131, "Consumer create request did not match filtered subject from create subject";
     NAME_MISMATCH = 400, 10132, "Consumer Durable and Name have to be equal if both are provided";
     REPLICAS_NEGATIVE = 400, 10133, "replicas count cannot be negative";

@@ -30,8 +30,8 @@ use kv_proto::{Instant, Timestamp};
 use self::config::StreamConfig;
 use self::group::{Group, Standing};
 use self::proposal::Proposal;
-use self::store::{Message, Store};
-use super::consumer::Consumer;
+use self::store::{Message, Step, Store};
+use super::consumer::{Consumer, Notice};
 use super::journal::Removal;
 use super::peers::Peers;
 use super::version::Version;
@@ -89,6 +89,8 @@ pub(crate) struct Stream {
     pub(crate) store: Store,
     pub(crate) consumers: BTreeMap<String, Consumer>,
     pub(crate) group: Group,
+    /// Consumers that went with a server's memory, and which server's.
+    pub(crate) lost_consumers: BTreeMap<String, usize>,
     /// Publishes that are not committed yet.
     proposals: VecDeque<Proposal>,
     /// The sequence conditions are checked against; 2.11 lets it run ahead of the store.
@@ -112,6 +114,7 @@ impl Stream {
         Self {
             name: config.name.as_str().into(),
             group: Group::new(servers, &store),
+            lost_consumers: BTreeMap::new(),
             proposals: VecDeque::new(),
             created: now.time,
             last_seq: store.last_seq(),
@@ -146,15 +149,32 @@ impl Stream {
             self.store.start_notes();
         }
         self.group.resize(servers);
+        let leader = self.group.leader();
+        for consumer in self.consumers.values_mut() {
+            if let Some(leader) = leader.filter(|_| !servers.contains(&consumer.home)) {
+                consumer.home = leader;
+                consumer.restart_count(&self.store);
+            }
+        }
     }
 
     /// Removes a message, as an administrator or a limit does; consumers learn of it.
     pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
         let removed = self.store.remove(seq, why)?;
-        for consumer in self.consumers.values_mut() {
-            consumer.message_removed(seq, &removed.subject);
-        }
+        self.notify(Notice::Removed(seq, removed.subject.clone()));
         Some(removed)
+    }
+
+    /// Tells the consumers on the leader's server; those on others learn it when its replica does.
+    fn notify(&mut self, notice: Notice) {
+        let leader = self.group.leader();
+        let all = self.consumers.values_mut();
+        for consumer in all.filter(|one| leader == Some(one.home)) {
+            consumer.notice(&notice, &self.store);
+        }
+        if self.group.is_replicated() {
+            self.store.note(Step::Noticed(notice));
+        }
     }
 
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the
@@ -191,7 +211,8 @@ impl Stream {
         }
         let expiry = self.next_expiry(now).filter(|_| standing == Standing::Led);
         let own = expiry.into_iter().chain(replication);
-        let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
+        let running = self.consumers.values().filter(|one| one.runs(peers));
+        let consumers = running.filter_map(Consumer::next_timeout);
         consumers.chain(own).min()
     }
 

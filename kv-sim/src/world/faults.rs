@@ -206,7 +206,12 @@ impl World<'_> {
                     old_leader_answers,
                 };
                 self.cluster.elect(now, crate::oracle::STREAM, election);
-                self.old_leader = Some((now + old_leader_answers, now));
+                // One election after the other: the first old leader may still answer.
+                let until = now + old_leader_answers;
+                self.old_leader = match self.old_leader {
+                    Some((longer, since)) if longer >= now => Some((longer.max(until), since)),
+                    Some(_) | None => Some((until, now)),
+                };
             }
             Fault::Lag { server, ms } => {
                 if self.scenario.profile.bucket.replicas < 2 {

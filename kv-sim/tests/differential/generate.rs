@@ -19,6 +19,8 @@ pub(crate) struct Generator {
     consumers: usize,
     ids: usize,
     last_seq: u64,
+    /// Every stream has so many, if it is not left to chance.
+    replicas: Option<usize>,
 }
 
 const KEYS: [&str; 7] = ["a", "b", "c", "x.a", "x.b", "x.y.z", "d"];
@@ -37,6 +39,15 @@ impl Generator {
             consumers: 0,
             ids: 0,
             last_seq: 3,
+            replicas: None,
+        }
+    }
+
+    /// For a cluster: every stream has so many replicas.
+    pub(crate) fn replicated(seed: u64, version: Version, replicas: usize) -> Self {
+        Self {
+            replicas: Some(replicas),
+            ..Self::new(seed, version)
         }
     }
 
@@ -209,9 +220,13 @@ impl Generator {
             ("\"subject_delete_marker_ttl\":5000000000", 10),
             ("\"subject_delete_marker_ttl\":5", 1),
         ] {
-            if self.chance(percent) {
+            let chosen = self.chance(percent);
+            if chosen && !(self.replicas.is_some() && member.contains("num_replicas")) {
                 members.push(member.to_owned());
             }
+        }
+        if let Some(replicas) = self.replicas {
+            members.push(format!("\"num_replicas\":{replicas}"));
         }
         format!("{{{}}}", members.join(","))
     }
@@ -251,7 +266,8 @@ impl Generator {
             }
             headers += &format!("Nats-Msg-Id: id{}\r\n", self.ids);
         }
-        if self.chance(4) {
+        // 2.15.1 never stores again in a replicated stream where this failed ("critical write error").
+        if self.chance(4) && self.replicas.is_none() {
             headers += &format!("Nats-Expected-Last-Msg-Id: id{}\r\n", self.ids);
         }
         if self.chance(4) {
@@ -429,8 +445,11 @@ impl Generator {
         } else {
             seq
         };
+        // 2.10 gives up a replicated stream of which a sequence beyond its end is to be deleted.
+        let fatal = self.version == Version::V2_10 && self.replicas.is_some();
         let body = match self.below(8) {
             0 => self.pick(&["", "{}", "x", "{\"nope\":1}"]).to_owned(),
+            _ if fatal => "x".to_owned(),
             1 => format!("{{\"seq\":{seq},\"no_erase\":true}}"),
             _ => format!("{{\"seq\":{seq}}}"),
         };

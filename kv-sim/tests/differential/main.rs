@@ -14,9 +14,11 @@
     reason = "a real server lives in real time"
 )]
 
+mod cluster;
 mod core;
 mod frames;
 mod generate;
+mod races;
 mod real;
 mod timed;
 

@@ -40,12 +40,17 @@ fn ask(number: usize, subject: &str, body: &str) -> Act {
 }
 
 fn put(number: usize, subject: &str, headers: &str, body: &str) -> Act {
+    let reply = format!("_INBOX.d.{number}");
+    Say(publish(subject, &reply, headers, body))
+}
+
+pub(crate) fn publish(subject: &str, reply: &str, headers: &str, body: &str) -> String {
     let block = format!("NATS/1.0\r\n{headers}\r\n");
     let total = block.len() + body.len();
-    Say(format!(
-        "HPUB {subject} _INBOX.d.{number} {} {total}\r\n{block}{body}\r\n",
+    format!(
+        "HPUB {subject} {reply} {} {total}\r\n{block}{body}\r\n",
         block.len()
-    ))
+    )
 }
 
 fn create(bucket: &str, more: &str) -> Act {

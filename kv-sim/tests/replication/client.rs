@@ -62,6 +62,17 @@ impl Cluster3 {
         self.collect();
     }
 
+    /// Makes sure that there is a connection to a server; `None` when it is down.
+    pub(crate) fn reconnect(&mut self, server: usize) -> Option<()> {
+        self.collect();
+        if self.conns[server].is_none() {
+            let conn = self.cluster.accept(self.now, ServerId(server))?;
+            self.cluster.handle_closed(self.now, conn);
+            self.connect(server);
+        }
+        Some(())
+    }
+
     pub(crate) fn create(&mut self, name: &str, more: &str) {
         let reply = self.ask(
             0,
@@ -143,7 +154,7 @@ impl Cluster3 {
         self.cluster.journal().len()
     }
 
-    /// The sequences stored and not lost again, as the journal has it, of one stream.
+    /// The payloads that were stored, as the journal has it.
     pub(crate) fn journal_payloads(&self) -> Vec<String> {
         let stored = self.cluster.journal().iter();
         let payloads = stored.filter_map(|event| match &event.change {

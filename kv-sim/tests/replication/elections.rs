@@ -145,6 +145,47 @@ fn a_lagging_server_answers_with_the_past() {
 }
 
 #[test]
+fn a_consumer_on_a_lagging_server_begins_in_the_past() {
+    let mut it = slow_commits(6);
+    it.say(0, b"SUB dv 9\r\n");
+    for server in 0..3 {
+        it.cluster
+            .lag(it.now, ServerId(server), Duration::from_secs(5));
+    }
+    it.put(0, "$KV.A.a", "", "second");
+    it.settle();
+    let mut pending = Vec::new();
+    for number in 0..12 {
+        let body = format!(
+            r#"{{"stream_name":"KV_A","config":{{"name":"c{number}","deliver_subject":"dv","ack_policy":"none","mem_storage":true}}}}"#
+        );
+        let reply = it.ask(0, &format!("$JS.API.CONSUMER.CREATE.KV_A.c{number}"), &body);
+        let answer = it.answer(&reply).expect("an answer");
+        pending.extend(
+            answer
+                .split("\"num_pending\":")
+                .nth(1)
+                .map(|rest| rest[..1].to_owned()),
+        );
+    }
+    assert!(
+        pending.contains(&"1".to_owned()),
+        "some live with a follower: {pending:?}"
+    );
+    assert!(
+        pending.contains(&"2".to_owned()),
+        "some with the leader: {pending:?}"
+    );
+    let seconds = |it: &Cluster3| {
+        let all = it.delivered.iter();
+        all.filter(|(_, text)| text.ends_with("second")).count()
+    };
+    assert!(seconds(&it) < 12);
+    it.advance(Duration::from_secs(6));
+    assert_eq!(seconds(&it), 12);
+}
+
+#[test]
 fn a_rewind_is_the_same_on_all_replicas() {
     for seed in 1..20 {
         let mut it = slow_commits(seed);

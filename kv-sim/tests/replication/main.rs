@@ -9,6 +9,7 @@
 mod client;
 mod elections;
 mod servers;
+mod storm;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

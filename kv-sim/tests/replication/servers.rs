@@ -168,17 +168,28 @@ fn memory_that_every_replica_lost_is_lost() {
 #[test]
 fn a_consumer_in_memory_goes_with_its_server_and_says_nothing() {
     let mut it = filled("");
-    let leader = it.cluster.leader("KV_A").expect("it has one");
-    let other = up_but(&[leader.0])[0];
-    it.say(other, b"SUB dv 9\r\n");
+    let other = 0;
+    for server in 0..3 {
+        it.say(server, b"SUB dv 9\r\n");
+    }
     let body = r#"{"stream_name":"KV_A","config":{"name":"c1","deliver_subject":"dv","ack_policy":"none","mem_storage":true,"num_replicas":1,"idle_heartbeat":1000000000}}"#;
     it.ask(other, "$JS.API.CONSUMER.CREATE.KV_A.c1", body);
-    assert_eq!(it.delivered.len(), 1);
-    it.cluster.stop(it.now, leader);
+    assert_eq!(it.delivered.len(), 3);
+    let info = it.ask(other, "$JS.API.CONSUMER.INFO.KV_A.c1", "");
+    let answer = it.answer(&info).expect("an answer");
+    let home = (0..3).find(|at| answer.contains(&format!("\"leader\":\"sim-{at}\"")));
+    let home = ServerId(home.expect("it is somewhere"));
+    it.cluster.stop(it.now, home);
+    let other = up_but(&[home.0])[0];
+    it.settle();
     it.advance(Duration::from_secs(5));
     it.put(other, "$KV.A.a", "", "second");
     it.settle();
-    assert_eq!(it.delivered.len(), 1, "neither messages nor heartbeats");
+    assert_eq!(it.delivered.len(), 3, "neither messages nor heartbeats");
+    let info = it.ask(other, "$JS.API.CONSUMER.INFO.KV_A.c1", "");
+    let answer = it.answer(&info).expect("an answer");
+    assert!(answer.contains("\"err_code\":10119,"), "{answer}");
+    it.cluster.restart(it.now, home, true);
     let info = it.ask(other, "$JS.API.CONSUMER.INFO.KV_A.c1", "");
     let answer = it.answer(&info).expect("an answer");
     assert!(answer.contains("\"err_code\":10014,"), "{answer}");

@@ -25,7 +25,11 @@ impl JetStream {
             return Gate::Open;
         };
         let Some(stream) = self.streams.get(name) else {
-            return Gate::Open;
+            return if looks_first(kind) {
+                Gate::Refused(ApiError::STREAM_NOT_FOUND)
+            } else {
+                Gate::Open
+            };
         };
         let election = stream.group.has_election();
         match stream.group.standing() {
@@ -60,6 +64,14 @@ fn is_for_meta_leader(kind: &str) -> bool {
             | "stream_list"
             | "consumer_create"
             | "consumer_delete"
+    )
+}
+
+/// With these the cluster's leader looks for the stream before anybody reads the request.
+fn looks_first(kind: &str) -> bool {
+    matches!(
+        kind,
+        "stream_info" | "stream_purge" | "stream_msg_get" | "stream_msg_delete"
     )
 }
 

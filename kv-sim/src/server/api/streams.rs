@@ -267,7 +267,12 @@ impl JetStream {
         if stream.config.deny_purge {
             return Err(ApiError::purge_failed("stream purge not permitted"));
         }
-        let purged = stream.purge(&asked.filter, asked.seq, asked.keep, version);
+        let seq = if stream.group.is_replicated() && asked.seq == 0 && asked.keep == 0 {
+            stream.store.last_seq() + 1 // what is stored later is not meant, on any replica
+        } else {
+            asked.seq
+        };
+        let purged = stream.purge(&asked.filter, seq, asked.keep, version);
         let mut out = begin("stream_purge");
         out.bool("success", true).number("purged", purged);
         Ok(out)
@@ -288,7 +293,8 @@ impl JetStream {
             .collect();
         let mut out = begin("stream_names");
         page(&mut out, names.len(), start, NAMES_LIMIT);
-        if shown.is_empty() {
+        let nothing = names.is_empty() || !self.peers.is_cluster();
+        if shown.is_empty() && nothing {
             out.raw("streams", "null");
         } else {
             out.raw("streams", &texts(&shown));
@@ -315,6 +321,11 @@ impl JetStream {
             })
             .collect();
         let mut out = begin("stream_list");
+        let total = if shown.is_empty() && self.peers.is_cluster() {
+            0
+        } else {
+            total
+        };
         page(&mut out, total, start, LIST_LIMIT).raw("streams", &format!("[{}]", shown.join(",")));
         Ok(out)
     }

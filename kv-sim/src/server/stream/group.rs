@@ -7,12 +7,14 @@
 //! A follower's store is always what the leader's was at some earlier moment. The leader's own store is
 //! the stream's; while nobody leads it stands for what is committed, and whoever is elected goes on from it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use kv_proto::Instant;
 
+use super::leadership::recount;
 use super::store::{Step, Store};
+use crate::server::consumer::Consumer;
 use crate::server::peers::Peers;
 
 /// How long a leader that lost its followers takes to notice (the real server: 10 s).
@@ -174,9 +176,18 @@ impl Group {
     }
 
     /// Applies at the followers what is due.
-    pub(super) fn follow(&mut self, own: &Store, now: Instant, peers: &mut Peers) {
+    pub(super) fn follow(
+        &mut self,
+        own: &Store,
+        consumers: &mut BTreeMap<String, Consumer>,
+        now: Instant,
+        peers: &mut Peers,
+    ) {
         let led = self.leader.is_some();
         for member in self.members.iter_mut().filter(|member| member.up) {
+            if !led {
+                member.catches_up_at = None;
+            }
             if peers.held_until(member.server) > now {
                 continue;
             }
@@ -185,13 +196,20 @@ impl Group {
                 let due = *member.catches_up_at.get_or_insert(now + delay);
                 if due <= now {
                     member.become_equal(Some(own.replica()));
+                    recount(consumers, member.server, own);
                 }
             }
             let due = member.queue.partition_point(|(due, ..)| *due <= now);
             for (.., step) in member.queue.drain(..due) {
-                if let Some(store) = &mut member.store {
-                    store.repeat(step);
+                let Some(store) = &mut member.store else {
+                    continue;
+                };
+                if let Step::Noticed(notice) = &step {
+                    let all = consumers.values_mut();
+                    let local = all.filter(|one| one.home == member.server);
+                    local.for_each(|consumer| consumer.notice(notice, store));
                 }
+                store.repeat(step);
             }
             member.joining &= !led || member.behind || !member.queue.is_empty();
         }
@@ -272,6 +290,19 @@ impl Group {
             .find(|member| member.server == server)
     }
 
+    /// The store of the replica on a server.
+    pub(crate) fn store_at<'a>(&'a self, server: usize, own: &'a Store) -> &'a Store {
+        let member = self.members.iter().find(|member| member.server == server);
+        let store = member.and_then(|member| member.store.as_ref());
+        store.unwrap_or(own)
+    }
+
+    /// The servers whose replicas are up and whole.
+    pub(crate) fn live_servers(&self) -> Vec<usize> {
+        let live = self.members.iter().filter(|member| member.answers());
+        live.map(|member| member.server).collect()
+    }
+
     /// The lowest sequence that a live replica has applied.
     pub(crate) fn lowest_applied(&self, own: &Store) -> Option<u64> {
         let live = self.members.iter().filter(|member| member.up);
@@ -288,11 +319,14 @@ impl Group {
             .min()
     }
 
-    /// The followers as answers show them: server, whether it is up, whether it has everything, how many
+    /// The replicas besides the leader's, as answers show them: server, whether it is up, whether it has everything, how many
     /// steps it lacks.
-    pub(crate) fn followers(&self) -> impl Iterator<Item = (usize, bool, bool, usize)> {
+    pub(crate) fn followers(
+        &self,
+        leader: Option<usize>,
+    ) -> impl Iterator<Item = (usize, bool, bool, usize)> {
         let others = self.members.iter();
-        let others = others.filter(|member| self.leader != Some(member.server));
+        let others = others.filter(move |member| leader != Some(member.server));
         others.map(|member| {
             let current = member.up && !member.behind && member.queue.is_empty();
             (member.server, member.up, current, member.queue.len())

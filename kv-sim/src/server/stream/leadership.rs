@@ -1,10 +1,13 @@
 //! Who leads a stream, from the servers' comings and goings to the election of another leader.
 
+use std::collections::BTreeMap;
+
 use kv_proto::Instant;
 
 use super::group::Standing;
 use super::store::{Step, Store};
 use super::{Now, Outbox, Stream};
+use crate::server::consumer::Consumer;
 use crate::server::journal::{Change, Journal};
 use crate::server::peers::Peers;
 use crate::server::replication::{Election, InFlight};
@@ -18,6 +21,7 @@ impl Stream {
         journal: &mut Journal,
         out: &mut Outbox,
     ) {
+        self.settle_steps(now.instant, peers, journal); // while those who follow still do
         if self.group.gives_up_at.is_some_and(|due| due <= now.instant) {
             self.lose_leader(drawn(peers));
         }
@@ -38,7 +42,8 @@ impl Stream {
         }
         if self.group.is_replicated() {
             self.group.spread(&steps, now, peers);
-            self.group.follow(&self.store, now, peers);
+            self.group
+                .follow(&self.store, &mut self.consumers, now, peers);
         }
     }
 
@@ -75,8 +80,20 @@ impl Stream {
             self.lose_leader(drawn(peers));
         }
         let replicated = self.group.is_replicated();
-        self.consumers
-            .retain(|_, consumer| consumer.home != server || consumer.survives_stop(replicated));
+        let lost = &mut self.lost_consumers;
+        self.consumers.retain(|name, consumer| {
+            let lives = consumer.home != server || consumer.survives_stop(replicated);
+            if !lives {
+                lost.insert(name.clone(), server);
+            }
+            lives
+        });
+        let next = self.group.live_servers().first().copied();
+        let moving = self.consumers.values_mut();
+        for consumer in moving.filter(|one| one.home == server && one.is_replicated()) {
+            consumer.home = next.unwrap_or(server);
+            consumer.restart_count(self.group.store_at(consumer.home, &self.store));
+        }
         self.reconsider(now, peers);
     }
 
@@ -93,6 +110,7 @@ impl Stream {
         if !self.group.set_up(server, empty, peers, now.instant) {
             return;
         }
+        self.lost_consumers.retain(|_, home| *home != server);
         self.reconsider(now.instant, peers);
         if !self.group.is_replicated() {
             self.restart(now);
@@ -154,6 +172,7 @@ impl Stream {
             self.store.cut(kept.last_seq().min(last_seq));
         }
         self.group.leader = Some(leader);
+        recount(&mut self.consumers, leader, &self.store);
         self.last_seq = self.store.last_seq();
         self.forget_unknown_ids(known);
     }
@@ -212,6 +231,12 @@ fn drawn(peers: &mut Peers) -> InFlight {
     }
 }
 
+/// Lets the consumers of a server count afresh, as its replica has changed at once.
+pub(super) fn recount(consumers: &mut BTreeMap<String, Consumer>, server: usize, store: &Store) {
+    let own = consumers.values_mut().filter(|one| one.home == server);
+    own.for_each(|consumer| consumer.restart_count(store));
+}
+
 /// What the journal tells of a step.
 fn told(step: &Step) -> Option<Change> {
     match step {
@@ -227,6 +252,6 @@ fn told(step: &Step) -> Option<Change> {
             why: *why,
         }),
         Step::Rewound(last) => Some(Change::Rewound { last: *last }),
-        Step::Skipped | Step::Jumped(_) => None,
+        Step::Skipped | Step::Jumped(_) | Step::Noticed(_) => None,
     }
 }

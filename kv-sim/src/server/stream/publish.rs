@@ -13,6 +13,7 @@ use super::config::Retention;
 use super::republish::transform;
 use super::store::Message;
 use super::{Now, Outbox, Outgoing, Stream};
+use crate::server::consumer::Notice;
 use crate::server::error::ApiError;
 use crate::server::header;
 use crate::server::journal::Removal;
@@ -177,9 +178,7 @@ impl Stream {
             self.remember_msg_id(id, seq, time);
         }
         self.enforce_after(&inbound.subject);
-        for consumer in self.consumers.values_mut() {
-            consumer.message_stored(seq, &inbound.subject);
-        }
+        self.notify(Notice::Stored(seq, inbound.subject.clone()));
         match admitted.rollup {
             None => {}
             Some(Rollup::Subject) => {

@@ -1,8 +1,11 @@
 //! STREAM.PURGE and roll-ups: the same request removes different messages in different stores and
 //! versions, and consumers are told in different ways.
 
+use bytes::Bytes;
+
 use super::Stream;
 use super::config::Storage;
+use crate::server::consumer::Notice;
 use crate::server::journal::Removal;
 use crate::server::version::Version;
 
@@ -28,9 +31,7 @@ impl Stream {
             let left = self.store.extent(filter.as_bytes());
             left.map_or(0, |(first, _, _)| first)
         };
-        for consumer in self.consumers.values_mut() {
-            consumer.purged(filter, first, &self.store);
-        }
+        self.notify(Notice::Purged(filter.to_owned(), first));
         purged
     }
 
@@ -78,12 +79,10 @@ impl Stream {
             [only] if self.config.storage == Storage::Memory || version >= Version::V2_11 => {
                 // The file store tells consumers the filter in place of the subject.
                 let told = match self.config.storage {
-                    Storage::File => filter.as_bytes(),
-                    Storage::Memory => &only.subject,
+                    Storage::File => Bytes::copy_from_slice(filter.as_bytes()),
+                    Storage::Memory => only.subject.clone(),
                 };
-                for consumer in self.consumers.values_mut() {
-                    consumer.message_removed(only.seq, told);
-                }
+                self.notify(Notice::Removed(only.seq, told));
                 1
             }
             many => self.recounted(many.len() as u64),
@@ -120,9 +119,7 @@ impl Stream {
     /// Lets consumers count afresh after many messages went at once.
     fn recounted(&mut self, purged: u64) -> u64 {
         if purged > 0 {
-            for consumer in self.consumers.values_mut() {
-                consumer.recount(&self.store);
-            }
+            self.notify(Notice::Recounted);
         }
         purged
     }

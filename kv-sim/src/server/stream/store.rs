@@ -3,12 +3,15 @@
 //! What is done to it is also noted, as a [`Step`], so that a second replica becomes equal by repeating
 //! the same steps later.
 
+mod step;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
 use kv_proto::Timestamp;
 
+pub(crate) use self::step::Step;
 use super::config::Storage;
 use crate::server::journal::Removal;
 use crate::server::subject;
@@ -25,19 +28,6 @@ pub(crate) struct Message {
     pub(crate) expires: Option<Timestamp>,
     /// Exempt from `max_age`.
     pub(crate) never_expires: bool,
-}
-
-/// One change of a store, as other replicas repeat it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Stored(Message),
-    /// A sequence was used up without a message.
-    Skipped,
-    Removed(u64, Removal),
-    /// The next message will have this sequence.
-    Jumped(u64),
-    /// All above this sequence is lost.
-    Rewound(u64),
 }
 
 /// The messages, by sequence and by subject.
@@ -69,42 +59,6 @@ impl Store {
             last_time: None,
             noted: false,
             steps: Vec::new(),
-        }
-    }
-
-    /// Makes what is done to it be noted from now on.
-    pub(crate) fn start_notes(&mut self) {
-        self.noted = true;
-    }
-
-    /// The same messages for another replica, which notes nothing.
-    pub(crate) fn replica(&self) -> Self {
-        Self {
-            noted: false,
-            steps: Vec::new(),
-            ..self.clone()
-        }
-    }
-
-    /// What was done to it since this was last asked.
-    pub(crate) fn take_steps(&mut self) -> Vec<Step> {
-        std::mem::take(&mut self.steps)
-    }
-
-    /// Repeats what was done to another replica.
-    pub(crate) fn repeat(&mut self, step: Step) {
-        match step {
-            Step::Stored(message) => {
-                self.append(message);
-            }
-            Step::Skipped => {
-                self.skip();
-            }
-            Step::Removed(seq, why) => {
-                self.remove(seq, why);
-            }
-            Step::Jumped(first) => self.jump(first),
-            Step::Rewound(last) => self.cut(last),
         }
     }
 
@@ -295,12 +249,6 @@ impl Store {
             self.first_seq = if last == 0 { 0 } else { last + 1 };
         }
         self.note(Step::Rewound(last));
-    }
-
-    fn note(&mut self, step: Step) {
-        if self.noted {
-            self.steps.push(step);
-        }
     }
 
     pub(crate) fn get(&self, seq: u64) -> Option<&Message> {
