@@ -5,9 +5,9 @@
 //!   Publish --ack--> done                       ack below what its token saw --> Check
 //!      | conflict, and a revision is to be found out        |   (nothing else came)
 //!      v                                                     v
-//!   Lookup --tombstone, create--> Publish      stream rewound or created anew: Verify
-//!      |                                                     |
-//!      '--value--> exists / conflict              done, if our message is there, else unknown
+//!   Lookup --tombstone, create--> Publish               Verify --our message is there--> done
+//!      |                                                     '--it is not--> unknown
+//!      '--value--> exists / conflict
 //!   Publish --nobody there--> Probe --bucket exists--> pause --> Publish
 //!                               '--no bucket--> not applied
 //! ```
@@ -78,7 +78,7 @@ enum Stage {
     Doubtful(Doubts),
     /// It did not follow: has the stream been rewound or created anew?
     Check(Doubts),
-    /// It has: is our message at that revision?
+    /// Is our message at that revision?
     Verify {
         doubts: Doubts,
         revision: u64,
@@ -93,6 +93,8 @@ struct Doubts {
     before: u64,
     acks: [u64; MAX_DOUBTS],
     count: usize,
+    /// The stream has certainly begun anew, so that `before` means nothing.
+    anew: bool,
 }
 
 /// Doubtful acknowledgements that are kept of one write; more are no harm, but
@@ -105,6 +107,7 @@ impl Doubts {
             before,
             acks: [0; MAX_DOUBTS],
             count: 0,
+            anew: false,
         }
     }
 
@@ -524,12 +527,10 @@ impl Write {
     ) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info))
-                    if info.config.name == self.binding.acks_from()
-                        && (info.state.last_seq < doubts.before
-                            || self.binding.is_older_than(&info)) =>
-                {
-                    self.verify(doubts)
+                Some(ApiReply::Success(info)) if info.config.name == self.binding.acks_from() => {
+                    let anew = info.state.last_seq < doubts.before
+                        || self.binding.is_older_than(&info);
+                    self.verify(Doubts { anew, ..doubts })
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
                     self.stage = Stage::Check(doubts);
@@ -584,7 +585,9 @@ impl Write {
                     let is_ours = Stored::from_leader(message, around.limits).is_ok_and(|stored| {
                         stored.operation == self.kind.operation() && stored.value == self.value
                     });
-                    if at_our_key && is_ours {
+                    // The last write that was acknowledged there may have been the same.
+                    let is_other = revision == doubts.before && !doubts.anew;
+                    if at_our_key && is_ours && !is_other {
                         Step::Done(Output::Written(Ok(Revision::new(revision))))
                     } else {
                         self.verify(doubts)

@@ -308,7 +308,9 @@ impl World<'_> {
                     self.cluster.disconnect(now, conn, None);
                 }
             }
-            Fault::Deny { what, .. } => self.cluster.deny(
+            Fault::Deny { what, .. } => {
+                self.history.leader_denied |= what == Denied::MessageGet;
+                self.cluster.deny(
                 now,
                 conn,
                 match what {
@@ -317,7 +319,8 @@ impl World<'_> {
                     Denied::MessageGet => "$JS.API.STREAM.MSG.GET.*",
                     Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
                 },
-            ),
+            );
+            }
             _ => return false,
         }
         self.collect();
