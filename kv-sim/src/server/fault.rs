@@ -18,7 +18,7 @@ impl Cluster {
         if let Some(at) = self.servers.get_mut(server.0) {
             at.up = false;
         }
-        self.jetstream.peers.set_up(server.0, false);
+        self.jetstream.peers.set_up(server.0, false, self.now);
         let theirs = self
             .connections
             .iter()
@@ -48,7 +48,7 @@ impl Cluster {
         }
         let moment = self.moment();
         let jetstream = &mut self.jetstream;
-        jetstream.peers.set_up(server.0, true);
+        jetstream.peers.set_up(server.0, true, moment.instant);
         if !jetstream.peers.is_cluster() && !keep_memory {
             // A lone server keeps no record of streams in memory; a cluster does.
             let JetStream {

@@ -8,6 +8,9 @@ use super::error::ApiError;
 use super::replication::Replication;
 use super::rng::Rng;
 
+/// How long a leader that lost its followers takes to notice, as in the real server.
+pub(crate) const QUORUM_LOST_AFTER: Duration = Duration::from_secs(10);
+
 /// One server.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -23,6 +26,8 @@ pub(crate) struct Peers {
     all: Vec<Peer>,
     /// Who leads the cluster itself, which creates and deletes streams.
     meta_leader: Option<usize>,
+    /// When those who are left will have noticed that they are too few for a leader.
+    meta_missed_at: Instant,
     pub(crate) replication: Replication,
     /// Of its own, so that replication can draw without changing what else is drawn.
     rng: Rng,
@@ -38,6 +43,7 @@ impl Peers {
         Self {
             all: names.into_iter().map(peer).collect(),
             meta_leader: Some(0),
+            meta_missed_at: Instant::ORIGIN,
             replication,
             rng,
         }
@@ -56,7 +62,7 @@ impl Peers {
         self.all.get(server).is_some_and(|peer| peer.up)
     }
 
-    pub(crate) fn set_up(&mut self, server: usize, up: bool) {
+    pub(crate) fn set_up(&mut self, server: usize, up: bool, now: Instant) {
         if let Some(peer) = self.all.get_mut(server) {
             peer.up = up;
         }
@@ -66,7 +72,9 @@ impl Peers {
             .meta_leader
             .is_some_and(|leader| live.contains(&leader));
         if !majority {
-            self.meta_leader = None;
+            if self.meta_leader.take().is_some() {
+                self.meta_missed_at = now + QUORUM_LOST_AFTER;
+            }
         } else if !stays {
             self.meta_leader = self.pick(&live);
         }
@@ -81,6 +89,11 @@ impl Peers {
     pub(crate) fn held_until(&self, server: usize) -> Instant {
         let peer = self.all.get(server);
         peer.map_or(Instant::ORIGIN, |peer| peer.held_until)
+    }
+
+    /// Whether it shows by now that nobody can.
+    pub(crate) fn misses_meta_leader(&self, now: Instant) -> bool {
+        self.meta_leader.is_none() && self.meta_missed_at <= now
     }
 
     /// Whether somebody can create and delete streams.

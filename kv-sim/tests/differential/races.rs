@@ -13,6 +13,7 @@ use crate::{real_version, timed};
 
 const WRITERS: usize = 6;
 const ROUNDS: usize = 20;
+const STREAM: &str = r#"{"name":"KV_R","subjects":["$KV.R.>"],"allow_direct":true,"max_msgs_per_subject":5,"num_replicas":3}"#;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn login(writer: usize) -> String {
@@ -22,12 +23,9 @@ fn login(writer: usize) -> String {
 }
 
 fn create_stream() -> String {
-    let body = r#"{"name":"KV_R","subjects":["$KV.R.>"],"allow_direct":true,"max_msgs_per_subject":5,"num_replicas":3}"#;
     let subject = "$JS.API.STREAM.CREATE.KV_R";
-    format!(
-        "PUB {subject} _INBOX.w0.create {}\r\n{body}\r\n",
-        body.len()
-    )
+    let length = STREAM.len();
+    format!("PUB {subject} _INBOX.w0.create {length}\r\n{STREAM}\r\n")
 }
 
 fn create_key(writer: usize, round: usize) -> String {
@@ -247,5 +245,118 @@ fn a_step_down_is_silent_or_unserved_and_passes() {
         println!("{who}: {ok} of {PUTS} acknowledged, {seen:?}");
         assert!(ok > PUTS / 2, "{who}: {ok}");
         assert_eq!(answers.last(), Some(&"ok"), "{who} ends well");
+    }
+}
+
+/// What the last of three servers, which led, answers when the others are dead, request by request.
+#[derive(Debug, PartialEq, Eq)]
+struct LastOne {
+    put: String,
+    get: String,
+    leader_get: String,
+    info: String,
+    create: String,
+    purge: String,
+}
+
+fn requests(phase: usize) -> [String; 6] {
+    let ask = |name: &str, subject: &str, body: &str| {
+        let reply = format!("_INBOX.w0.{name}{phase}");
+        format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len())
+    };
+    let last = r#"{"last_by_subj":"$KV.R.k"}"#;
+    [
+        ask("put", "$KV.R.k", "late"),
+        ask("get", "$JS.API.DIRECT.GET.KV_R.$KV.R.k", ""),
+        ask("lead", "$JS.API.STREAM.MSG.GET.KV_R", last),
+        ask("info", "$JS.API.STREAM.INFO.KV_R", ""),
+        ask("create", "$JS.API.STREAM.CREATE.X", r#"{"name":"X"}"#),
+        ask("purge", "$JS.API.STREAM.PURGE.KV_R", ""),
+    ]
+}
+
+fn sum_up(frames: &Frames, phase: usize) -> LastOne {
+    let of = |name: &str| {
+        let reply = format!("1 _INBOX.w0.{name}{phase}");
+        let own = frames.all.iter().find(|(group, _)| *group == reply);
+        let Some((_, frame)) = own else {
+            return "silence".to_owned();
+        };
+        let signs = ["10008", "10118", "NATS/1.0 503", "error"];
+        let sign = signs.into_iter().find(|sign| frame.contains(sign));
+        sign.unwrap_or("answer").to_owned()
+    };
+    LastOne {
+        put: of("put"),
+        get: of("get"),
+        leader_get: of("lead"),
+        info: of("info"),
+        create: of("create"),
+        purge: of("purge"),
+    }
+}
+
+/// Soon after the others died, and long after.
+fn last_one_really(version: Version) -> [LastOne; 2] {
+    let cluster = kv_tests::Cluster::start(real_version(version));
+    let mut admin = kv_tests::Admin::connect(cluster.server(0));
+    let config: serde_json::Value = serde_json::from_str(STREAM).expect("JSON");
+    let answer = admin.create_stream(&config);
+    admin.publish("$KV.R.k", None, b"v");
+    let leader = answer["cluster"]["leader"].as_str().unwrap_or_default();
+    let leads = |at: &usize| cluster.server(*at).info()["server_name"] == leader;
+    let survivor = (0..3).find(leads).expect("one of them leads");
+    let mut real = Real::connect(cluster.server(survivor).addr());
+    real.write(login(0).as_bytes());
+    real.linger(Duration::from_millis(300));
+    for at in (0..3).filter(|at| *at != survivor) {
+        cluster.server(at).kill();
+    }
+    let mut out = Vec::new();
+    for (phase, pause) in [(0, 200), (1, 25_000)] {
+        real.linger(Duration::from_millis(pause));
+        for request in requests(phase) {
+            real.write(request.as_bytes());
+        }
+        real.linger(Duration::from_secs(3));
+        out.push(sum_up(&real.frames, phase));
+    }
+    out.try_into().expect("two phases")
+}
+
+fn last_one_simulated(version: Version) -> [LastOne; 2] {
+    let mut writers = Writers::new(version, 5);
+    writers.say(0, &put(0));
+    writers.wait(Duration::from_millis(50));
+    let survivor = writers.cluster.leader("KV_R").expect("it has one").0;
+    for at in (0..3).filter(|at| *at != survivor) {
+        writers.cluster.stop(writers.now, ServerId(at));
+    }
+    let mut out = Vec::new();
+    let (conn, frames) = &mut writers.conns[survivor];
+    let conn = *conn;
+    *frames = Frames::default();
+    writers
+        .cluster
+        .handle_input(writers.now, conn, b"SUB _INBOX.w0.* 1\r\n");
+    for (phase, pause) in [(0, 200), (1, 25_000)] {
+        writers.wait(Duration::from_millis(pause));
+        for request in requests(phase) {
+            writers.say(survivor, &request);
+        }
+        writers.wait(Duration::from_secs(3));
+        out.push(sum_up(&writers.conns[survivor].1, phase));
+    }
+    out.try_into().expect("two phases")
+}
+
+#[test]
+fn the_last_server_of_three_answers_what_it_can() {
+    if std::env::var("KV_SIM_SEQUENCES").is_err() {
+        return;
+    }
+    for version in [Version::V2_15, Version::V2_10] {
+        let (ours, theirs) = (last_one_simulated(version), last_one_really(version));
+        assert_eq!(ours, theirs, "ours and theirs on {version}");
     }
 }

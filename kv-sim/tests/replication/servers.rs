@@ -64,16 +64,18 @@ fn without_a_majority_nothing_is_written_and_everything_read() {
     it.settle();
     assert_eq!(it.answer(&put), None);
     assert!(it.answer(&get).expect("an answer").ends_with("first"));
-    assert!(it.answer(&create).expect("an answer").contains("10008"));
+    assert_eq!(it.answer(&create), None);
     it.advance(Duration::from_secs(12));
     let late = it.put(leader.0, "$KV.A.a", "", "third");
     let info = it.ask(leader.0, "$JS.API.STREAM.INFO.KV_A", "");
+    let create = it.ask(leader.0, "$JS.API.STREAM.CREATE.X", r#"{"name":"X"}"#);
     let get = it.ask(leader.0, "$JS.API.DIRECT.GET.KV_A.$KV.A.a", "");
     assert!(
         it.answer(&late)
             .expect("an answer")
             .starts_with("NATS/1.0 503")
     );
+    assert!(it.answer(&create).expect("an answer").contains("10008"));
     assert!(!it.answer(&info).expect("an answer").contains("\"leader\""));
     assert!(it.answer(&get).expect("an answer").ends_with("first"));
     assert_eq!(it.journal_payloads(), ["first"]);
@@ -193,4 +195,56 @@ fn a_consumer_in_memory_goes_with_its_server_and_says_nothing() {
     let info = it.ask(other, "$JS.API.CONSUMER.INFO.KV_A.c1", "");
     let answer = it.answer(&info).expect("an answer");
     assert!(answer.contains("\"err_code\":10014,"), "{answer}");
+}
+
+#[test]
+fn a_stream_takes_more_replicas_and_gives_them_up() {
+    let mut it = filled(r#","num_replicas":1"#);
+    let change = |it: &mut Cluster3, replicas: usize| {
+        let more = format!(r#","num_replicas":{replicas}"#);
+        let body = crate::create_json("KV_A", &more);
+        let reply = it.ask(0, "$JS.API.STREAM.UPDATE.KV_A", &body);
+        let answer = it.answer(&reply).expect("an answer");
+        assert!(!answer.contains("error"), "{answer}");
+        it.settle();
+    };
+    change(&mut it, 3);
+    it.put(0, "$KV.A.a", "", "second");
+    it.settle();
+    let first = it.cluster.leader("KV_A").expect("it has one");
+    it.cluster.stop(it.now, first);
+    it.settle();
+    let other = up_but(&[first.0])[0];
+    let get = it.ask(other, "$JS.API.DIRECT.GET.KV_A.$KV.A.a", "");
+    assert!(it.answer(&get).expect("an answer").ends_with("second"));
+    it.cluster.restart(it.now, first, true);
+    it.connect(0);
+    it.settle();
+    change(&mut it, 1);
+    let reply = it.put(0, "$KV.A.a", "", "third");
+    assert!(it.answer(&reply).expect("an answer").contains("\"seq\":3}"));
+    assert_eq!(it.cluster.applied("KV_A"), Some((3, 3)));
+}
+
+#[test]
+fn five_servers_take_a_stream_of_three_or_of_five() {
+    for replicas in [3, 5] {
+        let mut it = Cluster3::new(Version::V2_15, 11, |config| config.servers = 5);
+        it.create("KV_A", &format!(r#","num_replicas":{replicas}"#));
+        it.put(0, "$KV.A.a", "", "v");
+        for stopped in [3, 4] {
+            it.cluster.stop(it.now, ServerId(stopped));
+        }
+        it.settle();
+        // Servers without a replica let others answer.
+        for server in 0..3 {
+            let get = it.ask(server, "$JS.API.DIRECT.GET.KV_A.$KV.A.a", "");
+            let answer = it.answer(&get).expect("an answer");
+            assert!(answer.ends_with("\r\nv"), "{answer}");
+        }
+        if replicas == 5 {
+            let reply = it.put(0, "$KV.A.a", "", "w");
+            assert!(it.answer(&reply).expect("an answer").contains("\"seq\":2}"));
+        }
+    }
 }

@@ -19,7 +19,11 @@ impl JetStream {
             return Gate::Open;
         }
         if is_for_meta_leader(kind) && !self.peers.has_meta_leader() {
-            return Gate::Refused(ApiError::UNAVAILABLE);
+            return if self.peers.misses_meta_leader(request.now.instant) {
+                Gate::Refused(ApiError::UNAVAILABLE)
+            } else {
+                Gate::Silent
+            };
         }
         let Some(name) = stream_of(kind, request.subject) else {
             return Gate::Open;

@@ -56,7 +56,9 @@ impl Consumer {
                 consumer: 0,
                 stream: seq.saturating_sub(1),
             };
-            let floor = if version.saves_starting_floor() {
+            // Servers that share a consumer tell each other all of where it begins.
+            let shared = stream.replicas > 1 && self.is_replicated();
+            let floor = if shared || version.saves_starting_floor() {
                 start
             } else {
                 Pair::default()

@@ -8,17 +8,13 @@
 //! the stream's; while nobody leads it stands for what is committed, and whoever is elected goes on from it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use kv_proto::Instant;
 
 use super::leadership::recount;
 use super::store::{Step, Store};
 use crate::server::consumer::Consumer;
-use crate::server::peers::Peers;
-
-/// How long a leader that lost its followers takes to notice (the real server: 10 s).
-const QUORUM_LOST_AFTER: Duration = Duration::from_secs(10);
+use crate::server::peers::{Peers, QUORUM_LOST_AFTER};
 
 /// What a stream can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
