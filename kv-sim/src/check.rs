@@ -118,15 +118,19 @@ impl Check<'_> {
                 let pessimistic = record.call.carries_value() && unsent;
                 pessimistic.then_some(Violation::NeverSent { call, doubt })
             }
-            Answer::Exists(revision) => self.seen(record, *at, !self.history.leader_denied, |state| {
-                state.is_some_and(|commit| {
-                    commit.revision == *revision && !commit.kind.is_tombstone()
+            Answer::Exists(revision) => {
+                self.seen(record, *at, !self.history.leader_denied, |state| {
+                    state.is_some_and(|commit| {
+                        commit.revision == *revision && !commit.kind.is_tombstone()
+                    })
                 })
-            }),
-            Answer::Conflict(Some(current)) => self.seen(record, *at, !self.history.leader_denied, |state| {
-                let revision = state.map_or(0, |commit| commit.revision);
-                revision == *current && Some(revision) != record.call.expected()
-            }),
+            }
+            Answer::Conflict(Some(current)) => {
+                self.seen(record, *at, !self.history.leader_denied, |state| {
+                    let revision = state.map_or(0, |commit| commit.revision);
+                    revision == *current && Some(revision) != record.call.expected()
+                })
+            }
             Answer::Conflict(None) | Answer::Done => None,
             Answer::Failed(cause) => self.cause(record, *at, *cause),
             Answer::Found { .. } | Answer::Absent | Answer::Malformed(_) => {

@@ -26,7 +26,7 @@ pub(crate) struct Weather {
 }
 
 /// What is written at once is cut into about so many pieces at most.
-const MAX_CHUNKS: usize = 48;
+const MAX_CHUNKS: usize = 24;
 
 #[derive(Debug)]
 pub(crate) struct Pipe {
@@ -78,7 +78,9 @@ impl Pipe {
             return 0;
         }
         let window = usize::try_from(self.weather.window).unwrap_or(usize::MAX);
-        window.saturating_sub(self.in_flight())
+        let room = window.saturating_sub(self.in_flight());
+        // A full window opens again when a good part of it is free, or everything would go byte by byte.
+        if room < window / 2 { 0 } else { room }
     }
 
     /// Takes bytes that are written now.

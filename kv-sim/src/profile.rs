@@ -181,7 +181,7 @@ impl Profile {
             },
             net: Net {
                 latency_us,
-                max_chunk: rng.pick(&[1, 16, 64, 256, 256, 512, 512, 1_024, 1_024, 4_096]),
+                max_chunk: rng.pick(&[1, 16, 64, 256, 512, 512, 1_024, 1_024, 4_096, 4_096]),
                 window: rng.pick(&[narrow, 8_000, 65_536, 65_536, 65_536, 65_536]),
                 quantum_us: rng.pick(&[0, 0, 0, 1_000, 10_000]),
             },

@@ -65,7 +65,11 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
     let size = rng.pick(&[0, 20, 20, 20, 20, 20, 100, 511, 700, 5_000]);
     let wide = profile.net.window > 60_000 && profile.net.latency_us <= 2_000;
     let large = if wide { 300_000 } else { 20_000 };
-    let size = if rng.chance(1) { large } else { size };
+    let size = match rng.below(1_000) {
+        0 => large,
+        1..6 => 20_000,
+        _ => size,
+    };
     let ttl = if profile.bucket.markers && rng.chance(30) {
         rng.pick(&[1, 2, 30])
     } else {
@@ -123,10 +127,17 @@ fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>
     if kinds.is_empty() {
         return;
     }
+    // Most faults strike soon after a call: that is when they matter.
+    let calls: Vec<u64> = steps.iter().map(|step| step.at_us).collect();
     let storm_us = u64::from(profile.storm_ms) * 1_000;
-    for _ in 0..rng.pick(&[3, 6, 12, 25]) {
+    let soon = 4 * u64::from(profile.net.latency_us) + 2 * u64::from(profile.net.quantum_us);
+    for _ in 0..rng.pick(&[4, 8, 16, 30]) {
         let kind = rng.pick(&kinds);
-        let at_us = rng.below(storm_us);
+        let at_us = if rng.chance(75) && !calls.is_empty() {
+            rng.pick(&calls) + rng.below(soon + 1)
+        } else {
+            rng.below(storm_us)
+        };
         let act = Act::Fault(fault(kind, rng, profile));
         steps.push(Step { at_us, act });
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kv_proto::{ConnectionState, Disconnect, Instant};
 
 use super::World;
-use crate::history::{Answer, Cause};
+use crate::history::{Answer, CallId, Cause};
 use crate::oracle::STREAM;
 use crate::scenario::Ask;
 use crate::violation::Violation;
@@ -209,13 +209,36 @@ impl World<'_> {
             self.call(client, 20_000, Ask::Get { key: 0 });
         }
         self.run_while(PATIENCE, Self::is_waiting);
+        let doubtful = self.judge_probes(first);
+        for client in doubtful {
+            // A stream that lost its end can make a client doubt the first acknowledgement, not the second.
+            let again = self.history.next_id();
+            let key = PROBES.saturating_sub(1);
+            self.call(client, 20_000, Ask::Put { key, size: 20 });
+            self.run_while(PATIENCE, Self::is_waiting);
+            if let Some(client) = self.judge_probes(again).pop() {
+                let what = "doubts for ever".into();
+                return self.broken(Violation::Unsettled { client, what });
+            }
+        }
+    }
+
+    /// What was asked for after the storm has worked; returns the clients that doubt an acknowledgement.
+    fn judge_probes(&mut self, first: CallId) -> Vec<usize> {
         let from = usize::try_from(first.0).unwrap_or(0);
         let full = self.scenario.profile.bucket.max_bytes > 0;
+        let rewound =
+            self.coverage.has("F-S2 rewind") || self.coverage.has("F-S1 restart, memory lost");
+        let mut doubtful = Vec::new();
         let probes = self.history.calls.get(from..).unwrap_or_default();
         let failed =
             probes.iter().find(
                 |record| match record.answer.as_ref().map(|(_, answer)| answer) {
                     Some(Answer::NotApplied(Cause::Server(_))) => !full,
+                    Some(Answer::Unknown("unknown: malformed")) if rewound => {
+                        doubtful.push(record.client);
+                        false
+                    }
                     Some(Answer::NotApplied(_) | Answer::Unknown(_) | Answer::Failed(_)) | None => {
                         true
                     }
@@ -224,11 +247,10 @@ impl World<'_> {
             );
         if let Some(record) = failed {
             let what = format!("{:?} after the storm: {:?}", record.call, record.answer);
-            self.broken(Violation::Unsettled {
-                client: record.client,
-                what,
-            });
+            let client = record.client;
+            self.broken(Violation::Unsettled { client, what });
         }
+        doubtful
     }
 
     /// Nothing is held for what is over.

@@ -311,15 +311,15 @@ impl World<'_> {
             Fault::Deny { what, .. } => {
                 self.history.leader_denied |= what == Denied::MessageGet;
                 self.cluster.deny(
-                now,
-                conn,
-                match what {
-                    Denied::Keys => "$KV.b.>",
-                    Denied::DirectGet => "$JS.API.DIRECT.GET.>",
-                    Denied::MessageGet => "$JS.API.STREAM.MSG.GET.*",
-                    Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
-                },
-            );
+                    now,
+                    conn,
+                    match what {
+                        Denied::Keys => "$KV.b.>",
+                        Denied::DirectGet => "$JS.API.DIRECT.GET.>",
+                        Denied::MessageGet => "$JS.API.STREAM.MSG.GET.*",
+                        Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
+                    },
+                );
             }
             _ => return false,
         }

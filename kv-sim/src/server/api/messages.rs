@@ -165,15 +165,31 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Standard base64 with padding.
 fn base64(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| chunk.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let index = (bits >> (18 - 6 * at)) & 63;
-            let letter = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
-            let shown = at <= chunk.len();
-            out.push(if shown { char::from(letter) } else { '=' });
+    let letter = |bits: u32| {
+        let letter = ALPHABET.get((bits & 63) as usize);
+        char::from(letter.copied().unwrap_or(b'='))
+    };
+    let (triples, rest) = bytes.as_chunks::<3>();
+    for [a, b, c] in triples {
+        let bits = u32::from(*a) << 16 | u32::from(*b) << 8 | u32::from(*c);
+        let four = [bits >> 18, bits >> 12, bits >> 6, bits];
+        out.extend(four.map(letter));
+    }
+    match rest {
+        [a] => {
+            let bits = u32::from(*a) << 16;
+            out.extend([letter(bits >> 18), letter(bits >> 12), '=', '=']);
         }
+        [a, b] => {
+            let bits = u32::from(*a) << 16 | u32::from(*b) << 8;
+            out.extend([
+                letter(bits >> 18),
+                letter(bits >> 12),
+                letter(bits >> 6),
+                '=',
+            ]);
+        }
+        _ => {}
     }
     out
 }

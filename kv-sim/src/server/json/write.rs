@@ -1,6 +1,5 @@
 //! JSON as Go's encoder writes it: member order as given, and `<`, `>`, `&` escaped.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -122,26 +121,42 @@ fn quote(text: &str) -> String {
 
 fn quote_into(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        let plain: Cow<'static, str> = match c {
-            '"' => r#"\""#.into(),
-            '\\' => r"\\".into(),
-            '\n' => r"\n".into(),
-            '\r' => r"\r".into(),
-            '\t' => r"\t".into(),
-            '\u{8}' => r"\b".into(),
-            '\u{c}' => r"\f".into(),
-            '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => {
-                format!("\\u{:04x}", u32::from(c)).into()
-            }
-            other => {
-                out.push(other);
-                continue;
-            }
-        };
-        out.push_str(&plain);
+    let mut rest = text;
+    while let Some(at) = rest.find(is_escaped) {
+        let (plain, escaped) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = escaped.chars();
+        if let Some(c) = chars.next() {
+            escape_into(out, c);
+        }
+        rest = chars.as_str();
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+fn is_escaped(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\\' | '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}'
+    )
+}
+
+fn escape_into(out: &mut String, c: char) {
+    let short = match c {
+        '"' => r#"\""#,
+        '\\' => r"\\",
+        '\n' => r"\n",
+        '\r' => r"\r",
+        '\t' => r"\t",
+        '\u{8}' => r"\b",
+        '\u{c}' => r"\f",
+        _ => {
+            let _ = write!(out, "\\u{:04x}", u32::from(c)); // a String takes it
+            return;
+        }
+    };
+    out.push_str(short);
 }
 
 /// RFC 3339 with as many fractional digits as needed, the form Go gives times.
