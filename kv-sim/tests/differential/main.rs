@@ -21,6 +21,7 @@ mod real;
 mod timed;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kv_proto::Instant;
@@ -290,26 +291,40 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs many sequences on one version; prints differences and returns how many sequences had one.
+/// Runs many sequences on one version, on several servers side by side as most of the time is waiting;
+/// prints differences and returns how many sequences had one.
 fn campaign(version: Version, sequences: u64) -> usize {
-    let server = Server::builder().version(real_version(version)).start();
     let first = number("KV_SIM_SEED").unwrap_or(1);
     let stop_after = number("KV_SIM_FAILURES").unwrap_or(5) as usize;
-    let (mut failures, mut steps) = (0, 0);
-    for seed in first..first + sequences {
-        match compare(&server, version, seed) {
-            Ok(n) => steps += n,
-            Err(report) => {
-                failures += 1;
-                println!("{report}");
-                if failures >= stop_after {
-                    println!("stopping after {} sequences", seed - first + 1);
-                    break;
+    let workers = number("KV_SIM_WORKERS").unwrap_or(4).min(sequences);
+    let next = AtomicU64::new(first);
+    let (failures, steps) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        let server = Server::builder().version(real_version(version)).start();
+        while failures.load(Ordering::Relaxed) < stop_after {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + sequences {
+                return;
+            }
+            match compare(&server, version, seed) {
+                Ok(n) => {
+                    steps.fetch_add(n, Ordering::Relaxed);
+                }
+                Err(report) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    println!("{report}");
                 }
             }
         }
-    }
-    println!("{version}: {steps} steps agreed, {failures} sequences differed");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    let (failures, steps) = (failures.into_inner(), steps.into_inner());
+    let ran = next.into_inner().min(first + sequences) - first;
+    println!("{version}: {ran} sequences, {steps} steps agreed, {failures} sequences differed");
     failures
 }
 
