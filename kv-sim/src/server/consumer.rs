@@ -54,6 +54,16 @@ struct FlowControl {
     asked: Option<(Bytes, u64)>,
 }
 
+impl FlowControl {
+    fn new() -> Self {
+        Self {
+            window: FIRST_WINDOW,
+            in_flight: 0,
+            asked: None,
+        }
+    }
+}
+
 /// One consumer.
 #[derive(Debug)]
 pub(crate) struct Consumer {
@@ -110,11 +120,7 @@ impl Consumer {
             heartbeat_at: None,
             inactive_at: None,
             inactive_after: inactive,
-            flow: config.flow_control.then_some(FlowControl {
-                window: FIRST_WINDOW,
-                in_flight: 0,
-                asked: None,
-            }),
+            flow: config.flow_control.then(FlowControl::new),
             last_delivered: None,
             config,
         };
@@ -125,8 +131,31 @@ impl Consumer {
         out
     }
 
+    /// Whether it is kept on disk, as its stream is.
     pub(crate) fn survives_restart(&self) -> bool {
-        !self.config.memory && self.config.is_durable()
+        !self.config.memory
+    }
+
+    /// Begins anew where its own store says it was, or where its configuration says.
+    pub(crate) fn restart(&mut self, stream: &StreamConfig, store: &Store, now: Now) {
+        self.snapshot = None;
+        self.ack_floor = Pair::default();
+        self.next_consumer_seq = 1;
+        match self.saved {
+            Some((delivered, floor)) => {
+                self.next_stream_seq = delivered.stream + 1;
+                self.next_consumer_seq = delivered.consumer + 1;
+                self.ack_floor = floor;
+            }
+            None => self.choose_start(stream, store, now.version),
+        }
+        self.recount(store);
+        self.last_delivered = None;
+        self.flow = self.config.flow_control.then(FlowControl::new);
+        self.heartbeat_at = self.next_heartbeat(now.instant);
+        (self.active, self.waiting, self.woken_twice) = (false, false, false);
+        self.inactive_at = None;
+        self.set_interest(false, now.instant);
     }
 
     /// Takes a changed configuration that was checked.
@@ -147,8 +176,8 @@ impl Consumer {
             }
         }
         self.config = config;
+        // A snapshot stays as it is, although it was made for other subjects.
         if refiltered {
-            self.snapshot = None; // it was made for other subjects
             self.recount(store);
         }
     }

@@ -146,13 +146,18 @@ impl Stream {
                 Some((id.into_owned(), message.seq, message.time))
             })
             .collect();
+        self.last_seq = self.store.last_seq();
         for (id, seq, time) in known {
-            self.last_msg_id.clone_from(&id);
+            if seq == self.last_seq {
+                self.last_msg_id.clone_from(&id);
+            }
             self.remember_msg_id(id, seq, time);
         }
-        self.last_seq = self.store.last_seq();
         self.consumers
             .retain(|_, consumer| consumer.survives_restart());
+        for consumer in self.consumers.values_mut() {
+            consumer.restart(&self.config, &self.store, now);
+        }
     }
 
     /// When something will happen by itself.

@@ -7,7 +7,7 @@ use kv_sim::server::{Auth, Config, Permissions, Subjects, User, Version};
 use kv_tests::{Server, ServerBuilder};
 
 use crate::real::Real;
-use crate::{Sim, real_version};
+use crate::sim::{Sim, real_version};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(40);
@@ -219,7 +219,7 @@ fn the_same_seed_gives_the_same_bytes() {
             .expect("it is up");
         for step in crate::generate::Generator::new(seed, Version::V2_15).sequence(80) {
             now = now + Duration::from_millis(7);
-            cluster.handle_input(now, conn, &step.bytes);
+            cluster.handle_input(now, conn, step.bytes());
             out.extend(cluster.take_output(conn));
         }
         out
@@ -234,7 +234,10 @@ fn any_bytes_in_any_pieces_are_survived() {
     for seed in 1..300_u64 {
         let mut sim = Sim::new(Version::ALL[seed as usize % 5], seed);
         let steps = crate::generate::Generator::new(seed, Version::V2_15).sequence(30);
-        let mut bytes: Vec<u8> = steps.into_iter().flat_map(|step| step.bytes).collect();
+        let mut bytes: Vec<u8> = steps
+            .iter()
+            .flat_map(|step| step.bytes().to_vec())
+            .collect();
         let mut state = seed;
         for _ in 0..seed % 4 {
             state = state

@@ -1,13 +1,57 @@
 //! Generated sequences of requests: mostly sensible, often wrong, the same for the same seed.
 
+use std::fmt;
+
 use kv_sim::server::Version;
 
-/// One thing a client sends in one go.
+/// One thing that happens.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) bytes: Vec<u8>,
-    /// The server works on it behind the client's back; give it a moment.
-    pub(crate) unacknowledged: bool,
+pub(crate) enum Step {
+    /// A client sends something in one go.
+    Say {
+        bytes: Vec<u8>,
+        /// The server works on it behind the client's back; give it a moment.
+        unacknowledged: bool,
+    },
+    /// The server ends, in good order or killed, and starts again with its store.
+    Restart { kill: bool },
+}
+
+impl Step {
+    fn say(bytes: impl Into<Vec<u8>>, unacknowledged: bool) -> Self {
+        Self::Say {
+            bytes: bytes.into(),
+            unacknowledged,
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(self.bytes()).into_owned()
+    }
+
+    /// What is sent.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Say { bytes, .. } => bytes,
+            Self::Restart { .. } => b"",
+        }
+    }
+
+    pub(crate) fn is_unseen(&self) -> bool {
+        match self {
+            Self::Say { unacknowledged, .. } => *unacknowledged,
+            Self::Restart { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Say { .. } => write!(f, "{:?}", self.text()),
+            Self::Restart { kill } => write!(f, "restart, killed: {kill}"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -21,6 +65,7 @@ pub(crate) struct Generator {
     last_seq: u64,
 }
 
+const LOGIN: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true}\r\nPING\r\nSUB _INBOX.d.* 1\r\n";
 const KEYS: [&str; 7] = ["a", "b", "c", "x.a", "x.b", "x.y.z", "d"];
 const FILTERS: [&str; 8] = [">", "a", "x.>", "x.*", "*", "nope", "x.*.z", "b"];
 
@@ -42,17 +87,25 @@ impl Generator {
 
     /// A whole sequence, beginning with the login.
     pub(crate) fn sequence(&mut self, length: usize) -> Vec<Step> {
-        let mut steps = vec![Step {
-            bytes: b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true}\r\nPING\r\nSUB _INBOX.d.* 1\r\n"
-                .to_vec(),
-            unacknowledged: false,
-        }];
+        let mut steps = vec![Step::say(LOGIN, false)];
         for _ in 0..1 + self.below(2) {
             steps.push(self.create_stream());
         }
         while steps.len() < length {
             let step = self.step();
             steps.push(step);
+        }
+        steps
+    }
+
+    /// A sequence in which the server is restarted, once or twice.
+    pub(crate) fn sequence_with_restarts(&mut self, length: usize) -> Vec<Step> {
+        let mut steps = self.sequence(length);
+        for _ in 0..1 + self.below(2) {
+            let at = length / 4 + self.below(length / 2);
+            let kill = self.chance(50);
+            steps.insert(at, Step::Restart { kill });
+            steps.insert(at + 1, Step::say(LOGIN, false));
         }
         steps
     }
@@ -130,10 +183,7 @@ impl Generator {
                 block.len()
             )
         };
-        Step {
-            bytes: bytes.into_bytes(),
-            unacknowledged: !answered,
-        }
+        Step::say(bytes, !answered)
     }
 
     fn step(&mut self) -> Step {
@@ -457,9 +507,8 @@ impl Generator {
     fn delete_stream(&mut self) -> Step {
         let stream = self.pick(&STREAMS);
         let body = self.pick(&["", "", "{}", " {} ", "x", "{\"a\":1}", "null"]);
-        let mut step = self.api(&format!("STREAM.DELETE.{stream}"), body);
-        step.unacknowledged = true;
-        step
+        let step = self.api(&format!("STREAM.DELETE.{stream}"), body);
+        Step::say(step.bytes(), true)
     }
 
     fn consumer_name(&mut self) -> String {
@@ -616,10 +665,7 @@ impl Generator {
                 format!("UNSUB {sid} {max}\r\n")
             }
         };
-        Step {
-            bytes: format!("{line}PING\r\n").into_bytes(),
-            unacknowledged: true,
-        }
+        Step::say(format!("{line}PING\r\n"), true)
     }
 
     fn core(&mut self) -> Step {
@@ -639,7 +685,7 @@ impl Generator {
             "$JS.API.STREAM.INFO.a.b",
             "$JS.API.CONSUMER.MSG.NEXT.KV_A.c1",
             "$JS.API.STREAM.CREATE.KV_A",
-            "$JS.API.CONSUMER.CREATE.KV_A.c1",
+            "$JS.API.CONSUMER.CREATE.KV_A.pull",
             "$JS.API.DIRECT.GET",
             "$JS.API.DIRECT.GET.KV_A.",
             "$JS.FC.KV_A.c1.abcd",

@@ -24,6 +24,12 @@ impl Real {
         }
     }
 
+    /// Connects again, to a server that ended in between.
+    pub(crate) fn reconnect(&mut self, addr: SocketAddr) {
+        let fresh = Self::connect(addr);
+        (self.socket, self.closed) = (fresh.socket, false);
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes); // a closed connection shows when reading
     }

@@ -11,7 +11,7 @@ use kv_sim::server::Version;
 use kv_tests::Server;
 
 use crate::real::Real;
-use crate::{Sim, real_version};
+use crate::sim::{Sim, real_version};
 
 enum Act {
     Say(String),

@@ -76,6 +76,7 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
+        self.check_batch(&inbound, version)?;
         if version.checks_size_first() {
             self.check_size(&inbound)?;
         }

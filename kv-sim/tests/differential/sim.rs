@@ -1,0 +1,76 @@
+//! A raw connection to a simulated server.
+
+use std::time::Duration;
+
+use kv_proto::Instant;
+use kv_sim::server::{Cluster, Config, ConnId, ServerId, Version};
+
+use crate::frames::Frames;
+
+#[derive(Debug)]
+pub(crate) struct Sim {
+    cluster: Cluster,
+    conn: ConnId,
+    now: Instant,
+    pub(crate) frames: Frames,
+    pub(crate) closed: bool,
+}
+
+impl Sim {
+    pub(crate) fn new(version: Version, seed: u64) -> Self {
+        Self::with(Config::new(version), seed)
+    }
+
+    pub(crate) fn with(config: Config, seed: u64) -> Self {
+        let mut cluster = Cluster::new(config, seed);
+        let now = Instant::ORIGIN;
+        let conn = cluster.accept(now, ServerId(0)).expect("it is up");
+        let mut out = Self {
+            cluster,
+            conn,
+            now,
+            frames: Frames::default(),
+            closed: false,
+        };
+        out.collect();
+        out
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.now = self.now + Duration::from_millis(1);
+        self.cluster.handle_timeout(self.now);
+        self.cluster.handle_input(self.now, self.conn, bytes);
+        self.collect();
+    }
+
+    /// Restarts the server and connects again.
+    pub(crate) fn restart(&mut self) {
+        self.wait(Duration::from_millis(300));
+        self.cluster.restart(self.now, ServerId(0), false);
+        while self.cluster.poll_closed().is_some() {}
+        let conn = self.cluster.accept(self.now, ServerId(0));
+        self.conn = conn.expect("it is up again");
+        self.collect();
+    }
+
+    /// Lets virtual time pass, stopping wherever something is due.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.cluster.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.cluster.handle_timeout(self.now);
+            self.collect();
+        }
+        self.now = end;
+    }
+
+    fn collect(&mut self) {
+        let output = self.cluster.take_output(self.conn);
+        self.frames.push(&output);
+        self.closed |= self.cluster.poll_closed().is_some();
+    }
+}
+
+pub(crate) fn real_version(version: Version) -> kv_tests::Version {
+    kv_tests::Version::parse(version.number()).expect("a number")
+}
