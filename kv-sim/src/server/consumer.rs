@@ -25,6 +25,7 @@ use super::rng::Rng;
 use super::stream::config::StreamConfig;
 use super::stream::store::{Message, Store, is_match};
 use super::stream::{Now, Outbox, Outgoing, extended};
+use super::version::Version;
 
 /// The most a flow-controlled consumer has under way, and what it begins with.
 const WINDOW_LIMIT: u64 = 32 * 1024 * 1024;
@@ -149,6 +150,14 @@ impl Consumer {
             }
             None => self.choose_start(stream, store, now.version),
         }
+        if now.version.reconciles_consumers() && store.last_seq() + 1 < self.next_stream_seq {
+            self.ack_floor = Pair {
+                consumer: self.next_consumer_seq - 1,
+                stream: store.last_seq(),
+            };
+            self.next_stream_seq = store.last_seq() + 1;
+            self.saved = Some((self.ack_floor, self.ack_floor));
+        }
         self.recount(store);
         self.last_delivered = None;
         self.flow = self.config.flow_control.then(FlowControl::new);
@@ -233,11 +242,16 @@ impl Consumer {
     }
 
     /// The stream was purged by `filter`, whose first message is now `first` (0: none is left).
-    pub(crate) fn purged(&mut self, filter: &str, first: u64, store: &Store) {
+    pub(crate) fn purged(&mut self, filter: &str, first: u64, store: &Store, version: Version) {
         let filters = self.config.filters();
         let filter = filter.as_bytes();
         let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);
-        let start = if filter.is_empty() || filters.iter().any(inside) {
+        let covered = if version.moves_covered_consumers_only() {
+            !filters.is_empty() && filters.iter().all(inside)
+        } else {
+            filters.iter().any(inside)
+        };
+        let start = if filter.is_empty() || covered {
             if first == 0 {
                 store.last_seq() + 1
             } else {

@@ -124,10 +124,21 @@ impl Stream {
     /// Removes a message, as an administrator or a limit does; consumers learn of it.
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Message> {
         let removed = self.store.remove(seq)?;
-        for consumer in self.consumers.values_mut() {
-            consumer.message_removed(seq, &removed.subject);
-        }
+        self.tell_removed(seq, &removed.subject);
         Some(removed)
+    }
+
+    /// Removes a message whose subject is unreadable by the time that consumers learn of it.
+    pub(crate) fn remove_unnamed(&mut self, seq: u64) -> Option<Message> {
+        let removed = self.store.remove(seq)?;
+        self.tell_removed(seq, b"\0");
+        Some(removed)
+    }
+
+    fn tell_removed(&mut self, seq: u64, subject: &[u8]) {
+        for consumer in self.consumers.values_mut() {
+            consumer.message_removed(seq, subject);
+        }
     }
 
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the

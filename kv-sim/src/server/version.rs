@@ -169,6 +169,21 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// The file store overwrites a deleted message before it tells consumers which subject that was on.
+    pub(crate) fn erases_before_it_tells(self) -> bool {
+        self == Self::V2_11
+    }
+
+    /// A purge moves a consumer to what is left of the purged subjects only if it wants no others.
+    pub(crate) fn moves_covered_consumers_only(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A consumer that is beyond the end of its stream after a restart goes back to it.
+    pub(crate) fn reconciles_consumers(self) -> bool {
+        self >= Self::V2_14
+    }
+
     /// A start beyond the end of the stream is taken literally.
     pub(crate) fn starts_beyond_end(self) -> bool {
         self >= Self::V2_11

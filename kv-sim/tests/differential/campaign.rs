@@ -106,7 +106,7 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 
 fn work(plan: &Plan, tally: &Tally) {
     let builder = Server::builder().version(real_version(plan.version));
-    let server = builder.start();
+    let mut server = builder.clone().start();
     while tally.failures.load(Ordering::Relaxed) < plan.stop_after {
         let seed = tally.next.fetch_add(1, Ordering::Relaxed);
         if seed >= plan.first + plan.sequences {
@@ -121,9 +121,12 @@ fn work(plan: &Plan, tally: &Tally) {
             tally.steps.fetch_add(steps.len(), Ordering::Relaxed);
             continue;
         };
-        // What a real server does behind its answers is not always done in time.
-        let settled =
-            (0..RETRIES).any(|_| compare(&server, plan.version, seed, &steps, SLOW).is_ok());
+        // What a real server does behind its answers is not always done in time, and what failed for
+        // that may stay: each attempt gets a fresh one.
+        let settled = (0..RETRIES).any(|_| {
+            server = builder.clone().start();
+            compare(&server, plan.version, seed, &steps, SLOW).is_ok()
+        });
         let counter = if settled {
             &tally.unsteady
         } else {
@@ -235,7 +238,7 @@ fn judge(
                 other.get(at).copied().unwrap_or("-"),
             );
             if a != b {
-                let (a, b) = where_they_part(a, b);
+                let (a, b) = crate::where_they_part(a, b);
                 report += &format!("  ours [{at}] {a}\n  real [{at}] {b}\n");
                 break;
             }
@@ -275,19 +278,6 @@ fn mentions(step: &Step, group: &str) -> bool {
         return false;
     };
     step.text().contains(&format!(" {subject} "))
-}
-
-/// Two different frames, each cut to the surroundings of where they part.
-fn where_they_part<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
-    let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-    let around = |text: &'a str| {
-        let start = (0..=same.saturating_sub(200))
-            .rev()
-            .find(|at| text.is_char_boundary(*at));
-        let rest = text.get(start.unwrap_or(0)..).unwrap_or_default();
-        rest.get(..600).unwrap_or(rest)
-    };
-    (around(a), around(b))
 }
 
 /// Removes every stream, so that the next sequence finds the server as new.

@@ -20,6 +20,7 @@ mod exceptions;
 mod frames;
 mod generate;
 mod real;
+mod recorded;
 mod sim;
 mod timed;
 
@@ -27,6 +28,19 @@ use kv_sim::server::Version;
 
 use crate::campaign::{Kind, number, run};
 use crate::exceptions::EXCEPTIONS;
+
+/// Two different frames, each cut to the surroundings of where they part.
+fn where_they_part<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let around = |text: &'a str| {
+        let start = (0..=same.saturating_sub(200))
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
+        let rest = text.get(start.unwrap_or(0)..).unwrap_or_default();
+        rest.get(..600).unwrap_or(rest)
+    };
+    (around(a), around(b))
+}
 
 fn cut(text: &str) -> &str {
     text.get(..1800).unwrap_or(text)

@@ -142,7 +142,13 @@ impl JetStream {
             return Err(ApiError::msg_delete_failed("message delete not permitted"));
         }
         let (first, last) = (stream.store.first_seq(), stream.store.last_seq());
-        if stream.remove(asked.seq).is_none() {
+        let erased = !asked.no_erase && stream.config.storage == Storage::File;
+        let removed = if erased && version.erases_before_it_tells() {
+            stream.remove_unnamed(asked.seq)
+        } else {
+            stream.remove(asked.seq)
+        };
+        if removed.is_none() {
             return Err(match stream.config.storage {
                 Storage::File if asked.seq > last => {
                     ApiError::msg_delete_failed("stream store EOF")

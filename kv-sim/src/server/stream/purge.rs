@@ -17,7 +17,7 @@ impl Stream {
             left.map_or(0, |(first, _, _)| first)
         };
         for consumer in self.consumers.values_mut() {
-            consumer.purged(filter, first, &self.store);
+            consumer.purged(filter, first, &self.store, version);
         }
         purged
     }
