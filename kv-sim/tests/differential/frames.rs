@@ -1,6 +1,6 @@
 //! What a server said, cut into frames and with everything masked that two servers cannot share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The bytes of one server, frame by frame.
 #[derive(Debug, Default)]
@@ -8,15 +8,26 @@ pub(crate) struct Frames {
     unread: Vec<u8>,
     /// Frames in order, each with the group it is compared in.
     pub(crate) all: Vec<(String, String)>,
+    /// Subscriptions that are members of a queue group: each server picks the member by itself.
+    members: BTreeSet<String>,
 }
 
 impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
-        while let Some((frame, used)) = frame(&self.unread) {
+        while let Some((frame, used)) = frame(&self.unread, &self.members) {
             self.unread.drain(..used);
             if let Some(frame) = frame {
                 self.all.push(frame);
+            }
+        }
+    }
+
+    /// Looks at what is sent, for subscriptions of queue groups.
+    pub(crate) fn note_sent(&mut self, bytes: &[u8]) {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            if let ["SUB", _, _queue, sid] = line.split_whitespace().collect::<Vec<_>>()[..] {
+                self.members.insert(sid.to_owned());
             }
         }
     }
@@ -38,7 +49,7 @@ impl Frames {
 type Frame = Option<(String, String)>;
 
 /// The first whole frame and its length; PING is no frame to compare.
-fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
+fn frame(bytes: &[u8], members: &BTreeSet<String>) -> Option<(Frame, usize)> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")?;
     let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -68,8 +79,7 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
     } else {
         ""
     };
-    if subject == "core.q" {
-        // Each server picks the member of a queue group by itself.
+    if members.contains(sid) {
         let text = format!("{} {subject} {:?}", words[0], mask(&payload));
         return Some((Some(("queue".to_owned(), text)), end + 2 + total + 2));
     }
@@ -155,10 +165,35 @@ pub(crate) fn mask(text: &str) -> String {
     ] {
         out = blank(&out, open, close, |_| true);
     }
+    out = readable_headers(&out);
     out = blank(&out, "\"name\":\"", "\"", |name| name.len() == 8);
     blank(&out, "\"consumers\":[", "]", |names| {
         !names.contains('{') && names.split('"').any(|name| name.len() == 8)
     })
+}
+
+/// Stored headers as text, as they may hold a time.
+fn readable_headers(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("\"hdrs\":\"") else {
+        return text.to_owned();
+    };
+    let (encoded, after) = rest.split_once('"').unwrap_or((rest, ""));
+    let decoded = String::from_utf8_lossy(&unbase64(encoded)).into_owned();
+    format!("{before}\"hdrs\":{:?}{after}", mask(&decoded))
+}
+
+fn unbase64(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for value in text.chars().filter_map(|c| ALPHABET.find(c)) {
+        bits = bits << 6 | value as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    out
 }
 
 /// Masks how many messages a consumer says are pending.

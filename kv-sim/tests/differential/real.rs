@@ -31,6 +31,7 @@ impl Real {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.frames.note_sent(bytes);
         let _ = self.socket.write_all(bytes); // a closed connection shows when reading
     }
 

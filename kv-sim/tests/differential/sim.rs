@@ -40,6 +40,7 @@ impl Sim {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.frames.note_sent(bytes);
         self.now = self.now + Duration::from_millis(1);
         self.cluster.handle_timeout(self.now);
         self.cluster.handle_input(self.now, self.conn, bytes);
