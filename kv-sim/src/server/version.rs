@@ -78,6 +78,16 @@ impl Version {
         self >= Self::V2_11
     }
 
+    /// Of several things wrong with a body, the first is told; before, a bad word or time is.
+    pub(crate) fn tells_first_json_error(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A status in the first line of a published header block is not stored.
+    pub(crate) fn strips_status(self) -> bool {
+        self >= Self::V2_12
+    }
+
     /// Per-message TTL, delete markers, several messages in one direct get, `_nats.*` metadata, and
     /// `Nats-Expected-Last-Subject-Sequence-Subject`.
     pub(crate) fn has_level_1(self) -> bool {

@@ -1,6 +1,7 @@
 //! Many generated sequences on one version, and the verdict on each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -117,6 +118,9 @@ fn work(plan: &Plan, tally: &Tally) {
             Kind::Steady => generator.sequence(STEPS),
             Kind::Restarting => generator.sequence_with_restarts(STEPS),
         };
+        if TcpStream::connect(server.addr()).is_err() {
+            server = builder.clone().start();
+        }
         let Err(first) = compare(&server, plan.version, seed, &steps, BRISK) else {
             tally.steps.fetch_add(steps.len(), Ordering::Relaxed);
             continue;
@@ -282,6 +286,9 @@ fn mentions(step: &Step, group: &str) -> bool {
 
 /// Removes every stream, so that the next sequence finds the server as new.
 fn clean(server: &Server, pace: Pace) {
+    if TcpStream::connect(server.addr()).is_err() {
+        return; // the sequence ended it, which shows as a closed connection
+    }
     let mut real = Real::connect(server.addr());
     let mut bytes =
         b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB _INBOX.x.* 1\r\n".to_vec();

@@ -162,6 +162,7 @@ pub(crate) fn mask(text: &str) -> String {
         ("json: cannot unmarshal ", "\""),
         ("invalid JSON: can not unmarshal", "\","),
         ("parsing time ", "\"}"),
+        ("violates consumers: ", "\""), // in no order
     ] {
         out = blank(&out, open, close, |_| true);
     }

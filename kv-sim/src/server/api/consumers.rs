@@ -1,7 +1,7 @@
 //! CONSUMER.CREATE in its forms, INFO, DELETE, NAMES and LIST.
 
 use super::streams::PageRequest;
-use super::{Answer, JetStream, Request, begin, page};
+use super::{Answer, JetStream, Request, begin, page, required_level};
 use crate::server::consumer::Consumer;
 use crate::server::consumer::config::{Action, CreateRequest};
 use crate::server::decode::{is_empty, request as decode};
@@ -54,6 +54,7 @@ impl JetStream {
             "server.CreateConsumerRequest",
             |out: &mut CreateRequest, name, json, read| out.member(name, json, read, version),
         )?;
+        required_level(request)?;
         let addressed = addressed(request.subject);
         check_address(&addressed, &mut asked, version)?;
         if asked.config.replicas > 1 {

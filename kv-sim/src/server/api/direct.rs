@@ -135,7 +135,7 @@ impl Answers<'_> {
     }
 
     fn get(&mut self, asked: &GetRequest, version: Version) {
-        if asked.batch > 0 {
+        if asked.batch != 0 {
             return self.get_batch(asked, version);
         }
         match asked.find(&self.stream.store).cloned() {
@@ -156,7 +156,7 @@ impl Answers<'_> {
         };
         let patterns = [filter.as_bytes()];
         let mut pending = store.count(&patterns, start, false);
-        let most = usize::try_from(asked.batch).unwrap_or(usize::MAX);
+        let most = usize::try_from(asked.batch).unwrap_or(0);
         let budget = usize::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let (mut from, mut last, mut sent, mut bytes) = (start, 0, 0, 0);
         while sent < most {
@@ -172,7 +172,9 @@ impl Answers<'_> {
             } else {
                 pending.saturating_sub(1)
             };
-            pending = pending.saturating_sub(1);
+            if !asked.no_headers {
+                pending = pending.saturating_sub(1);
+            }
             let place = Place {
                 pending: shown,
                 last,

@@ -74,6 +74,28 @@ impl Stream {
         self.config.storage == Storage::Memory
     }
 
+    /// Refuses limits for consumers that one there exceeds; no limit is one of 0.
+    fn check_consumer_limits(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let limits = |config: &StreamConfig| {
+            (
+                config.consumer_inactive_threshold,
+                config.consumer_max_ack_pending,
+            )
+        };
+        let (inactive, pending) = limits(config);
+        if limits(&self.config) == (inactive, pending) {
+            return Ok(());
+        }
+        let exceeding = self.consumers.values().filter(|one| {
+            one.config.inactive_threshold > inactive || one.config.max_ack_pending > pending
+        });
+        let names: Vec<&str> = exceeding.map(|one| one.name.as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::limits_violate_consumers(&names))
+    }
+
     /// Adds what an answer tells about a stream.
     fn describe(&self, out: &mut Writer, request: &Request<'_>, shown: bool, state: &str) {
         out.raw("config", &self.config.json(request.now.version, shown))
@@ -161,6 +183,7 @@ impl JetStream {
         let config = config.checked_update(&self.stream(name)?.config, version)?;
         self.check_overlap(&config)?;
         let stream = self.stream(name)?;
+        stream.check_consumer_limits(&config)?;
         stream.update(config, request.now);
         let mut out = begin("stream_update");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));

@@ -32,7 +32,9 @@ pub(crate) struct Inbound {
 impl Stream {
     /// Checks, stores and answers a message.
     pub(crate) fn publish(&mut self, mut inbound: Inbound, now: Now, out: &mut Outbox) {
-        inbound.headers = header::ingested(&inbound.headers);
+        if now.version.strips_status() {
+            inbound.headers = header::ingested(&inbound.headers);
+        }
         let reply = inbound.reply.clone();
         let answer = match self.store_checked(inbound, now, out) {
             Ok(seq) => self.acknowledgement(seq, now.version) + "}",
