@@ -138,7 +138,7 @@ impl Answers<'_> {
         if asked.batch != 0 {
             return self.get_batch(asked, version);
         }
-        match asked.find(&self.stream.store).cloned() {
+        match asked.find(&self.stream.store, version).cloned() {
             None => self.status("404 Message Not Found"),
             Some(message) => self.send(&message, None, asked.no_headers),
         }
@@ -148,7 +148,7 @@ impl Answers<'_> {
         let store = &self.stream.store;
         let start = asked
             .start_time
-            .map_or(asked.seq, |time| store.seq_from_time(time));
+            .map_or(asked.seq, |time| store.seq_from_time(time, version));
         let filter = if asked.next_for.is_empty() {
             ">"
         } else {
@@ -193,7 +193,7 @@ impl Answers<'_> {
         let store = &self.stream.store;
         let mut up_to = asked.up_to_seq;
         if let Some(time) = asked.up_to_time {
-            up_to = store.seq_from_time(time);
+            up_to = store.seq_from_time(time, version);
             if up_to <= store.first_seq() {
                 return self.status("404 No Results");
             }

@@ -61,10 +61,10 @@ impl GetRequest {
     }
 
     /// The one message, if it exists.
-    pub(super) fn find<'a>(&self, store: &'a Store) -> Option<&'a Message> {
+    pub(super) fn find<'a>(&self, store: &'a Store, v: Version) -> Option<&'a Message> {
         let seq = self
             .start_time
-            .map_or(self.seq, |time| store.seq_from_time(time));
+            .map_or(self.seq, |time| store.seq_from_time(time, v));
         if !self.next_for.is_empty() {
             return store.next_for(&[self.next_for.as_bytes()], seq);
         }
@@ -102,7 +102,7 @@ impl JetStream {
         }
         let stream = self.stream(name)?;
         let message = asked
-            .find(&stream.store)
+            .find(&stream.store, version)
             .ok_or(ApiError::NO_MESSAGE_FOUND)?;
         let mut stored = Writer::object();
         stored

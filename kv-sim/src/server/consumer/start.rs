@@ -26,7 +26,7 @@ impl Consumer {
                 self.snapshot = Some(Snapshot { seqs, resume: last });
                 start
             }
-            DeliverPolicy::ByStartTime => self.start_by_time(store),
+            DeliverPolicy::ByStartTime => self.start_by_time(store, version),
             DeliverPolicy::New => last + 1,
             DeliverPolicy::ByStartSequence => self.config.start_seq,
         };
@@ -65,11 +65,11 @@ impl Consumer {
         }
     }
 
-    fn start_by_time(&self, store: &Store) -> u64 {
+    fn start_by_time(&self, store: &Store, version: Version) -> u64 {
         let Some(time) = self.config.start_time else {
             return 1;
         };
-        let seq = store.seq_from_time(time);
+        let seq = store.seq_from_time(time, version);
         let filters = self.config.filters();
         let extents = filters
             .iter()

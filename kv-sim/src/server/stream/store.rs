@@ -3,6 +3,8 @@
 //! Everything that changes it is a method with all its inputs as arguments, so that a second replica
 //! becomes equal by applying the same calls later.
 
+mod seek;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -296,12 +298,6 @@ impl Store {
         self.matching(pattern)
             .map(|(subject, seqs)| (subject.clone(), seqs.len() as u64))
             .collect()
-    }
-
-    /// The sequence of the first message not older than `time`, or the next one to come.
-    pub(crate) fn seq_from_time(&self, time: Timestamp) -> u64 {
-        let found = self.messages.values().find(|message| message.time >= time);
-        found.map_or(self.last_seq + 1, |message| message.seq)
     }
 
     /// The first message whose own time to live ends.

@@ -35,7 +35,7 @@ impl Generator {
             5 | 6 => config.push(format!(
                 "\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":{seq}"
             )),
-            7 if self.version != Version::V2_11 => config.push(
+            7 => config.push(
                 "\"deliver_policy\":\"by_start_time\",\"opt_start_time\":\"2020-01-01T00:00:00Z\""
                     .to_owned(),
             ),

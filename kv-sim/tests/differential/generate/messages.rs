@@ -1,7 +1,5 @@
 //! Publishing and reading.
 
-use kv_sim::server::Version;
-
 use super::{Generator, Step};
 
 impl Generator {
@@ -145,8 +143,7 @@ impl Generator {
             11 => format!("{{\"multi_last\":[\"{filter}\"],\"up_to_seq\":{seq}}}"),
             12 => format!("{{\"multi_last\":[\"{filter}\"],\"seq\":{seq},\"batch\":{batch}}}"),
             13 => format!("{{\"seq\":{seq},\"batch\":{batch},\"max_bytes\":40}}"),
-            // 2.11 begins behind the first message, by the gaps before it; KV does not use this.
-            14 if self.version != Version::V2_11 => {
+            14 => {
                 format!("{{\"start_time\":\"2020-01-01T00:00:00Z\",\"batch\":{batch}}}")
             }
             15 => format!("{{\"multi_last\":[\"{filter}\"],\"up_to_time\":\"2020-01-01T00:00:00Z\"}}"),
