@@ -80,6 +80,8 @@ pub(crate) struct Consumer {
     snapshot: Option<Snapshot>,
     pending: i64,
     pending_through: u64,
+    /// The queue group whose members count as listeners.
+    group: String,
     active: bool,
     waiting: bool,
     /// Woken once more than it knows: the real server tells of interest over two channels at once.
@@ -115,6 +117,7 @@ impl Consumer {
             snapshot: None,
             pending: 0,
             pending_through: 0,
+            group: config.deliver_group.clone(),
             active: interest,
             waiting: false,
             woken_twice: false,
@@ -159,6 +162,7 @@ impl Consumer {
             self.saved = Some((self.ack_floor, self.ack_floor));
         }
         self.recount(store);
+        self.group.clone_from(&self.config.deliver_group);
         self.last_delivered = None;
         self.flow = self.config.flow_control.then(FlowControl::new);
         self.heartbeat_at = self.next_heartbeat(now.instant);
@@ -175,6 +179,9 @@ impl Consumer {
         now: Now,
         rng: &mut Rng,
     ) {
+        if config.deliver_subject != self.config.deliver_subject {
+            self.group.clone_from(&self.config.deliver_group); // not yet the new one
+        }
         let refiltered = config.filters() != self.config.filters();
         if config.inactive_threshold != self.config.inactive_threshold {
             let (inactive, stamped) = inactive_after(&config, rng);
@@ -207,6 +214,11 @@ impl Consumer {
 
     pub(crate) fn has_flow_control(&self) -> bool {
         self.flow.is_some()
+    }
+
+    /// Which subscriptions, and of which queue group, it takes for listeners.
+    pub(crate) fn listeners(&self) -> (&[u8], &str) {
+        (self.config.deliver_subject.as_bytes(), &self.group)
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -246,10 +258,12 @@ impl Consumer {
         let filters = self.config.filters();
         let filter = filter.as_bytes();
         let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);
-        let covered = if version.moves_covered_consumers_only() {
-            !filters.is_empty() && filters.iter().all(inside)
+        let touches = |own: &&[u8]| super::subject::overlap(own, filter);
+        let (covered, touched) = if version.moves_covered_consumers_only() {
+            let all = !filters.is_empty() && filters.iter().all(inside);
+            (all, filters.iter().any(touches))
         } else {
-            filters.iter().any(inside)
+            (filters.iter().any(inside), is_match(filter, &filters))
         };
         let start = if filter.is_empty() || covered {
             if first == 0 {
@@ -257,7 +271,7 @@ impl Consumer {
             } else {
                 first
             }
-        } else if filters.is_empty() || is_match(filter, &filters) {
+        } else if filters.is_empty() || touched {
             store.first_seq()
         } else {
             return;

@@ -179,6 +179,11 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// A limit of 0 for a stream's consumers is none, also when it is changed.
+    pub(crate) fn knows_no_limit(self) -> bool {
+        self >= Self::V2_14
+    }
+
     /// The file store overwrites a deleted message before it tells consumers which subject that was on.
     pub(crate) fn erases_before_it_tells(self) -> bool {
         self == Self::V2_11

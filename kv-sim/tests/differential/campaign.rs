@@ -9,7 +9,7 @@ use std::time::Duration;
 use kv_sim::server::Version;
 use kv_tests::Server;
 
-use crate::exceptions::{Case, EXCEPTIONS};
+use crate::exceptions::Case;
 use crate::generate::{Generator, STREAMS, Step};
 use crate::real::Real;
 use crate::sim::{Sim, real_version};
@@ -228,9 +228,7 @@ fn judge(
             steps,
             group: key,
         };
-        let explained = EXCEPTIONS
-            .iter()
-            .any(|one| (one.explains)(&case, own, other));
+        let explained = case.explains(own, other);
         if own == other || explained {
             continue;
         }

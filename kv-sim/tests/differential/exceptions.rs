@@ -15,6 +15,13 @@ pub(crate) struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// Whether an exception explains that these two groups of frames differ.
+    pub(crate) fn explains(&self, ours: &[&str], theirs: &[&str]) -> bool {
+        EXCEPTIONS
+            .iter()
+            .any(|one| (one.explains)(self, ours, theirs))
+    }
+
     /// Whether the group's messages come from a consumer that once had several filters.
     fn has_several_filters(&self) -> bool {
         let name = self.group.split(' ').nth(1).unwrap_or_default();

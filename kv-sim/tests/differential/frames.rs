@@ -8,6 +8,8 @@ pub(crate) struct Frames {
     unread: Vec<u8>,
     /// Frames in order, each with the group it is compared in.
     pub(crate) all: Vec<(String, String)>,
+    /// The newest flow-control request.
+    pub(crate) flow_request: Option<String>,
     /// Subscriptions that are members of a queue group: each server picks the member by itself.
     members: BTreeSet<String>,
 }
@@ -16,6 +18,9 @@ impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
         while let Some((frame, used)) = frame(&self.unread, &self.members) {
+            if let Some(subject) = flow_request(&self.unread[..used]) {
+                self.flow_request = Some(subject);
+            }
             self.unread.drain(..used);
             if let Some(frame) = frame {
                 self.all.push(frame);
@@ -44,6 +49,16 @@ impl Frames {
     pub(crate) fn unread(&self) -> String {
         String::from_utf8_lossy(&self.unread).into_owned()
     }
+}
+
+/// The subject that a message wants flow control answered on.
+fn flow_request(frame: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(frame);
+    let words = text.lines().next()?.split(' ');
+    words
+        .into_iter()
+        .find(|word| word.starts_with("$JS.FC."))
+        .map(str::to_owned)
 }
 
 type Frame = Option<(String, String)>;

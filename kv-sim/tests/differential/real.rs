@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use kv_proto::Timestamp;
+
 use crate::frames::Frames;
 
 #[derive(Debug)]
@@ -22,6 +24,13 @@ impl Real {
             frames: Frames::default(),
             closed: false,
         }
+    }
+
+    /// What this machine's clock says, as a client writes it.
+    pub(crate) fn clock() -> String {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let nanos = now.expect("after 1970").as_nanos();
+        Timestamp::from_unix_nanos(i64::try_from(nanos).expect("before 2262")).to_string()
     }
 
     /// Connects again, to a server that ended in between.

@@ -10,6 +10,7 @@ use crate::frames::Frames;
 #[derive(Debug)]
 pub(crate) struct Sim {
     cluster: Cluster,
+    epoch: Timestamp,
     conn: ConnId,
     now: Instant,
     pub(crate) frames: Frames,
@@ -25,11 +26,13 @@ impl Sim {
     }
 
     pub(crate) fn with(config: Config, seed: u64) -> Self {
+        let epoch = config.epoch;
         let mut cluster = Cluster::new(config, seed);
         let now = Instant::ORIGIN;
         let conn = cluster.accept(now, ServerId(0)).expect("it is up");
         let mut out = Self {
             cluster,
+            epoch,
             conn,
             now,
             frames: Frames::default(),
@@ -45,6 +48,12 @@ impl Sim {
         self.cluster.handle_timeout(self.now);
         self.cluster.handle_input(self.now, self.conn, bytes);
         self.collect();
+    }
+
+    /// What the server's clock says, as a client writes it.
+    pub(crate) fn clock(&self) -> String {
+        let nanos = i64::try_from(self.now.as_nanos()).expect("before 2262");
+        Timestamp::from_unix_nanos(self.epoch.as_unix_nanos() + nanos).to_string()
     }
 
     /// Restarts the server and connects again.

@@ -87,8 +87,8 @@ impl JetStream {
             existing.update(config, &stream.store, now, &mut self.rng);
             // The answer is made before the consumer learns who listens to a new subject.
             let info = existing.info_json(&stream.store, now, true);
-            let deliver = existing.config.deliver_subject.as_bytes();
-            let bound = router.has_literal(deliver, &existing.config.deliver_group);
+            let (deliver, group) = existing.listeners();
+            let bound = router.has_literal(deliver, group);
             existing.set_interest(bound, now.instant);
             return Ok(described("consumer_create", info));
         }

@@ -74,20 +74,28 @@ impl Stream {
         self.config.storage == Storage::Memory
     }
 
-    /// Refuses limits for consumers that one there exceeds; no limit is one of 0.
-    fn check_consumer_limits(&self, config: &StreamConfig) -> Result<(), ApiError> {
+    /// Refuses limits for consumers that one there exceeds; up to 2.12, no limit is one of 0.
+    fn check_consumer_limits(&self, config: &StreamConfig, v: Version) -> Result<(), ApiError> {
         let limits = |config: &StreamConfig| {
-            (
+            [
                 config.consumer_inactive_threshold,
                 config.consumer_max_ack_pending,
-            )
+            ]
         };
-        let (inactive, pending) = limits(config);
-        if limits(&self.config) == (inactive, pending) {
+        let (old, new) = (limits(&self.config), limits(config));
+        let limits = |limit: i64| limit > 0 || !v.knows_no_limit();
+        if !old
+            .iter()
+            .zip(new)
+            .any(|(old, new)| *old != new && limits(new))
+        {
             return Ok(());
         }
         let exceeding = self.consumers.values().filter(|one| {
-            one.config.inactive_threshold > inactive || one.config.max_ack_pending > pending
+            let has = [one.config.inactive_threshold, one.config.max_ack_pending];
+            has.iter()
+                .zip(new)
+                .any(|(has, limit)| *has > limit && limits(limit))
         });
         let names: Vec<&str> = exceeding.map(|one| one.name.as_str()).collect();
         if names.is_empty() {
@@ -183,7 +191,7 @@ impl JetStream {
         let config = config.checked_update(&self.stream(name)?.config, version)?;
         self.check_overlap(&config)?;
         let stream = self.stream(name)?;
-        stream.check_consumer_limits(&config)?;
+        stream.check_consumer_limits(&config, version)?;
         stream.update(config, request.now);
         let mut out = begin("stream_update");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
