@@ -334,7 +334,8 @@ impl Cluster {
         self.send_info_to_all();
     }
 
-    /// Changes the largest payload, and tells all clients.
+    /// Changes the largest payload, and tells all clients. A real server that reloads its configuration
+    /// enforces the new limit at once, but tells of it only with the next INFO that it has a reason for.
     pub fn set_max_payload(&mut self, now: Instant, bytes: usize) {
         self.advance(now);
         self.config.max_payload = bytes;

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
 use self::config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use super::json::Writer;
 use super::rng::Rng;
 use super::stream::config::StreamConfig;
 use super::stream::store::{Message, Store, is_match};
@@ -91,6 +92,8 @@ pub(crate) struct Consumer {
     inactive_after: i64,
     flow: Option<FlowControl>,
     last_delivered: Option<Timestamp>,
+    /// What it was when its server read it from disk; the first create request is answered with that.
+    recovered: Option<Writer>,
 }
 
 impl Consumer {
@@ -126,6 +129,7 @@ impl Consumer {
             inactive_after: inactive,
             flow: config.flow_control.then(FlowControl::new),
             last_delivered: None,
+            recovered: None,
             config,
         };
         out.choose_start(stream, store, now.version);
@@ -169,6 +173,16 @@ impl Consumer {
         (self.active, self.waiting, self.woken_twice) = (false, false, false);
         self.inactive_at = None;
         self.set_interest(false, now.instant);
+        // For that moment every consumer is a durable one.
+        let durable = std::mem::replace(&mut self.config.durable, self.name.clone());
+        self.recovered = Some(self.info_json(store, now, true));
+        self.config.durable = durable;
+    }
+
+    /// The answer to a request that created or changed it.
+    pub(crate) fn created_json(&mut self, store: &Store, now: Now) -> Writer {
+        let recovered = self.recovered.take();
+        recovered.unwrap_or_else(|| self.info_json(store, now, true))
     }
 
     /// Takes a changed configuration that was checked.
@@ -308,7 +322,7 @@ impl Consumer {
                 .as_ref()
                 .is_some_and(|flow| flow.in_flight > flow.window);
             let ready = self.active && !stalled && self.config.is_push();
-            match ready.then(|| self.take_next(store)).flatten() {
+            match ready.then(|| self.take_next(store, now.version)).flatten() {
                 Some(message) => self.send(&message, now, rng, out),
                 None => self.waiting = !std::mem::take(&mut self.woken_twice),
             }
@@ -316,7 +330,7 @@ impl Consumer {
     }
 
     /// The next message, and moves past it; `None` at the end, or where a message has vanished.
-    fn take_next(&mut self, store: &Store) -> Option<Message> {
+    fn take_next(&mut self, store: &Store, version: Version) -> Option<Message> {
         if let Some(seq) = self
             .snapshot
             .as_mut()
@@ -328,7 +342,13 @@ impl Consumer {
             }
             return store.get(seq).cloned();
         }
-        match store.next_for(&self.config.filters(), self.next_stream_seq) {
+        let filters = self.config.filters();
+        let next = if filters.len() > 1 && store.is_on_disk() && version.intersects_filters() {
+            store.next_by_intersection(&filters, self.next_stream_seq)
+        } else {
+            store.next_for(&filters, self.next_stream_seq)
+        };
+        match next {
             Some(message) => {
                 self.next_stream_seq = message.seq + 1;
                 Some(message.clone())

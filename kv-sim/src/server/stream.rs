@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use self::config::StreamConfig;
+use self::config::{Storage, StreamConfig};
 use self::store::{Message, Store};
 use super::consumer::Consumer;
 use super::version::Version;
@@ -144,6 +144,9 @@ impl Stream {
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the
     /// consumers in memory.
     pub(crate) fn restart(&mut self, now: Now) {
+        if self.config.storage == Storage::File {
+            self.store.reopen(self.config.first_seq, now.version);
+        }
         self.msg_ids.clear();
         self.msg_id_order.clear();
         self.last_msg_id.clear();

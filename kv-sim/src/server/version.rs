@@ -159,6 +159,11 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// How many consumers a stream takes that does not say.
+    pub(crate) fn default_max_consumers(self) -> Option<usize> {
+        (self >= Self::V2_15).then_some(1000)
+    }
+
     /// An update may change how many consumers a stream takes.
     pub(crate) fn updates_max_consumers(self) -> bool {
         self >= Self::V2_12
@@ -177,6 +182,11 @@ impl Version {
     /// A consumer cannot change where it keeps its state.
     pub(crate) fn fixes_consumer_storage(self) -> bool {
         self >= Self::V2_14
+    }
+
+    /// The file store may miss messages for a consumer with several filters.
+    pub(crate) fn intersects_filters(self) -> bool {
+        self <= Self::V2_11
     }
 
     /// A limit of 0 for a stream's consumers is none, also when it is changed.

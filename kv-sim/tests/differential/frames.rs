@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many letters the names have that servers make up.
+const MADE_UP: usize = 8;
+
 /// The bytes of one server, frame by frame.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
@@ -10,14 +13,22 @@ pub(crate) struct Frames {
     pub(crate) all: Vec<(String, String)>,
     /// The newest flow-control request.
     pub(crate) flow_request: Option<String>,
+    known: Known,
+}
+
+/// What must be known to compare what two servers chose by themselves.
+#[derive(Debug, Default)]
+struct Known {
     /// Subscriptions that are members of a queue group: each server picks the member by itself.
     members: BTreeSet<String>,
+    /// Names of consumers that the server made up, in the order of their creation.
+    made_up: Vec<String>,
 }
 
 impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
-        while let Some((frame, used)) = frame(&self.unread, &self.members) {
+        while let Some((frame, used)) = frame(&self.unread, &mut self.known) {
             if let Some(subject) = flow_request(&self.unread[..used]) {
                 self.flow_request = Some(subject);
             }
@@ -32,7 +43,7 @@ impl Frames {
     pub(crate) fn note_sent(&mut self, bytes: &[u8]) {
         for line in String::from_utf8_lossy(bytes).lines() {
             if let ["SUB", _, _queue, sid] = line.split_whitespace().collect::<Vec<_>>()[..] {
-                self.members.insert(sid.to_owned());
+                self.known.members.insert(sid.to_owned());
             }
         }
     }
@@ -61,10 +72,28 @@ fn flow_request(frame: &[u8]) -> Option<String> {
         .map(str::to_owned)
 }
 
+impl Known {
+    fn note_created(&mut self, payload: &str) {
+        let created = payload
+            .split_once("consumer_create_response\",\"stream_name\":\"")
+            .and_then(|(_, rest)| rest.split("\"name\":\"").nth(1)?.split('"').next());
+        if let Some(name) = created.filter(|name| name.len() == MADE_UP) {
+            self.made_up.push(name.to_owned());
+        }
+    }
+
+    fn alias(&self, name: &str) -> String {
+        match self.made_up.iter().position(|one| one == name) {
+            Some(at) => format!("made-up-{at}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
 type Frame = Option<(String, String)>;
 
 /// The first whole frame and its length; PING is no frame to compare.
-fn frame(bytes: &[u8], members: &BTreeSet<String>) -> Option<(Frame, usize)> {
+fn frame(bytes: &[u8], known: &mut Known) -> Option<(Frame, usize)> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")?;
     let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -82,7 +111,7 @@ fn frame(bytes: &[u8], members: &BTreeSet<String>) -> Option<(Frame, usize)> {
     bytes.get(end + 2 + total + 1)?;
     let headers = String::from_utf8_lossy(&body[..headers]).into_owned();
     let payload = String::from_utf8_lossy(&body[headers.len().min(total)..]).into_owned();
-    let payload = if payload.len() > 10_000 {
+    let payload = if payload.len() > 10_000 && !payload.starts_with('{') {
         format!("{} bytes", payload.len())
     } else {
         payload
@@ -94,7 +123,8 @@ fn frame(bytes: &[u8], members: &BTreeSet<String>) -> Option<(Frame, usize)> {
     } else {
         ""
     };
-    if members.contains(sid) {
+    known.note_created(&payload);
+    if known.members.contains(sid) {
         let text = format!("{} {subject} {:?}", words[0], mask(&payload));
         return Some((Some(("queue".to_owned(), text)), end + 2 + total + 2));
     }
@@ -102,13 +132,13 @@ fn frame(bytes: &[u8], members: &BTreeSet<String>) -> Option<(Frame, usize)> {
         format!("{sid} {subject}")
     } else {
         // Several consumers may share a deliver subject; only each one's order is promised.
-        let consumer = reply.starts_with("$JS.").then(|| reply.split('.').nth(3));
+        let consumer = reply
+            .split('.')
+            .nth(3)
+            .filter(|_| reply.starts_with("$JS."));
         format!(
             "{sid} {}",
-            consumer
-                .flatten()
-                .filter(|name| name.len() < 8)
-                .unwrap_or_default()
+            consumer.map(|name| known.alias(name)).unwrap_or_default()
         )
     };
     let text = format!(
@@ -124,21 +154,27 @@ fn frame(bytes: &[u8], members: &BTreeSet<String>) -> Option<(Frame, usize)> {
 /// The members of an INFO that a client acts upon.
 fn info(line: &str) -> String {
     let kept = [
-        "\"proto\":1",
-        "\"headers\":true",
-        "\"max_payload\":1048576",
-        "\"jetstream\":true",
-        "\"connect_info\":true",
-        "\"remote_account\":\"$G\"",
-        "\"auth_required\":true",
-        "\"api_lvl\":3",
-        "\"api_lvl\":4",
-        "\"api_lvl\":5",
+        "proto",
+        "headers",
+        "max_payload",
+        "jetstream",
+        "connect_info",
+        "remote_account",
+        "auth_required",
+        "api_lvl",
+        "ldm",
+        "version",
     ];
-    let found: Vec<&str> = kept
-        .into_iter()
-        .filter(|member| line.contains(member))
-        .collect();
+    let members = line.split(['{', ',', '}']).filter(|member| {
+        let name = member
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .trim_matches('"');
+        kept.contains(&name)
+    });
+    let mut found: Vec<&str> = members.collect();
+    found.sort_unstable();
     found.join(",")
 }
 

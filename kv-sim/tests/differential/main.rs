@@ -19,6 +19,7 @@ mod core;
 mod exceptions;
 mod frames;
 mod generate;
+mod limits;
 mod real;
 mod recorded;
 mod sim;

@@ -13,6 +13,8 @@ pub(crate) struct Real {
     socket: TcpStream,
     pub(crate) frames: Frames,
     pub(crate) closed: bool,
+    /// Leaves PING unanswered.
+    pub(crate) is_mute: bool,
 }
 
 impl Real {
@@ -23,6 +25,7 @@ impl Real {
             socket,
             frames: Frames::default(),
             closed: false,
+            is_mute: false,
         }
     }
 
@@ -71,7 +74,7 @@ impl Real {
             Ok(0) => self.closed = true,
             Ok(n) => {
                 self.frames.push(&chunk[..n]);
-                if chunk[..n].windows(6).any(|six| six == b"PING\r\n") {
+                if !self.is_mute && chunk[..n].windows(6).any(|six| six == b"PING\r\n") {
                     self.write(b"PONG\r\n");
                 }
             }

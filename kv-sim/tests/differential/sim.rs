@@ -66,6 +66,32 @@ impl Sim {
         self.collect();
     }
 
+    /// What another client is told that connects now.
+    pub(crate) fn another(&mut self) -> Frames {
+        let mut frames = Frames::default();
+        if let Some(conn) = self.cluster.accept(self.now, ServerId(0)) {
+            frames.push(&self.cluster.take_output(conn));
+        }
+        while self
+            .cluster
+            .poll_closed()
+            .is_some_and(|closed| closed == self.conn)
+        {
+            self.closed = true;
+        }
+        frames
+    }
+
+    pub(crate) fn lame_duck(&mut self) {
+        self.cluster.lame_duck(self.now, ServerId(0));
+        self.collect();
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.cluster.stop(self.now, ServerId(0));
+        self.collect();
+    }
+
     /// Lets virtual time pass, stopping wherever something is due.
     pub(crate) fn wait(&mut self, time: Duration) {
         let end = self.now + time;

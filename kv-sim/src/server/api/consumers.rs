@@ -86,7 +86,7 @@ impl JetStream {
             config.check_update(&existing.config, interest, version)?;
             existing.update(config, &stream.store, now, &mut self.rng);
             // The answer is made before the consumer learns who listens to a new subject.
-            let info = existing.info_json(&stream.store, now, true);
+            let info = existing.created_json(&stream.store, now);
             let (deliver, group) = existing.listeners();
             let bound = router.has_literal(deliver, group);
             existing.set_interest(bound, now.instant);
@@ -97,7 +97,8 @@ impl JetStream {
         }
         let limit = usize::try_from(stream.config.max_consumers)
             .ok()
-            .filter(|max| *max > 0);
+            .filter(|max| *max > 0)
+            .or(version.default_max_consumers());
         if limit.is_some_and(|max| stream.consumers.len() >= max) {
             return Err(ApiError::MAXIMUM_CONSUMERS);
         }

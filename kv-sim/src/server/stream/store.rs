@@ -3,6 +3,7 @@
 //! Everything that changes it is a method with all its inputs as arguments, so that a second replica
 //! becomes equal by applying the same calls later.
 
+mod intersect;
 mod seek;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use kv_proto::Timestamp;
 
 use super::config::Storage;
 use crate::server::subject;
+use crate::server::version::Version;
 
 /// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,10 @@ impl Store {
             last_seq: first_seq.saturating_sub(1),
             last_time: None,
         }
+    }
+
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.storage == Storage::File
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -187,6 +193,25 @@ impl Store {
         self.bytes = 0;
         self.first_seq = self.last_seq + 1;
         purged
+    }
+
+    /// Reads itself from disk again. A first sequence that is configured is enforced then, by emptying a
+    /// store that begins before it.
+    pub(crate) fn reopen(&mut self, configured_first: u64, version: Version) {
+        if self.last_seq == 0 {
+            self.first_seq = 0;
+        }
+        let before = if version == Version::V2_10 {
+            self.first_seq <= configured_first
+        } else {
+            self.first_seq < configured_first
+        };
+        if configured_first > 0 && before {
+            self.clear();
+            if configured_first > self.first_seq {
+                (self.first_seq, self.last_seq) = (configured_first, configured_first - 1);
+            }
+        }
     }
 
     /// Forgets the newest messages, as a crash without sync does: sequences will be used again.
