@@ -107,7 +107,8 @@ impl Consumer {
         now: Now,
         rng: &mut Rng,
     ) -> Self {
-        let (inactive, stamped) = inactive_after(&config, rng);
+        let durable = config.is_durable();
+        let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
         config.inactive_threshold = stamped;
         let mut out = Self {
             name,
@@ -198,7 +199,9 @@ impl Consumer {
         }
         let refiltered = config.filters() != self.config.filters();
         if config.inactive_threshold != self.config.inactive_threshold {
-            let (inactive, stamped) = inactive_after(&config, rng);
+            // Whether it is durable is asked of what it was.
+            let durable = self.config.is_durable();
+            let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
             (self.inactive_after, config.inactive_threshold) = (inactive, stamped);
             self.inactive_at = None;
             if inactive > 0 && !self.active {
@@ -484,9 +487,8 @@ impl Consumer {
 }
 
 /// How long it lives without listeners, and what its configuration says about it.
-fn inactive_after(config: &ConsumerConfig, rng: &mut Rng) -> (i64, i64) {
-    let asked = config.inactive_threshold;
-    if !config.is_durable() && asked <= 0 {
+fn inactive_after(asked: i64, durable: bool, rng: &mut Rng) -> (i64, i64) {
+    if !durable && asked <= 0 {
         let jitter = 100 + i64::try_from(rng.below(900)).unwrap_or(0);
         return (DEFAULT_INACTIVE + jitter * 1_000_000, DEFAULT_INACTIVE);
     }

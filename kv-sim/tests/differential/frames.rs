@@ -124,22 +124,21 @@ fn frame(bytes: &[u8], known: &mut Known) -> Option<(Frame, usize)> {
         ""
     };
     known.note_created(&payload);
+    // Several consumers may share a deliver subject; only each one's order is promised.
+    let consumer = reply
+        .split('.')
+        .nth(3)
+        .filter(|_| reply.starts_with("$JS."));
+    let consumer = consumer.map(|name| known.alias(name)).unwrap_or_default();
     if known.members.contains(sid) {
         let text = format!("{} {subject} {:?}", words[0], mask(&payload));
-        return Some((Some(("queue".to_owned(), text)), end + 2 + total + 2));
+        let group = format!("queue {consumer}");
+        return Some((Some((group, text)), end + 2 + total + 2));
     }
     let group = if subject.starts_with("_INBOX.") {
         format!("{sid} {subject}")
     } else {
-        // Several consumers may share a deliver subject; only each one's order is promised.
-        let consumer = reply
-            .split('.')
-            .nth(3)
-            .filter(|_| reply.starts_with("$JS."));
-        format!(
-            "{sid} {}",
-            consumer.map(|name| known.alias(name)).unwrap_or_default()
-        )
+        format!("{sid} {consumer}")
     };
     let text = format!(
         "{} {subject} {sid} [{}] {:?} {}",

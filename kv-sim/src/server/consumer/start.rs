@@ -22,8 +22,11 @@ impl Consumer {
             DeliverPolicy::LastPerSubject => {
                 let seqs = store.last_seqs(&filters, u64::MAX);
                 let start = seqs.first().copied().unwrap_or(last);
-                let seqs = seqs.into();
-                self.snapshot = Some(Snapshot { seqs, resume: last });
+                // One that begins with the newest message of all is no snapshot.
+                self.snapshot = (start < last).then(|| Snapshot {
+                    seqs: seqs.into(),
+                    resume: last,
+                });
                 start
             }
             DeliverPolicy::ByStartTime => self.start_by_time(store, version),
