@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// How often a sequence that differs is tried again, more slowly, before it counts.
 const RETRIES: usize = 3;
 
+/// A restart takes as long as this many sequences without.
+const RESTARTS_COST: u64 = 20;
+
 /// A server that is killed has not yet written what it acknowledged a moment ago.
 const WRITTEN: Duration = Duration::from_millis(250);
 
@@ -74,11 +77,15 @@ pub(crate) fn run(version: Version, kind: Kind, default: u64) {
     if std::env::var("KV_SIM_VERSION").is_ok_and(|wanted| !version.number().starts_with(&wanted)) {
         return;
     }
+    let asked = number("KV_SIM_SEQUENCES").map(|count| match kind {
+        Kind::Steady => count,
+        Kind::Restarting => count.div_ceil(RESTARTS_COST),
+    });
     let plan = Plan {
         version,
         kind,
         first: number("KV_SIM_SEED").unwrap_or(1),
-        sequences: number("KV_SIM_SEQUENCES").unwrap_or(default),
+        sequences: asked.unwrap_or(default),
         stop_after: number("KV_SIM_FAILURES").unwrap_or(5) as usize,
     };
     // Most of the time is waiting, so several servers run side by side.
