@@ -85,6 +85,8 @@ pub(crate) struct Stream {
     /// Message id to sequence and time.
     msg_ids: BTreeMap<String, (u64, Timestamp)>,
     msg_id_order: VecDeque<(Timestamp, String)>,
+    /// Ids of stored messages were not looked for since the restart.
+    ids_unread: bool,
     /// When the removal of expired messages last ran, as it runs at most every quarter second.
     swept: Instant,
 }
@@ -101,6 +103,7 @@ impl Stream {
             last_msg_id: String::new(),
             msg_ids: BTreeMap::new(),
             msg_id_order: VecDeque::new(),
+            ids_unread: false,
             swept: now.instant,
             config,
         }
@@ -150,6 +153,23 @@ impl Stream {
         self.msg_ids.clear();
         self.msg_id_order.clear();
         self.last_msg_id.clear();
+        self.last_seq = self.store.last_seq();
+        self.ids_unread = true;
+        if !now.version.reads_ids_late() {
+            self.read_msg_ids(now);
+        }
+        self.consumers
+            .retain(|_, consumer| consumer.survives_restart());
+        for consumer in self.consumers.values_mut() {
+            consumer.restart(&self.config, &self.store, now);
+        }
+    }
+
+    /// Learns the ids of stored messages, if that was not done since the restart.
+    fn read_msg_ids(&mut self, now: Now) {
+        if !std::mem::take(&mut self.ids_unread) {
+            return;
+        }
         let window = self.config.duplicate_window;
         let known: Vec<(String, u64, Timestamp)> = self
             .store
@@ -160,17 +180,11 @@ impl Stream {
                 Some((id.into_owned(), message.seq, message.time))
             })
             .collect();
-        self.last_seq = self.store.last_seq();
         for (id, seq, time) in known {
-            if seq == self.last_seq {
+            if seq == self.store.last_seq() {
                 self.last_msg_id.clone_from(&id);
             }
             self.remember_msg_id(id, seq, time);
-        }
-        self.consumers
-            .retain(|_, consumer| consumer.survives_restart());
-        for consumer in self.consumers.values_mut() {
-            consumer.restart(&self.config, &self.store, now);
         }
     }
 

@@ -189,6 +189,11 @@ impl Version {
         self <= Self::V2_11
     }
 
+    /// After a restart, the ids of stored messages are looked for when one is asked for first.
+    pub(crate) fn reads_ids_late(self) -> bool {
+        self <= Self::V2_11
+    }
+
     /// A limit of 0 for a stream's consumers is none, also when it is changed.
     pub(crate) fn knows_no_limit(self) -> bool {
         self >= Self::V2_14

@@ -74,6 +74,10 @@ impl Stream {
     ) -> Result<u64, Refusal> {
         let version = now.version;
         self.forget_msg_ids(now.time);
+        let named = |name| header::text(&inbound.headers, name).is_some();
+        if named("Nats-Msg-Id") || named("Nats-Expected-Last-Msg-Id") {
+            self.read_msg_ids(now);
+        }
         self.check_size_of_record(&inbound, version)?;
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
