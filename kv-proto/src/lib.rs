@@ -13,6 +13,10 @@ mod js;
 mod kv;
 pub mod limits;
 mod link;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 mod mux;
 mod name;
 mod op;
@@ -53,6 +57,6 @@ pub use options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOp
 pub use out::Transmit;
 pub use rng::Seed;
 pub use server::{DEFAULT_PORT, ServerAddr, ServerUrl};
-pub use session::{ConnectionState, Event, LinkAction, Session};
+pub use session::{ConnectionState, Event, LinkAction, Session, Usage};
 pub use stats::Stats;
 pub use time::{Clock, Instant, Timestamp};

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::error::Disconnect;
 use crate::limits::Limits;
+use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
 use crate::server::ServerAddr;
@@ -142,10 +143,14 @@ impl Link {
     }
 
     pub(crate) fn on_info(&mut self, json: &[u8], limits: &Limits) -> Notice {
-        let info = match ServerInfo::parse(json, limits) {
+        let mut info = match ServerInfo::parse(json, limits) {
             Ok(info) => info,
             Err(error) => return Notice::End(error.into()),
         };
+        if mutant::is(Mutant::MaxPayloadNeverChanges) && self.state != State::Greeting {
+            info.max_payload = self.info.max_payload;
+        }
+        info.ldm &= !mutant::is(Mutant::LameDuckIgnored);
         *self.info = info;
         if self.state != State::Greeting {
             return Notice::Info;
@@ -211,7 +216,7 @@ impl Link {
 
     /// Checks the peer: returns false when it is dead.
     pub(crate) fn check_liveness(&mut self) -> bool {
-        if core::mem::take(&mut self.heard) {
+        if core::mem::take(&mut self.heard) || mutant::is(Mutant::SilenceIsLife) {
             self.pings_unanswered = 0;
             return true;
         }

@@ -16,6 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use crate::mutant::{self, Mutant};
 use crate::op::OpId;
 use crate::rng::Rng;
 
@@ -154,7 +155,9 @@ impl Mux {
     pub(crate) fn abandon(&mut self, token: Token) {
         if let Some(slot) = self.held(token) {
             slot.owner = None;
-            renew(slot, token.slot);
+            if !mutant::is(Mutant::TokenUsedTooEarly) {
+                renew(slot, token.slot);
+            }
             self.free.push(token.slot);
         }
     }

@@ -18,6 +18,8 @@ use alloc::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::mutant::{self, Mutant};
+
 /// Payloads up to this size are copied behind their control line, so that many
 /// frames leave in one write; larger ones are written from where they are.
 const COALESCE_MAX: usize = 4 * 1024;
@@ -116,7 +118,10 @@ impl Outbox {
 
     /// Withdraws a frame of which no byte was handed over. Returns false, and
     /// leaves it to be finished, if it was begun.
-    pub(crate) fn withdraw(&mut self, span: Span) -> bool {
+    pub(crate) fn withdraw(&mut self, mut span: Span) -> bool {
+        if mutant::is(Mutant::CancelCutsFrame) && span.end > self.head {
+            span.start = span.start.max(self.head);
+        }
         if !self.is_unbegun(span) {
             return false;
         }
@@ -151,6 +156,14 @@ impl Outbox {
         }
     }
 
+    /// Takes the rest of a frame that was begun and not finished.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn rest_of(&mut self, span: Span) -> Option<Bytes> {
+        let torn = span.start < self.head && self.head < span.end;
+        let len = usize::try_from(span.end.saturating_sub(self.head)).ok()?;
+        torn.then(|| self.transmit().copy_to_bytes(len))
+    }
+
     /// Returns whether no byte of the frame was handed over.
     pub(crate) fn is_unbegun(&self, span: Span) -> bool {
         span.start >= self.head
@@ -158,6 +171,11 @@ impl Outbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.live == 0
+    }
+
+    /// Bytes that are still to be handed over.
+    pub(crate) fn unsent(&self) -> usize {
+        self.live
     }
 
     /// Bytes held, withdrawn ones that still have to be skipped included.

@@ -13,6 +13,7 @@ use core::time::Duration;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::limits::MAX_DISCOVERED_SERVERS;
+use crate::mutant::{self, Mutant};
 use crate::rng::Rng;
 use crate::server::ServerAddr;
 use crate::time::Instant;
@@ -168,8 +169,11 @@ impl Pool {
         }
         announced.sort();
         announced.dedup();
+        let stays = |server: &Server| {
+            !server.discovered && !mutant::is(Mutant::DiscoveredReplaceConfigured)
+        };
         self.servers
-            .retain(|server| !server.discovered || announced.binary_search(&server.addr).is_ok());
+            .retain(|server| stays(server) || announced.binary_search(&server.addr).is_ok());
         let mut known: Vec<ServerAddr> = self.servers.iter().map(|s| s.addr.clone()).collect();
         known.sort();
         announced.retain(|addr| known.binary_search(addr).is_err());

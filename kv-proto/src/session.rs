@@ -3,6 +3,7 @@
 mod flow;
 mod links;
 mod requests;
+mod usage;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::error::{ConnectError, Disconnect};
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
+use crate::mutant::TornFrame;
 use crate::op::{Op, OpId, OpResult, Ops, Phase};
 use crate::out::Transmit;
 use crate::pool::Pool;
@@ -22,6 +24,8 @@ use crate::server::ServerAddr;
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId, Timers};
+
+pub use usage::Usage;
 
 /// A key-value client without I/O.
 ///
@@ -92,6 +96,7 @@ pub struct Session {
     life: Life,
     last_disconnect: Option<Disconnect>,
     stats: Stats,
+    torn: TornFrame,
 }
 
 /// The least room to make before a read.
@@ -187,6 +192,7 @@ impl Session {
             life: Life::Starting,
             last_disconnect: None,
             stats: Stats::default(),
+            torn: TornFrame::default(),
         };
         session.want_link();
         session

@@ -114,6 +114,10 @@ impl Timers {
         self.heap.first().map(|slot| self.slots[*slot].at)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     fn remove(&mut self, slot: usize) -> Option<Reason> {
         let place = self.slots[slot].place;
         self.heap.swap_remove(place);

@@ -26,11 +26,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use kv_proto::{
-    Binding, BucketConfig, BucketError, Config, LinkErrorKind, LinkId, Operation, Outcome, Revision,
+    Binding, BucketConfig, BucketError, Config, LinkErrorKind, LinkId, Operation, Outcome,
+    Revision, Usage,
 };
 use lane::{Done, Lane, Work};
 use proptest::prelude::*;
-use support::embedder::{CALL, World, key, laws, limits, seconds};
+use support::embedder::{CALL, World, assert_idle, key, laws, limits, seconds};
 use support::peer::{Commit, Rule};
 
 const LANES: usize = 4;
@@ -202,6 +203,8 @@ fn room(world: &mut World, bucket: &Binding) -> usize {
 /// Nothing is left behind: as many operations and bytes are accepted as ever,
 /// and closing has nothing to wait for.
 fn nothing_is_left(world: &mut World, lanes: &[Lane]) {
+    world.reconnect();
+    assert_idle(world);
     world.assert_usable(&lanes[0].bucket, MAX_OPS);
     let mut fresh = World::new(config(), 3);
     assert_eq!(
@@ -214,6 +217,7 @@ fn nothing_is_left(world: &mut World, lanes: &[Lane]) {
     world.settle();
     assert_eq!(world.session.poll_timeout(), None);
     assert!(world.sockets.is_empty(), "all links are closed");
+    assert_eq!(world.session.usage(), Usage::default());
 }
 
 fn calls(kinds: u8) -> impl Strategy<Value = Vec<(u8, usize)>> {

@@ -281,7 +281,7 @@ fn token(world: &mut World, bucket: &kv_proto::Binding, ask: Ask) -> String {
 fn reply_subjects_are_shared_by_what_names_itself() {
     let (mut world, bucket) = stocked();
     let asks: BTreeMap<&str, Ask> = BTreeMap::from(ASKED);
-    let mut ask = |world: &mut World, what: &str| token(world, &bucket, asks[what]);
+    let ask = |world: &mut World, what: &str| token(world, &bucket, asks[what]);
     let put = ask(&mut world, "put");
     assert_eq!(ask(&mut world, "put"), put);
     let get = ask(&mut world, "get");

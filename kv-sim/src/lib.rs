@@ -1,10 +1,62 @@
-//! A simulated NATS server for JetStream Key-Value, in virtual time.
+//! A simulated world for NATS JetStream Key-Value clients: servers, network and clocks, deterministic and in
+//! virtual time, and a judge.
 //!
-//! [`server::Cluster`] is the whole of it: a value without sockets, clock or randomness of its own. Bytes
-//! of clients and the time go in, bytes for clients come out; the same seed and the same calls give the
-//! same bytes. It behaves like one of the [`server::Version`]s of the real server, which the differential
-//! test of this crate holds it against.
+//! - [`server::Cluster`] is the servers: a value without sockets, clock or randomness of its own. Bytes of
+//!   clients and the time go in, bytes for clients come out. It behaves like one of the
+//!   [`server::Version`]s of the real server, which the differential test of this crate holds it against.
+//! - [`Scenario`] is what happens in a run, as data: calls of clients and faults of network, servers and
+//!   clocks, drawn from a seed or written down.
+//! - [`run`] lets it happen to real [`kv_proto::Session`]s, then heals everything and waits until all has come
+//!   to rest, and returns what is broken: what clients were told is held against what the servers'
+//!   [journal](server::Cluster::journal) says.
+//! - [`shrink`](shrink::shrink) deletes from a failing scenario what it can do without.
+//!
+//! The same scenario gives the same [hash](Outcome::hash) in any process and build.
+//!
+//! ```
+//! use kv_sim::{Mix, Scenario, run};
+//!
+//! let scenario = Scenario::draw(7, Mix::Swarm);
+//! let outcome = run(&scenario);
+//! assert_eq!(outcome.violations, []);
+//! assert_eq!(outcome.hash, run(&scenario).hash);
+//! ```
 
 #![warn(clippy::indexing_slicing)]
 
+pub mod check;
+mod client;
+mod clock;
+pub mod coverage;
+pub mod fault;
+mod frames;
+pub mod history;
+mod net;
+mod oracle;
+mod outcome;
+pub mod profile;
+pub mod runner;
+pub mod scenario;
 pub mod server;
+pub mod shrink;
+mod trace;
+mod violation;
+mod wire;
+mod world;
+
+pub use outcome::{Outcome, Work};
+pub use profile::Mix;
+pub use scenario::Scenario;
+pub use violation::Violation;
+
+/// Runs a scenario.
+#[must_use]
+pub fn run(scenario: &Scenario) -> Outcome {
+    world::World::run(scenario, false)
+}
+
+/// Runs a scenario and keeps the text of its trace.
+#[must_use]
+pub fn run_traced(scenario: &Scenario) -> Outcome {
+    world::World::run(scenario, true)
+}

@@ -5,7 +5,8 @@
 //! [`handle_timeout`](Cluster::handle_timeout). What to do comes out:
 //! [`take_output`](Cluster::take_output), [`poll_timeout`](Cluster::poll_timeout),
 //! [`poll_closed`](Cluster::poll_closed). Faults are plain methods: [`restart`](Cluster::restart),
-//! [`rewind`](Cluster::rewind), [`lame_duck`](Cluster::lame_duck).
+//! [`elect`](Cluster::elect), [`lag`](Cluster::lag), [`rewind`](Cluster::rewind),
+//! [`lame_duck`](Cluster::lame_duck). What really happened is in the [`journal`](Cluster::journal).
 //!
 //! ```text
 //! bytes ─► parser ─► dispatch ─► router ──► connections ─► bytes
@@ -23,11 +24,16 @@ mod connection;
 mod consumer;
 mod decode;
 mod dispatch;
+mod disturb;
 mod error;
+mod fault;
 mod header;
 mod info;
+mod journal;
 mod json;
 mod parser;
+mod peers;
+mod replication;
 pub(crate) mod rng;
 mod router;
 mod stream;
@@ -41,16 +47,26 @@ use kv_proto::{Instant, Timestamp};
 
 pub use self::auth::{Auth, Permissions, Subjects, User};
 pub use self::connection::ConnId;
+pub use self::disturb::{Breach, Refusal, ReplyFault};
+pub use self::journal::{Change, Event, Removal};
+pub use self::replication::{Election, InFlight, Replication};
 pub use self::version::Version;
 
 use self::api::JetStream;
 use self::connection::{Connection, Tick};
+use self::disturb::Disturbances;
+use self::journal::Journal;
+use self::peers::Peers;
 use self::rng::Rng;
 use self::router::Router;
+use self::stream::group::Standing;
 use self::stream::{Now, Outbox};
 
 /// 2026-01-01T00:00:00Z: where the servers' wall clock stands at [`Instant::ORIGIN`], unless told otherwise.
 const EPOCH: Timestamp = Timestamp::from_unix_nanos(1_767_225_600_000_000_000);
+
+/// Sets the randomness of replication apart from the rest.
+const REPLICATION: u64 = 0x7265_706c_6963_6173;
 
 /// Names one server of a cluster, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +102,10 @@ pub struct Config {
     pub ping_max: u32,
     /// Whether there is JetStream.
     pub jetstream: bool,
+    /// How slow replication between the servers is.
+    pub replication: Replication,
+    /// Whether [`Cluster::journal`] is written.
+    pub journal: bool,
 }
 
 impl Config {
@@ -106,6 +126,8 @@ impl Config {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             jetstream: true,
+            replication: Replication::default(),
+            journal: false,
         }
     }
 }
@@ -144,6 +166,7 @@ pub struct Cluster {
     router: Router,
     jetstream: JetStream,
     outbox: Outbox,
+    disturbances: Disturbances,
     rng: Rng,
     /// The largest time seen; it never runs backwards.
     now: Instant,
@@ -154,8 +177,8 @@ impl Cluster {
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let jetstream = JetStream::new(Rng::new(rng.next()));
-        let servers = (0..config.servers.max(1))
+        let child = Rng::new(rng.next());
+        let servers: Vec<Server> = (0..config.servers.max(1))
             .map(|at| Server {
                 id: format!("N{}", rng.name(55).to_ascii_uppercase()),
                 name: format!("sim-{at}"),
@@ -164,6 +187,9 @@ impl Cluster {
                 next_client_id: 5,
             })
             .collect();
+        let names = servers.iter().map(|server| server.name.clone()).collect();
+        let peers = Peers::new(names, config.replication, Rng::new(seed ^ REPLICATION));
+        let jetstream = JetStream::new(child, peers, Journal::new(config.journal));
         Self {
             servers,
             connections: BTreeMap::new(),
@@ -172,6 +198,7 @@ impl Cluster {
             router: Router::default(),
             jetstream,
             outbox: Outbox::new(),
+            disturbances: Disturbances::default(),
             rng,
             now: Instant::ORIGIN,
             config,
@@ -215,6 +242,7 @@ impl Cluster {
         };
         connection.hear(now);
         connection.parser.push(bytes);
+        self.settle();
         self.run(conn);
     }
 
@@ -241,13 +269,19 @@ impl Cluster {
                 Tick::Stale => self.fail(conn, Some("Stale Connection")),
             }
         }
+        self.send_late(now);
         let moment = self.moment();
+        self.jetstream.replicate(moment, &mut self.outbox);
+        let peers = &self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
             stream.handle_timeout(moment, &mut self.outbox);
+            if stream.group.standing() == Standing::Offline {
+                continue;
+            }
             let outbox = &mut self.outbox;
             stream
                 .consumers
-                .retain(|_, consumer| consumer.handle_timeout(moment, outbox));
+                .retain(|_, one| !one.runs(peers) || one.handle_timeout(moment, outbox));
         }
         self.settle();
     }
@@ -260,6 +294,13 @@ impl Cluster {
             .unwrap_or_default()
     }
 
+    /// Moves all bytes that are ready for a client to the end of a buffer.
+    pub fn drain_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            into.append(&mut connection.output);
+        }
+    }
+
     /// Returns when [`handle_timeout`](Self::handle_timeout) is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -268,9 +309,10 @@ impl Cluster {
             .connections
             .values()
             .filter_map(Connection::next_timeout);
-        let streams = self.jetstream.streams.values();
+        let (streams, peers) = (self.jetstream.streams.values(), &self.jetstream.peers);
         connections
-            .chain(streams.filter_map(|stream| stream.next_timeout(moment)))
+            .chain(streams.filter_map(|stream| stream.next_timeout(moment, peers)))
+            .chain(self.disturbances.next_timeout())
             .min()
     }
 
@@ -280,73 +322,12 @@ impl Cluster {
         self.closed.pop_front()
     }
 
-    /// Stops a server: its clients are gone.
-    pub fn stop(&mut self, now: Instant, server: ServerId) {
-        self.advance(now);
-        if let Some(at) = self.servers.get_mut(server.0) {
-            at.up = false;
-        }
-        let theirs = self
-            .connections
-            .iter()
-            .filter(|(_, conn)| conn.server == server.0);
-        let theirs: Vec<ConnId> = theirs.map(|(conn, _)| *conn).collect();
-        for conn in theirs {
-            self.fail(conn, None);
-        }
-        self.settle();
-    }
-
-    /// Starts a server, after stopping it if it runs. Consumers in memory and, unless `memory` is kept,
-    /// streams in memory are gone; of message ids only those still stored are known.
-    pub fn restart(&mut self, now: Instant, server: ServerId, keep_memory: bool) {
-        self.stop(now, server);
-        let id = format!("N{}", self.rng.name(55).to_ascii_uppercase());
-        if let Some(at) = self.servers.get_mut(server.0) {
-            (at.up, at.lame_duck, at.id) = (true, false, id);
-        }
-        let moment = self.moment();
-        let streams = &mut self.jetstream.streams;
-        streams.retain(|_, stream| keep_memory || !stream.is_in_memory());
-        for stream in streams.values_mut() {
-            stream.restart(moment);
-        }
-        self.settle();
-    }
-
-    /// Restarts all servers after a crash that lost the newest `count` messages of a stream, which keeps
-    /// its identity: their sequences will be used again.
-    pub fn rewind(&mut self, now: Instant, stream: &str, count: u64) {
-        if let Some(stream) = self.jetstream.streams.get_mut(stream) {
-            stream.store.rewind(count);
-        }
-        for server in 0..self.servers.len() {
-            self.restart(now, ServerId(server), true);
-        }
-    }
-
-    /// Announces that a server will go: it takes no more clients, and tells those it has.
-    pub fn lame_duck(&mut self, now: Instant, server: ServerId) {
-        self.advance(now);
-        if let Some(at) = self.servers.get_mut(server.0) {
-            at.lame_duck = true;
-        }
-        self.send_info_to_all();
-    }
-
     /// Changes the largest payload, and tells all clients. A real server that reloads its configuration
     /// enforces the new limit at once, but tells of it only with the next INFO that it has a reason for.
     pub fn set_max_payload(&mut self, now: Instant, bytes: usize) {
         self.advance(now);
         self.config.max_payload = bytes;
         self.send_info_to_all();
-    }
-
-    /// Deletes a consumer behind the clients' back, as its server's death does; false if there is none.
-    pub fn drop_consumer(&mut self, now: Instant, stream: &str, consumer: &str) -> bool {
-        self.advance(now);
-        let stream = self.jetstream.streams.get_mut(stream);
-        stream.is_some_and(|stream| stream.consumers.remove(consumer).is_some())
     }
 
     /// Closes a client's connection, without a word or with an error's text.

@@ -3,6 +3,7 @@
 //! | part | what it is | for |
 //! |---|---|---|
 //! | [`Server`] | a running real nats-server with its own directory, port and log | behaviour as servers really have it, restarts, crashes, lame duck |
+//! | [`Cluster`] | three of them as one JetStream cluster | replication, elections |
 //! | [`Proxy`] | a TCP proxy with faults that strike at an exact byte | lost acknowledgements, half-open links, frames in pieces |
 //! | [`Fake`] | a server that follows a script | answers no real server gives |
 //! | [`Admin`] | a second, independent, naive connection | to look at a server without the code under test |
@@ -24,6 +25,7 @@
 //! assert_eq!(stored, Some(2));
 //! ```
 
+mod cluster;
 mod fake;
 mod guard;
 mod port;
@@ -37,6 +39,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use cluster::Cluster;
 pub use fake::{Fake, FakeConn};
 pub use port::Port;
 pub use provision::{Version, binary};

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kv_tests::Direction::{ClientToServer, ServerToClient};
-use kv_tests::{Admin, Fake, Proxy, Server, Version, binary, eventually, unique};
+use kv_tests::{Admin, Cluster, Fake, Proxy, Server, Version, binary, eventually, unique};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -554,4 +554,26 @@ fn the_tools_are_send_and_sync() {
     shared::<Proxy>();
     shared::<Fake>();
     shared::<Admin>();
+}
+
+/// A stream of a cluster has a replica on each server, and another leader after a step-down.
+#[test]
+fn a_cluster_replicates() {
+    let cluster = Cluster::start(Version::DEFAULT);
+    let mut admin = Admin::connect(cluster.server(0));
+    admin.create_stream(&json!({"name": "C", "subjects": ["c.*"], "num_replicas": 3}));
+    let stored = admin.publish("c.1", None, b"v");
+    assert_eq!(stored["seq"], 1);
+    let info = admin.stream_info("C");
+    let replicas = info["cluster"]["replicas"].as_array().map(Vec::len);
+    assert_eq!(replicas, Some(2));
+    let elections = || {
+        let logs = cluster.servers().iter().map(Server::log);
+        let counts = logs.map(|log| log.matches("new stream leader for '$G > C'").count());
+        counts.sum::<usize>()
+    };
+    let before = elections();
+    assert_eq!(cluster.step_down("C")["success"], true);
+    eventually("another leader", || elections() > before);
+    assert_eq!(admin.stream_info("C")["state"]["messages"], 1);
 }

@@ -111,6 +111,12 @@ impl Binding {
         &self.0.acks_from
     }
 
+    /// Whether the bucket was deleted and created again since it was opened. A mirror's origin may have
+    /// been without a sign.
+    pub(crate) fn is_older_than(&self, now: &StreamInfo) -> bool {
+        self.0.stream == now.config.name && self.0.created != now.created
+    }
+
     /// A short stand-in for the acknowledging stream, to tell two apart.
     pub(crate) fn tag(&self) -> u64 {
         self.0.tag

@@ -6,6 +6,7 @@
 //! was asked for.
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
@@ -154,6 +155,8 @@ pub(crate) struct Stored<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Damaged {
     pub(crate) revision: Option<Revision>,
+    /// Its subject, where the server still told it.
+    pub(crate) subject: Option<Vec<u8>>,
     pub(crate) defect: EntryDefect,
 }
 
@@ -194,7 +197,11 @@ impl<'a> Stored<'a> {
     ) -> Result<Self, Damaged> {
         let (fields, defect) = Appended::read(headers);
         let revision = fields.sequence.and_then(number).map(Revision);
-        let damaged = |defect| Damaged { revision, defect };
+        let damaged = |defect| Damaged {
+            revision,
+            subject: fields.subject.map(Vec::from),
+            defect,
+        };
         if let Some(defect) = defect {
             return Err(damaged(defect.into()));
         }
@@ -222,6 +229,7 @@ impl<'a> Stored<'a> {
             if let Some(defect) = headers.defect() {
                 return Err(Damaged {
                     revision: Some(revision),
+                    subject: Some(message.subject.into_bytes()),
                     defect: defect.into(),
                 });
             }
@@ -320,6 +328,7 @@ mod tests {
             direct(block, b""),
             Err(Damaged {
                 revision: Some(Revision(8)),
+                subject: None,
                 defect: EntryDefect::Field("Nats-Subject"),
             })
         );

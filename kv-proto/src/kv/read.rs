@@ -25,6 +25,7 @@ use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Damaged, Entry, Revision, Stored};
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::mutant::{self, Mutant};
 use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
@@ -49,6 +50,8 @@ pub(crate) struct Read {
     binding: Binding,
     key: Key,
     revision: Option<Revision>,
+    /// Only the leader's word counts.
+    from_leader: bool,
     stage: Stage,
     /// The JSON of the request, where it has one.
     body: Bytes,
@@ -66,32 +69,38 @@ pub(crate) fn last_of(binding: &Binding, key: &Key) -> Bytes {
 
 impl Read {
     pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions) -> Self {
-        let direct = binding.allow_direct() && !options.leader;
         let read = Self {
             binding,
             key,
             revision: options.revision,
+            from_leader: options.leader,
             stage: Stage::Direct,
             body: Bytes::new(),
             unanswered: false,
         };
-        if direct {
-            read.asking_anyone()
+        let direct = read.binding.allow_direct();
+        read.asking_again(direct)
+    }
+
+    /// The question itself, to whomever it is for; `direct` tells whether replicas may answer.
+    fn asking_again(self, direct: bool) -> Self {
+        if direct && !self.from_leader {
+            self.asking_anyone()
         } else {
-            read.asking_the_leader()
+            self.asking_the_leader()
         }
     }
 
     fn asking_anyone(mut self) -> Self {
         self.stage = Stage::Direct;
-        self.body = self.revision.map_or_else(Bytes::new, by_revision);
+        self.body = self.revision.map_or_else(Bytes::new, at_revision);
         self
     }
 
     fn asking_the_leader(mut self) -> Self {
         self.stage = Stage::Leader;
         self.body = match self.revision {
-            Some(revision) => by_revision(revision),
+            Some(revision) => at_revision(revision),
             None => last_of(&self.binding, &self.key),
         };
         self
@@ -129,6 +138,9 @@ impl Read {
             (Stage::Direct, Answer::Reply(reply)) => self.on_direct(&reply, around),
             (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
             (Stage::Probe, Answer::Reply(reply)) => self.on_probed(&reply, around),
+            (Stage::Direct, Answer::NoResponders) if mutant::is(Mutant::NobodyIsNotFound) => {
+                Step::Done(Output::Read(Ok(None)))
+            }
             (Stage::Direct | Stage::Leader, Answer::NoResponders) => Step::Send(self.probing()),
             (Stage::Probe, Answer::NoResponders) if !around.jetstream => {
                 failed(ReadError::NoJetStream)
@@ -152,13 +164,10 @@ impl Read {
         }))
     }
 
-    /// Back to the question itself, after a probe that settled nothing.
+    /// Back to the question, after a probe that settled nothing.
     fn retrying(self) -> Self {
-        if self.binding.allow_direct() {
-            self.asking_anyone()
-        } else {
-            self.asking_the_leader()
-        }
+        let direct = self.binding.allow_direct();
+        self.asking_again(direct)
     }
 
     fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
@@ -231,17 +240,24 @@ impl Read {
     fn judge(self, stored: Result<Stored<'_>, Damaged>) -> Step<Self> {
         let stored = match stored {
             Ok(stored) => stored,
-            Err(Damaged { revision, defect }) => {
+            // Damage to another key's revision is nothing to this one.
+            Err(Damaged {
+                subject: Some(subject),
+                ..
+            }) if !self.is_our_key(&subject) => {
+                return self.on_other_key();
+            }
+            Err(Damaged {
+                revision, defect, ..
+            }) => {
                 return failed(ReadError::Malformed { revision, defect });
             }
         };
-        let is_our_key = self.binding.key_of(&stored.subject) == Some(self.key.as_bytes());
+        let is_our_key = self.is_our_key(&stored.subject);
         match self.revision {
             // A copy of an answer to somebody else.
             Some(wanted) if wanted != stored.revision => Step::Ignore(self),
-            None if !is_our_key => Step::Ignore(self),
-            // The revision exists and belongs to another key.
-            Some(_) if !is_our_key => Step::Done(Output::Read(Ok(None))),
+            _ if !is_our_key => self.on_other_key(),
             Some(_) | None => Step::Done(Output::Read(Ok(Some(Entry {
                 bucket: self.binding.name().clone(),
                 key: self.key,
@@ -254,7 +270,23 @@ impl Read {
     }
 }
 
-fn by_revision(revision: Revision) -> Bytes {
+impl Read {
+    fn is_our_key(&self, subject: &[u8]) -> bool {
+        self.binding.key_of(subject) == Some(self.key.as_bytes())
+    }
+
+    /// A revision that exists and belongs to another key is none of ours; what else is of another key is a
+    /// copy of an answer to somebody else.
+    fn on_other_key(self) -> Step<Self> {
+        match self.revision {
+            Some(_) => Step::Done(Output::Read(Ok(None))),
+            None => Step::Ignore(self),
+        }
+    }
+}
+
+/// The body of a request for the message at a revision.
+pub(crate) fn at_revision(revision: Revision) -> Bytes {
     let json: Vec<u8> = format!("{{\"seq\":{revision}}}").into_bytes();
     Bytes::from(json)
 }

@@ -5,9 +5,9 @@
 //!   Publish --ack--> done                       ack below what its token saw --> Check
 //!      | conflict, and a revision is to be found out        |   (nothing else came)
 //!      v                                                     v
-//!   Lookup --tombstone, create--> Publish        stream rewound: done, else unknown
-//!      |
-//!      '--value--> exists / conflict
+//!   Lookup --tombstone, create--> Publish      stream rewound or created anew: Verify
+//!      |                                                     |
+//!      '--value--> exists / conflict              done, if our message is there, else unknown
 //!   Publish --nobody there--> Probe --bucket exists--> pause --> Publish
 //!                               '--no bucket--> not applied
 //! ```
@@ -25,9 +25,10 @@ use crate::js::message::{ApiReply, PublishReply, StoredMessage};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::binding::Binding;
-use crate::kv::entry::{Revision, Stored};
+use crate::kv::entry::{Operation, Revision, Stored};
 use crate::kv::read;
 use crate::kv::step::{Answer, Ending, LINGER, Lines, Reply, Request, Step, Surroundings};
+use crate::mutant::{self, Mutant};
 use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
@@ -50,6 +51,17 @@ pub(crate) enum Kind {
     Purge,
 }
 
+impl Kind {
+    /// What readers see of it.
+    const fn operation(self) -> Operation {
+        match self {
+            Self::Put | Self::Create => Operation::Put,
+            Self::Delete => Operation::Delete,
+            Self::Purge => Operation::Purge,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// The write itself.
@@ -63,9 +75,50 @@ enum Stage {
     DirectLookup,
     /// The acknowledgement looks like a copy of an older one: the true one may
     /// follow.
-    Doubtful { revision: u64, before: u64 },
+    Doubtful(Doubts),
     /// It did not follow: has the stream been rewound or created anew?
-    Check { revision: u64, before: u64 },
+    Check(Doubts),
+    /// It has: is our message at that revision?
+    Verify {
+        doubts: Doubts,
+        revision: u64,
+        body: Bytes,
+    },
+}
+
+/// Acknowledgements that may be copies of older ones.
+#[derive(Clone, Copy, Debug)]
+struct Doubts {
+    /// The highest sequence that was acknowledged before on the same token.
+    before: u64,
+    acks: [u64; MAX_DOUBTS],
+    count: usize,
+}
+
+/// Doubtful acknowledgements that are kept of one write; more are no harm, but
+/// nobody has seen two.
+const MAX_DOUBTS: usize = 4;
+
+impl Doubts {
+    fn new(before: u64) -> Self {
+        Self {
+            before,
+            acks: [0; MAX_DOUBTS],
+            count: 0,
+        }
+    }
+
+    fn push(&mut self, ack: u64) {
+        if let Some(place) = self.acks.get_mut(self.count) {
+            *place = ack;
+            self.count += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<u64> {
+        self.count = self.count.checked_sub(1)?;
+        self.acks.get(self.count).copied()
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +134,8 @@ pub(crate) struct Write {
     tries: u32,
     /// Nobody answered the last attempt.
     unanswered: bool,
+    /// A revision that the key is known to have reached.
+    reached: u64,
 }
 
 static EMPTY: Bytes = Bytes::new();
@@ -118,6 +173,7 @@ impl Write {
             stage: Stage::Publish,
             tries: 0,
             unanswered: false,
+            reached: 0,
         };
         let size = write.request().size();
         match write.binding.max_message() {
@@ -128,11 +184,11 @@ impl Write {
 
     pub(crate) fn request(&self) -> Request<'_> {
         match &self.stage {
-            Stage::Publish | Stage::Doubtful { .. } => self.publish(),
-            Stage::Probe | Stage::Check { .. } => {
+            Stage::Publish | Stage::Doubtful(_) => self.publish(),
+            Stage::Probe | Stage::Check(_) => {
                 Request::api(subject::STREAM_INFO, self.binding.acks_from(), &EMPTY)
             }
-            Stage::Lookup { body } => {
+            Stage::Lookup { body } | Stage::Verify { body, .. } => {
                 Request::api(subject::STREAM_MSG_GET, self.binding.acks_from(), body)
             }
             Stage::DirectLookup => Request::api(self.binding.direct_prefix(), &self.key, &EMPTY),
@@ -179,30 +235,33 @@ impl Write {
     ) -> Step<Self> {
         match core::mem::replace(&mut self.stage, Stage::Publish) {
             Stage::Publish => self.on_published(answer, None, around),
-            Stage::Doubtful { revision, before } => {
-                self.on_published(answer, Some((revision, before)), around)
-            }
+            Stage::Doubtful(doubts) => self.on_published(answer, Some(doubts), around),
             Stage::Probe => self.on_probed(answer, around),
             Stage::Lookup { body } => self.on_looked_up(body, answer, around),
             Stage::DirectLookup => self.on_direct_looked_up(answer, around),
-            Stage::Check { revision, before } => self.on_checked(revision, before, answer),
+            Stage::Check(doubts) => self.on_checked(doubts, answer, around),
+            Stage::Verify {
+                doubts,
+                revision,
+                body,
+            } => self.on_verified(doubts, revision, body, answer, around),
         }
     }
 
     /// No other acknowledgement followed a doubtful one: it is to be checked.
     pub(crate) fn lingered(&mut self) -> bool {
-        let Stage::Doubtful { revision, before } = self.stage else {
+        let Stage::Doubtful(doubts) = self.stage else {
             return false;
         };
-        self.stage = Stage::Check { revision, before };
+        self.stage = Stage::Check(doubts);
         true
     }
 
     /// Ends a write from outside; `handover` is that of its last request.
     pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
         let in_doubt = match self.stage {
-            Stage::Publish | Stage::Doubtful { .. } => handover == Handover::Whole,
-            Stage::Check { .. } => true,
+            Stage::Publish | Stage::Doubtful(_) => handover == Handover::Whole,
+            Stage::Check(_) | Stage::Verify { .. } => true,
             Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup => false,
         };
         failed(match (ending, in_doubt) {
@@ -224,11 +283,11 @@ impl Write {
     fn on_published(
         mut self,
         answer: Answer<'_>,
-        doubtful: Option<(u64, u64)>,
+        doubts: Option<Doubts>,
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
         match answer {
-            Answer::Reply(reply) => self.on_ack(&reply, doubtful, around),
+            Answer::Reply(reply) => self.on_ack(&reply, doubts, around),
             Answer::NoResponders => {
                 self.unanswered = true;
                 self.stage = Stage::Probe;
@@ -237,6 +296,10 @@ impl Write {
             Answer::Denied(subject) => not_applied(Cause::Denied { subject }),
             Answer::LinkLost(Handover::None) => Step::Send(self),
             Answer::LinkLost(Handover::Partial) => not_applied(Cause::LinkLost),
+            Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send(self),
+            Answer::LinkLost(Handover::Whole) if mutant::is(Mutant::LossIsNotApplied) => {
+                not_applied(Cause::LinkLost)
+            }
             Answer::LinkLost(Handover::Whole) => unknown(Doubt::LinkLost),
         }
     }
@@ -244,15 +307,15 @@ impl Write {
     fn on_ack(
         mut self,
         reply: &Reply<'_>,
-        doubtful: Option<(u64, u64)>,
+        doubts: Option<Doubts>,
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
         match PublishReply::parse(reply.payload.bytes) {
             Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
             Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => unknown(Doubt::Malformed),
             Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
-                if let Some((revision, before)) = doubtful {
-                    self.stage = Stage::Doubtful { revision, before };
+                if let Some(doubts) = doubts {
+                    self.stage = Stage::Doubtful(doubts);
                 }
                 Step::Ignore(self)
             }
@@ -260,10 +323,9 @@ impl Write {
                 if duplicate || seq > reply.acked_before {
                     Step::Done(Output::Written(Ok(Revision::new(seq))))
                 } else {
-                    self.stage = Stage::Doubtful {
-                        revision: seq,
-                        before: reply.acked_before,
-                    };
+                    let mut doubts = doubts.unwrap_or_else(|| Doubts::new(reply.acked_before));
+                    doubts.push(seq);
+                    self.stage = Stage::Doubtful(doubts);
                     Step::Linger(self, LINGER)
                 }
             }
@@ -282,7 +344,9 @@ impl Write {
     /// The condition does not hold. What the answer says is enough for an
     /// update; `create` has to see what is there, and the error for a write
     /// that lost against one in flight (10164) names no revision.
-    fn on_conflict(self, error: &ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_conflict(mut self, error: &ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+        let expected = self.expect.map_or(0, Revision::get);
+        self.reached = error.current_sequence().unwrap_or(expected);
         match (self.kind, self.expect, error.current_sequence()) {
             (Kind::Put | Kind::Delete | Kind::Purge, Some(expected), Some(current)) => {
                 failed_step(WriteError::Conflict {
@@ -383,7 +447,7 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match &reply.headers {
                 Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
-                    self.on_current(None)
+                    self.on_replica(None, around)
                 }
                 Some(headers) => match Stored::from_direct(headers, reply.payload) {
                     Ok(stored) if *stored.subject != *self.stored_subject() => {
@@ -391,10 +455,10 @@ impl Write {
                     }
                     Ok(stored) => {
                         let live = !stored.operation.is_tombstone();
-                        self.on_current(Some((stored.revision, live)))
+                        self.on_replica(Some((stored.revision, live)), around)
                     }
                     Err(damaged) => match damaged.revision {
-                        Some(revision) => self.on_current(Some((revision, true))),
+                        Some(revision) => self.on_replica(Some((revision, true)), around),
                         None => Step::Pause(again(self), around.pause()),
                     },
                 },
@@ -416,7 +480,9 @@ impl Write {
         match self.kind {
             Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
             Kind::Create => {
-                self.expect = Some(revision);
+                self.expect = (!mutant::is(Mutant::CreateWithoutCondition)).then_some(revision);
+                self.ttl_seconds
+                    .take_if(|_| mutant::is(Mutant::CreateForgetsTtl));
                 Step::Send(self)
             }
             Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
@@ -430,23 +496,114 @@ impl Write {
         }
     }
 
-    fn on_checked(mut self, revision: u64, before: u64, answer: Answer<'_>) -> Step<Self> {
+    /// Some replica's word on the key. One that is behind what the key is known to have reached must not
+    /// decide; that a key is free is safe to believe, as the condition is checked again.
+    fn on_replica(
+        mut self,
+        current: Option<(Revision, bool)>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let revision = current.map_or(0, |(revision, _)| revision.get());
+        let decides = self.kind != Kind::Create || current.is_some_and(|(_, live)| live);
+        if !decides || revision >= self.reached {
+            return self.on_current(current);
+        }
+        self.tries += 1;
+        if self.tries > MAX_TRIES {
+            return not_applied(Cause::Contended);
+        }
+        self.stage = Stage::DirectLookup;
+        Step::Pause(self, around.pause())
+    }
+
+    fn on_checked(
+        mut self,
+        doubts: Doubts,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info))
                     if info.config.name == self.binding.acks_from()
-                        && info.state.last_seq < before =>
+                        && (info.state.last_seq < doubts.before
+                            || self.binding.is_older_than(&info)) =>
                 {
-                    Step::Done(Output::Written(Ok(Revision::new(revision))))
+                    self.verify(doubts)
+                }
+                Some(ApiReply::Failure(error)) if error.is_transient() => {
+                    self.stage = Stage::Check(doubts);
+                    Step::Pause(self, around.pause())
                 }
                 _ => unknown(Doubt::Malformed),
             },
             Answer::NoResponders | Answer::Denied(_) => unknown(Doubt::Malformed),
             Answer::LinkLost(_) => {
-                self.stage = Stage::Check { revision, before };
+                self.stage = Stage::Check(doubts);
                 Step::Send(self)
             }
         }
+    }
+
+    /// Asks for the message at the next doubtful revision.
+    fn verify(mut self, mut doubts: Doubts) -> Step<Self> {
+        let Some(revision) = doubts.pop() else {
+            return unknown(Doubt::Malformed);
+        };
+        self.stage = Stage::Verify {
+            doubts,
+            revision,
+            body: read::at_revision(Revision::new(revision)),
+        };
+        Step::Send(self)
+    }
+
+    fn on_verified(
+        self,
+        doubts: Doubts,
+        revision: u64,
+        body: Bytes,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let again = |mut write: Self| {
+            write.stage = Stage::Verify {
+                doubts,
+                revision,
+                body,
+            };
+            write
+        };
+        match answer {
+            Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
+                Ok(ApiReply::Success(message)) if message.seq != revision => {
+                    Step::Ignore(again(self))
+                }
+                Ok(ApiReply::Success(message)) => {
+                    let at_our_key = message.subject.as_bytes() == self.stored_subject();
+                    let is_ours = Stored::from_leader(message, around.limits).is_ok_and(|stored| {
+                        stored.operation == self.kind.operation() && stored.value == self.value
+                    });
+                    if at_our_key && is_ours {
+                        Step::Done(Output::Written(Ok(Revision::new(revision))))
+                    } else {
+                        self.verify(doubts)
+                    }
+                }
+                Ok(ApiReply::Failure(error)) if error.is_transient() => {
+                    Step::Pause(again(self), around.pause())
+                }
+                Ok(ApiReply::Failure(_)) | Err(_) => self.verify(doubts),
+            },
+            Answer::LinkLost(_) => Step::Send(again(self)),
+            Answer::NoResponders | Answer::Denied(_) => unknown(Doubt::Malformed),
+        }
+    }
+
+    /// A planted bug, or never.
+    fn repeats_what_was_lost(&self) -> bool {
+        (mutant::is(Mutant::ConflictWithItself) && self.expect.is_some())
+            || (mutant::is(Mutant::PutSentTwice) && self.expect.is_none())
     }
 
     fn stored_subject(&self) -> alloc::vec::Vec<u8> {

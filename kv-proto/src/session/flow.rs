@@ -8,7 +8,8 @@ use crate::error::{BucketError, ReadError, Refused};
 use crate::kv::Machine;
 use crate::kv::entry::Payload;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
-use crate::link::LinkId;
+use crate::link::{Link, LinkId};
+use crate::mutant::{self, Mutant};
 use crate::op::{OpId, Output, Phase};
 use crate::out::{HIGH_WATER, Handover};
 use crate::timer::Reason;
@@ -101,6 +102,9 @@ impl Session {
         let headers = message
             .headers
             .map(|block| Headers::parse(block, &self.config.limits));
+        if mutant::is(Mutant::BadHeadersEndLink) && headers.is_some_and(|h| h.defect().is_some()) {
+            return self.end_link(id, Link::unexpected());
+        }
         let status = headers.as_ref().and_then(Headers::status);
         let nobody = message.payload.is_empty() && status.is_some_and(|s| s.code == 503);
         let answer = if nobody {
@@ -176,6 +180,9 @@ impl Session {
     }
 
     fn take_step(&mut self, id: OpId, step: Step<Machine>, lost: bool) {
+        if mutant::is(Mutant::DeadlineRestarts) {
+            self.restart_deadline(id);
+        }
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
@@ -197,6 +204,15 @@ impl Session {
                 running.pause = Some(timer);
             }
             Step::Done(output) => self.end(id, output),
+        }
+    }
+
+    /// What [`Mutant::DeadlineRestarts`] does.
+    fn restart_deadline(&mut self, id: OpId) {
+        let at = self.now + self.config.request_timeout;
+        if let Some(deadline) = self.ops.get_mut(id).and_then(|op| op.deadline.as_mut()) {
+            self.timers.cancel(*deadline);
+            *deadline = self.timers.arm(at, Reason::Deadline(id));
         }
     }
 
@@ -272,7 +288,9 @@ impl Session {
                     known.mux.complete(token, None);
                     Handover::None
                 } else {
-                    known.mux.abandon(token);
+                    if !mutant::is(Mutant::SlotLeaked) {
+                        known.mux.abandon(token);
+                    }
                     Handover::Whole
                 }
             }

@@ -10,6 +10,7 @@ use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind, Refused};
 use crate::kv::step::Answer;
 use crate::limits::{COPY_THRESHOLD, MAX_LINKS};
 use crate::link::{Link, LinkId, Notice, State};
+use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::op::{OpId, Phase};
 use crate::out::Handover;
@@ -240,6 +241,7 @@ impl Session {
             self.timers.cancel(timer);
         }
         link.liveness = Some(self.timers.arm(at, Reason::Liveness(id)));
+        self.torn.resume_in(&mut link.outbox);
         self.stats.connects += 1;
         self.pool.ready(self.now);
         if matches!(self.life, Life::Starting) {
@@ -310,7 +312,7 @@ impl Session {
         let Some(position) = self.links.iter().position(|link| link.id == id) else {
             return;
         };
-        let link = self.links.swap_remove(position);
+        let mut link = self.links.swap_remove(position);
         let timers = [link.handshake, link.liveness, link.drained];
         for timer in timers.into_iter().flatten() {
             self.timers.cancel(timer);
@@ -331,12 +333,34 @@ impl Session {
         if was_active || !link.is_logged_in() {
             self.pool.lost(self.now, &mut self.rng);
         }
+        let gives_up = mutant::is(Mutant::SecondAuthErrorIsFinal) && self.is_refused_again(&reason);
         self.last_disconnect = Some(reason);
         let orphans = self.in_flight_on(id, |span| link.outbox.handover(span, write_failed));
+        if mutant::is(Mutant::FrameContinuedOnNextLink) {
+            self.keep_torn_frame(&mut link);
+        }
         for (op, handover) in orphans.into_iter().rev() {
             self.answer(op, Answer::LinkLost(handover));
         }
+        if gives_up {
+            self.finish(self.last_disconnect.clone().map(ConnectError::Failed));
+        }
         self.want_link();
+    }
+
+    /// The credentials were refused, and so they were the last time.
+    fn is_refused_again(&self, reason: &Disconnect) -> bool {
+        let refused = |reason: &Disconnect| matches!(reason, Disconnect::Authentication(_));
+        refused(reason) && self.last_disconnect.as_ref().is_some_and(refused)
+    }
+
+    /// What [`Mutant::FrameContinuedOnNextLink`] does.
+    fn keep_torn_frame(&mut self, link: &mut Link) {
+        for op in self.ops.ids() {
+            if let Some(span) = self.sent_on(op, link.id) {
+                self.torn.keep(&mut link.outbox, span);
+            }
+        }
     }
 
     /// The operations in flight on a link in the order of their frames, and
@@ -396,7 +420,7 @@ impl Session {
     /// Accepts no more requests, finishes those that were accepted within
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends.
     pub fn close(&mut self, now: Instant) {
-        self.tick(now);
+        self.advance_to(now);
         if matches!(self.life, Life::Starting | Life::Running) {
             let at = self.now + self.config.close_timeout;
             self.life = Life::Closing(self.timers.arm(at, Reason::Close));
@@ -408,7 +432,7 @@ impl Session {
     /// Ends at once: every operation ends with what is known of it, and every
     /// link is closed. For embedders whose event loop is going away.
     pub fn abort(&mut self, now: Instant) {
-        self.tick(now);
+        self.advance_to(now);
         self.finish(None);
     }
 

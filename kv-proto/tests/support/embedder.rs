@@ -12,7 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use kv_proto::{
     Binding, BucketConfig, BucketName, CallOptions, Config, CreateOptions, Credentials,
     DeleteOptions, Entry, Event, GetOptions, Instant, Key, Limits, LinkAction, LinkError,
-    LinkErrorKind, LinkId, Op, OpResult, Outcome, ReadError, Revision, Seed, Session, WriteError,
+    LinkErrorKind, LinkId, Op, OpResult, Outcome, ReadError, Revision, Seed, Session, Usage,
+    WriteError,
 };
 
 use proptest::test_runner::Config as ProptestConfig;
@@ -78,6 +79,15 @@ pub(crate) fn link_error(kind: LinkErrorKind) -> LinkError {
 /// The outcome of a write that failed.
 pub(crate) fn outcome(result: &Result<Revision, WriteError>) -> Option<Outcome> {
     result.as_ref().err().map(WriteError::outcome)
+}
+
+/// What must be zero when nothing is asked for: all but links and timers.
+#[track_caller]
+pub(crate) fn assert_idle(world: &World) {
+    let mut idle = Usage::default();
+    let usage = world.session.usage();
+    (idle.links, idle.timers) = (usage.links, usage.timers);
+    assert_eq!(usage, idle);
 }
 
 /// How often a law is tried. Failures are printed as Rust, not kept in files.

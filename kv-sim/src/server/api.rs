@@ -2,21 +2,29 @@
 
 mod consumers;
 mod direct;
+mod gate;
 mod messages;
+mod placement;
 mod streams;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use self::gate::Gate;
 use super::error::ApiError;
 use super::header;
+use super::journal::Journal;
 use super::json::{Json, Writer};
+use super::peers::Peers;
 use super::rng::Rng;
 use super::router::Router;
-use super::stream::{Now, Outbox, Outgoing, Stream};
+use super::stream::group::Standing;
+use super::stream::{Inbound, Now, Outbox, Outgoing, Stream};
 use super::subject::{is_valid, token};
 use super::version::Version;
+
+pub(crate) use self::placement::CLUSTER;
 
 pub(crate) const PREFIX: &str = "$JS.API.";
 const TYPE: &str = "io.nats.jetstream.api.v1.";
@@ -26,6 +34,8 @@ const TYPE: &str = "io.nats.jetstream.api.v1.";
 pub(crate) struct JetStream {
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) rng: Rng,
+    pub(crate) peers: Peers,
+    pub(crate) journal: Journal,
     requests: u64,
     errors: u64,
 }
@@ -37,7 +47,8 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a [u8],
     pub(crate) body: &'a [u8],
     pub(crate) now: Now,
-    /// The id of the server that answers.
+    /// The client's own server, which answers what any server can.
+    pub(crate) server: usize,
     pub(crate) server_id: &'a str,
 }
 
@@ -45,12 +56,38 @@ pub(crate) struct Request<'a> {
 type Answer = Result<Writer, ApiError>;
 
 impl JetStream {
-    pub(crate) fn new(rng: Rng) -> Self {
+    pub(crate) fn new(rng: Rng, peers: Peers, journal: Journal) -> Self {
         Self {
             streams: BTreeMap::new(),
             rng,
+            peers,
+            journal,
             requests: 0,
             errors: 0,
+        }
+    }
+
+    /// Publishes to the streams that capture the subject; true if one does and has somebody to listen.
+    pub(crate) fn publish(&mut self, message: &Inbound, now: Now, out: &mut Outbox) -> bool {
+        let mut heard = false;
+        let streams = self.streams.values_mut();
+        for stream in streams.filter(|stream| stream.captures(&message.subject)) {
+            heard |= match stream.group.standing() {
+                Standing::Led | Standing::Stalled => {
+                    stream.publish(message.clone(), now, &mut self.peers, out);
+                    true
+                }
+                Standing::Leaderless if stream.group.has_election() => self.peers.coin(),
+                Standing::Leaderless | Standing::Offline => false,
+            };
+        }
+        heard
+    }
+
+    /// Moves the replication of all streams on to this moment.
+    pub(crate) fn replicate(&mut self, now: Now, out: &mut Outbox) {
+        for stream in self.streams.values_mut() {
+            stream.replicate(now, &mut self.peers, &mut self.journal, out);
         }
     }
 
@@ -72,7 +109,7 @@ impl JetStream {
         if let Some(tail) = rest.strip_prefix("CONSUMER.MSG.NEXT.") {
             return self.next_message(tail, request.body, reply, out);
         }
-        let Some((kind, answer)) = self.answer(rest, request, router) else {
+        let Some((kind, answer)) = self.answer(rest, request, router, out) else {
             return true; // the API has a catch-all subscription, which says nothing
         };
         self.requests += 1;
@@ -94,6 +131,7 @@ impl JetStream {
         rest: &str,
         request: &Request<'_>,
         router: &Router,
+        out: &mut Outbox,
     ) -> Option<(&'static str, Answer)> {
         let tokens = rest.split('.').count();
         let verb = |n: usize| {
@@ -123,10 +161,21 @@ impl JetStream {
             ("CONSUMER.LIST", 3) => "consumer_list",
             _ => return None,
         };
+        match self.gate(kind, request) {
+            Gate::Open => {}
+            Gate::Silent => return None,
+            Gate::Refused(error) => return Some((kind, Err(error))),
+        }
         // The one request whose body is read before this is looked at.
         let early = kind != "consumer_create";
         if let Some(error) = required_level(request).err().filter(|_| early) {
             return Some((kind, Err(error)));
+        }
+        if let "stream_purge" | "stream_msg_delete" | "stream_update" = kind
+            && let Some(name) = gate::stream_of(kind, request.subject)
+            && let Some(stream) = self.streams.get_mut(name)
+        {
+            stream.flush(request.now, out);
         }
         let answer = match kind {
             "account_info" => Ok(self.account_info(request)),
@@ -159,7 +208,7 @@ impl JetStream {
         let body = body.trim_ascii();
         let status = if consumer.config.is_push() {
             Some("409 Consumer is push based".to_owned())
-        } else if body.starts_with(b"{") {
+        } else if body.starts_with(b"{") && !self.peers.is_cluster() {
             let malformed = Json::parse(body).err();
             malformed.map(|syntax| format!("400 Bad Request - {}", syntax.plain()))
         } else {
@@ -226,6 +275,10 @@ impl JetStream {
             return bytes.fold(0, i64::wrapping_add).cast_unsigned();
         }
         bytes.filter_map(|bytes| u64::try_from(bytes).ok()).sum()
+    }
+
+    fn found(&self, name: &str) -> Result<&Stream, ApiError> {
+        self.streams.get(name).ok_or(ApiError::STREAM_NOT_FOUND)
     }
 
     fn stream(&mut self, name: &str) -> Result<&mut Stream, ApiError> {

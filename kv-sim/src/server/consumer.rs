@@ -14,6 +14,7 @@ mod check;
 pub(crate) mod config;
 mod delivery;
 mod info;
+mod place;
 mod start;
 
 use std::time::Duration;
@@ -28,7 +29,6 @@ use super::rng::Rng;
 use super::stream::config::StreamConfig;
 use super::stream::store::{Store, is_match};
 use super::stream::{Now, Outbox, Outgoing};
-use super::version::Version;
 
 /// How long an ephemeral consumer without listeners lives, if nothing else was asked for.
 const DEFAULT_INACTIVE: i64 = 5_000_000_000;
@@ -47,11 +47,26 @@ struct Snapshot {
     resume: u64,
 }
 
+/// What a consumer learns about the messages of the replica it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Stored(u64, Bytes),
+    /// The sequence, and the subject it is said to have been on.
+    Removed(u64, Bytes),
+    /// Many messages went at once.
+    Recounted,
+    /// All that a filter matches went; what is left begins here. Whether only those are moved whose
+    /// filters are all covered.
+    Purged(String, u64, bool),
+}
+
 /// One consumer.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) config: ConsumerConfig,
     pub(crate) name: String,
+    /// The server that has it in memory.
+    pub(crate) home: usize,
     stream: String,
     created: Timestamp,
     next_stream_seq: u64,
@@ -93,6 +108,7 @@ impl Consumer {
         config.inactive_threshold = stamped;
         let mut out = Self {
             name,
+            home: 0,
             stream: stream.name.clone(),
             created: now.time,
             next_stream_seq: 1,
@@ -119,11 +135,6 @@ impl Consumer {
         out.heartbeat_at = out.next_heartbeat(now.instant);
         out.set_interest(interest, now.instant);
         out
-    }
-
-    /// Whether it is kept on disk, as its stream is.
-    pub(crate) fn survives_restart(&self) -> bool {
-        !self.config.memory
     }
 
     /// Begins anew where its own store says it was, or where its configuration says.
@@ -157,14 +168,19 @@ impl Consumer {
         self.set_interest(false, now.instant);
         // For that moment every consumer is a durable one.
         let durable = std::mem::replace(&mut self.config.durable, self.name.clone());
-        self.recovered = Some(self.info_json(store, now, true));
+        self.recovered = Some(self.info_json(store, now, true, None));
         self.config.durable = durable;
     }
 
     /// The answer to a request that created or changed it.
-    pub(crate) fn created_json(&mut self, store: &Store, now: Now) -> Writer {
+    pub(crate) fn created_json(
+        &mut self,
+        store: &Store,
+        now: Now,
+        cluster: Option<&str>,
+    ) -> Writer {
         let recovered = self.recovered.take();
-        recovered.unwrap_or_else(|| self.info_json(store, now, true))
+        recovered.unwrap_or_else(|| self.info_json(store, now, true, cluster))
     }
 
     /// Takes a changed configuration that was checked.
@@ -223,8 +239,26 @@ impl Consumer {
         self.active
     }
 
+    /// Something happened to the replica it reads.
+    pub(crate) fn notice(&mut self, notice: &Notice, store: &Store) {
+        match notice {
+            Notice::Stored(seq, subject) => self.message_stored(*seq, subject),
+            Notice::Removed(seq, subject) => self.message_removed(*seq, subject),
+            Notice::Recounted => self.recount(store),
+            Notice::Purged(filter, first, covered_only) => {
+                self.purged(filter, *first, *covered_only, store);
+            }
+        }
+    }
+
+    /// The replica it reads is another one, or has changed at once.
+    pub(crate) fn restart_count(&mut self, store: &Store) {
+        self.recount(store);
+        self.waiting = false;
+    }
+
     /// A message was appended to the stream.
-    pub(crate) fn message_stored(&mut self, seq: u64, subject: &[u8]) {
+    fn message_stored(&mut self, seq: u64, subject: &[u8]) {
         if !self.wants(subject) {
             return;
         }
@@ -237,14 +271,14 @@ impl Consumer {
     }
 
     /// One message was removed from the stream.
-    pub(crate) fn message_removed(&mut self, seq: u64, subject: &[u8]) {
+    fn message_removed(&mut self, seq: u64, subject: &[u8]) {
         if seq >= self.next_stream_seq && self.wants(subject) {
             self.pending -= 1;
         }
     }
 
     /// Counts afresh what is still to come.
-    pub(crate) fn recount(&mut self, store: &Store) {
+    fn recount(&mut self, store: &Store) {
         let last_only = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
         let count = store.count(&self.config.filters(), self.next_stream_seq, last_only);
         self.pending = i64::try_from(count).unwrap_or(i64::MAX);
@@ -252,12 +286,12 @@ impl Consumer {
     }
 
     /// The stream was purged by `filter`, whose first message is now `first` (0: none is left).
-    pub(crate) fn purged(&mut self, filter: &str, first: u64, store: &Store, version: Version) {
+    fn purged(&mut self, filter: &str, first: u64, covered_only: bool, store: &Store) {
         let filters = self.config.filters();
         let filter = filter.as_bytes();
         let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);
         let touches = |own: &&[u8]| super::subject::overlap(own, filter);
-        let (covered, touched) = if version.moves_covered_consumers_only() {
+        let (covered, touched) = if covered_only {
             let all = !filters.is_empty() && filters.iter().all(inside);
             (all, filters.iter().any(touches))
         } else {

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::Cluster;
 use super::api::{PREFIX, Request};
 use super::connection::{ConnId, Options};
+use super::disturb::Breach;
 use super::parser::{Fault, Operation, Publish};
+use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
 use super::subject;
 
@@ -27,7 +29,12 @@ impl Cluster {
             match connection.parser.next(rules) {
                 Ok(None) => return,
                 Ok(Some(operation)) => self.execute(conn, operation),
-                Err(fault) => self.fail(conn, text_of(fault)),
+                Err(fault) => {
+                    self.disturbances
+                        .breaches
+                        .extend(breach_of(fault).map(|breach| (conn, breach)));
+                    self.fail(conn, text_of(fault));
+                }
             }
             self.settle();
         }
@@ -79,7 +86,8 @@ impl Cluster {
         let admitted = self
             .config
             .auth
-            .admit(&options.user, &options.pass, &options.token);
+            .admit(&options.user, &options.pass, &options.token)
+            .filter(|_| !self.disturbances.refuses_logins());
         let Some(permissions) = admitted else {
             return self.fail(conn, Some("Authorization Violation"));
         };
@@ -201,6 +209,7 @@ impl Cluster {
                 headers: &message.headers,
                 body: &message.payload,
                 now,
+                server,
                 server_id,
             };
             let (router, outbox) = (&self.router, &mut self.outbox);
@@ -219,23 +228,38 @@ impl Cluster {
             consumer.flow_answered(&message.subject);
             return true;
         }
-        self.store(message)
+        let stored_by_any = self
+            .jetstream
+            .streams
+            .values()
+            .any(|one| one.captures(&message.subject));
+        let refused = if stored_by_any {
+            self.disturbances.refuse(message)
+        } else {
+            None
+        };
+        let Some((refusal, stored)) = refused else {
+            return self.store(message);
+        };
+        if stored {
+            let reply = Bytes::new();
+            self.store(&Inbound {
+                reply,
+                ..message.clone()
+            });
+        }
+        self.answer_refused(conn, message, refusal);
+        true
     }
 
     /// Publishes to the streams that capture the subject; true if one does.
     fn store(&mut self, message: &Inbound) -> bool {
         let now = self.moment();
-        let mut stored = false;
-        let streams = self.jetstream.streams.values_mut();
-        for stream in streams.filter(|stream| stream.captures(&message.subject)) {
-            stream.publish(message.clone(), now, &mut self.outbox);
-            stored = true;
-        }
-        stored
+        self.jetstream.publish(message, now, &mut self.outbox)
     }
 
     /// Sends a message to all subscriptions that match; true if there is one.
-    fn deliver(&mut self, except: Option<ConnId>, message: &Outgoing) -> bool {
+    pub(super) fn deliver(&mut self, except: Option<ConnId>, message: &Outgoing) -> bool {
         let recipients = self.router.recipients(&message.to, except, &mut self.rng);
         let any = !recipients.is_empty();
         for (conn, sid) in recipients {
@@ -259,7 +283,7 @@ impl Cluster {
     }
 
     /// Tells a requester that nobody serves its subject, if it wants to know.
-    fn send_no_responders(&mut self, conn: ConnId, message: &Inbound) {
+    pub(super) fn send_no_responders(&mut self, conn: ConnId, message: &Inbound) {
         let wanted = self
             .connections
             .get(&conn)
@@ -287,6 +311,9 @@ impl Cluster {
     pub(super) fn settle(&mut self) {
         for _ in 0..MAX_CASCADE {
             if let Some(message) = self.outbox.pop_front() {
+                let Some(message) = self.disturbances.meet(message, self.now) else {
+                    continue;
+                };
                 self.deliver(None, &message);
                 if message.to == message.subject {
                     self.store(&Inbound {
@@ -301,6 +328,7 @@ impl Cluster {
             if self.router.take_changed() {
                 self.tell_interest();
             }
+            self.jetstream.replicate(self.moment(), &mut self.outbox);
             self.move_consumers();
             if self.outbox.is_empty() {
                 return;
@@ -323,11 +351,25 @@ impl Cluster {
 
     fn move_consumers(&mut self) {
         let now = self.moment();
+        let peers = &self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
-            for consumer in stream.consumers.values_mut() {
-                consumer.deliver(&stream.store, now, &mut self.rng, &mut self.outbox);
+            if stream.group.standing() == Standing::Offline {
+                continue;
+            }
+            let consumers = stream.consumers.values_mut();
+            for consumer in consumers.filter(|one| one.runs(peers)) {
+                let store = stream.group.store_at(consumer.home, &stream.store);
+                consumer.deliver(store, now, &mut self.rng, &mut self.outbox);
             }
         }
+    }
+}
+
+fn breach_of(fault: Fault) -> Option<Breach> {
+    match fault {
+        Fault::Silent | Fault::UnknownOperation | Fault::ControlLine => Some(Breach::Malformed),
+        Fault::MaxPayload => Some(Breach::TooLarge),
+        Fault::NotAuthorized => None,
     }
 }
 

@@ -31,6 +31,11 @@ impl ApiError {
         }
     }
 
+    /// An error that the simulation makes up.
+    pub(crate) fn new(code: u16, err_code: u16, description: &'static str) -> Self {
+        Self::fixed(code, err_code, description)
+    }
+
     /// The value of `error` in an answer.
     pub(crate) fn json(&self) -> String {
         let mut out = Writer::object();
@@ -126,6 +131,8 @@ macro_rules! errors {
 
 errors! {
     BAD_REQUEST = 400, 10003, "bad request";
+    NO_SUITABLE_PEERS = 400, 10005, "no suitable peers for placement";
+    UNAVAILABLE = 503, 10008, "JetStream system temporarily unavailable";
     CONSUMER_NAME_IN_USE = 400, 10013, "consumer name already in use";
     CONSUMER_NOT_FOUND = 404, 10014, "consumer not found";
     DURABLE_MISMATCH = 400, 10017, "consumer name in subject does not match durable name in request";
@@ -159,6 +166,8 @@ errors! {
     MAX_BATCH_NEGATIVE = 400, 10114, "consumer max request batch needs to be > 0";
     MAX_EXPIRES_SMALL = 400, 10115, "consumer max request expires needs to be >= 1ms";
     MAX_DELIVER_BACKOFF = 400, 10116, "max deliver is required to be > length of backoff values";
+    STREAM_OFFLINE = 500, 10118, "stream is offline";
+    CONSUMER_OFFLINE = 500, 10119, "consumer is offline";
     CONSUMER_REPLICAS = 400, 10126, "consumer config replica count exceeds parent stream";
     CONSUMER_NAME_SEPARATORS = 400, 10127, "Consumer name can not contain path separators";
     STREAM_NAME_SEPARATORS = 400, 10128, "Stream name can not contain path separators";
@@ -171,6 +180,8 @@ errors! {
     FILTER_EMPTY = 400, 10139, "consumer filter in FilterSubjects cannot be empty";
     CONSUMER_EXISTS = 400, 10148, "consumer already exists";
     CONSUMER_DOES_NOT_EXIST = 400, 10149, "consumer does not exist";
+    DUPLICATE_IN_PROCESS = 409, 10158, "duplicate message id is in process";
+    WRONG_LAST_SEQUENCE_IN_FLIGHT = 400, 10164, "wrong last sequence";
     TTL_INVALID = 400, 10165, "invalid per-message TTL";
     TTL_DISABLED = 400, 10166, "per-message TTL is disabled";
     INCR_DISABLED = 400, 10168, "message counters is disabled";

@@ -1,6 +1,7 @@
 //! INFO lines.
 
 use super::Cluster;
+use super::api::CLUSTER;
 use super::connection::ConnId;
 use super::json::{Writer, texts};
 
@@ -29,7 +30,7 @@ impl Cluster {
             .number("client_id", client_id)
             .text("client_ip", "127.0.0.1");
         if self.servers.len() > 1 {
-            out.text("cluster", "sim")
+            out.text("cluster", CLUSTER)
                 .raw("connect_urls", &texts(&self.connect_urls()));
         }
         out.some_bool("ldm", at.lame_duck);

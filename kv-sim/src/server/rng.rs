@@ -34,3 +34,21 @@ impl Rng {
             .collect()
     }
 }
+
+impl Rng {
+    /// A generator of its own for somebody else: what they draw reshuffles nothing here.
+    pub(crate) fn child(&mut self) -> Self {
+        Self(self.next() ^ 0x6A09_E667_F3BC_C908)
+    }
+
+    /// True in so many of a hundred cases.
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One of several; of none, there is none to pick.
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        let at = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
+        *from.get(at).unwrap_or(&from[0])
+    }
+}

@@ -4,14 +4,17 @@
 //! publish ──checks──► store ──► limits ──► roll-up ──► republish, acknowledgement, consumers
 //! ```
 //!
-//! What it wants sent is pushed to an [`Outbox`]; nothing here knows connections. The store is one
-//! replica's: a replicated stream will hold several and apply the same calls to each, later.
+//! What it wants sent is pushed to an [`Outbox`]; nothing here knows connections. A replicated stream
+//! takes the way through a proposal, and its [`Group`] holds the stores of the followers.
 
 mod admission;
 mod check;
 pub(crate) mod config;
+pub(crate) mod group;
 mod info;
+mod leadership;
 mod limits;
+mod proposal;
 mod publish;
 mod purge;
 pub(crate) mod republish;
@@ -19,13 +22,18 @@ pub(crate) mod store;
 mod ttl;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
 use self::config::{Storage, StreamConfig};
-use self::store::{Message, Store};
-use super::consumer::Consumer;
+use self::group::{Group, Standing};
+use self::proposal::Proposal;
+use self::store::{Message, Step, Store};
+use super::consumer::{Consumer, Notice};
+use super::journal::Removal;
+use super::peers::Peers;
 use super::version::Version;
 
 pub(crate) use self::publish::{Inbound, extended};
@@ -75,14 +83,20 @@ pub(crate) struct Now {
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
+    pub(crate) name: Arc<str>,
     pub(crate) config: StreamConfig,
     pub(crate) created: Timestamp,
     pub(crate) store: Store,
     pub(crate) consumers: BTreeMap<String, Consumer>,
+    pub(crate) group: Group,
+    /// Consumers that went with a server's memory, and which server's.
+    pub(crate) lost_consumers: BTreeMap<String, usize>,
+    /// Publishes that are not committed yet.
+    proposals: VecDeque<Proposal>,
     /// The sequence conditions are checked against; 2.11 lets it run ahead of the store.
     last_seq: u64,
     last_msg_id: String,
-    /// Message id to sequence and time.
+    /// Message id to sequence, 0 while it is under way, and time.
     msg_ids: BTreeMap<String, (u64, Timestamp)>,
     msg_id_order: VecDeque<(Timestamp, String)>,
     /// Ids of stored messages were not looked for since the restart.
@@ -92,10 +106,18 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(mut config: StreamConfig, now: Now) -> Self {
+    /// Makes one on these servers, of which the first leads. With `noted`, the journal wants to know.
+    pub(crate) fn new(mut config: StreamConfig, servers: &[usize], noted: bool, now: Now) -> Self {
         config.stamp(now.version);
-        let store = Store::new(config.storage, config.first_seq);
+        let mut store = Store::new(config.storage, config.first_seq);
+        if noted || servers.len() > 1 {
+            store.start_notes();
+        }
         Self {
+            name: config.name.as_str().into(),
+            group: Group::new(servers, &store),
+            lost_consumers: BTreeMap::new(),
+            proposals: VecDeque::new(),
             created: now.time,
             last_seq: store.last_seq(),
             store,
@@ -124,23 +146,44 @@ impl Stream {
         self.expire(now);
     }
 
+    /// Moves to these servers; the leader stays.
+    pub(crate) fn resize(&mut self, servers: &[usize]) {
+        if servers.len() > 1 {
+            self.store.start_notes();
+        }
+        self.group.resize(servers);
+        let leader = self.group.leader();
+        for consumer in self.consumers.values_mut() {
+            if let Some(leader) = leader.filter(|_| !servers.contains(&consumer.home)) {
+                consumer.home = leader;
+                consumer.restart_count(&self.store);
+            }
+        }
+    }
+
     /// Removes a message, as an administrator or a limit does; consumers learn of it.
-    pub(crate) fn remove(&mut self, seq: u64) -> Option<Message> {
-        let removed = self.store.remove(seq)?;
-        self.tell_removed(seq, &removed.subject);
+    pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
+        let removed = self.store.remove(seq, why)?;
+        self.notify(Notice::Removed(seq, removed.subject.clone()));
         Some(removed)
     }
 
     /// Removes a message whose subject is unreadable by the time that consumers learn of it.
-    pub(crate) fn remove_unnamed(&mut self, seq: u64) -> Option<Message> {
-        let removed = self.store.remove(seq)?;
-        self.tell_removed(seq, b"\0");
+    pub(crate) fn remove_unnamed(&mut self, seq: u64, why: Removal) -> Option<Message> {
+        let removed = self.store.remove(seq, why)?;
+        self.notify(Notice::Removed(seq, Bytes::from_static(b"\0")));
         Some(removed)
     }
 
-    fn tell_removed(&mut self, seq: u64, subject: &[u8]) {
-        for consumer in self.consumers.values_mut() {
-            consumer.message_removed(seq, subject);
+    /// Tells the consumers on the leader's server; those on others learn it when its replica does.
+    fn notify(&mut self, notice: Notice) {
+        let leader = self.group.leader();
+        let all = self.consumers.values_mut();
+        for consumer in all.filter(|one| leader == Some(one.home)) {
+            consumer.notice(&notice, &self.store);
+        }
+        if self.group.is_replicated() {
+            self.store.note(Step::Noticed(notice));
         }
     }
 
@@ -189,9 +232,16 @@ impl Stream {
     }
 
     /// When something will happen by itself.
-    pub(crate) fn next_timeout(&self, now: Now) -> Option<Instant> {
-        let own = self.next_expiry(now);
-        let consumers = self.consumers.values().filter_map(Consumer::next_timeout);
+    pub(crate) fn next_timeout(&self, now: Now, peers: &Peers) -> Option<Instant> {
+        let replication = self.next_replication(peers);
+        let standing = self.group.standing();
+        if standing == Standing::Offline {
+            return replication;
+        }
+        let expiry = self.next_expiry(now).filter(|_| standing == Standing::Led);
+        let own = expiry.into_iter().chain(replication);
+        let running = self.consumers.values().filter(|one| one.runs(peers));
+        let consumers = running.filter_map(Consumer::next_timeout);
         consumers.chain(own).min()
     }
 

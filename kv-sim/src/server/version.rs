@@ -109,6 +109,11 @@ impl Version {
         self >= Self::V2_12
     }
 
+    /// Proposals are checked against what is under way, and what the leader admitted is not checked again.
+    pub(crate) fn checks_proposals_once(self) -> bool {
+        self >= Self::V2_12
+    }
+
     /// A message that is too large is found out before any condition is checked.
     pub(crate) fn checks_size_first(self) -> bool {
         self >= Self::V2_15

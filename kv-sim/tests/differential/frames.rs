@@ -57,6 +57,17 @@ impl Frames {
         out
     }
 
+    /// Whether a message on that subject holds a text.
+    pub(crate) fn has(&self, subject: &str, text: &str) -> bool {
+        let mut own = self.all.iter().filter(|(group, _)| is_on(group, subject));
+        own.any(|(_, frame)| frame.contains(text))
+    }
+
+    /// Forgets what came on a subject, as it will come again.
+    pub(crate) fn forget(&mut self, subject: &str) {
+        self.all.retain(|(group, _)| !is_on(group, subject));
+    }
+
     pub(crate) fn unread(&self) -> String {
         String::from_utf8_lossy(&self.unread).into_owned()
     }
@@ -88,6 +99,10 @@ impl Known {
             None => name.to_owned(),
         }
     }
+}
+
+fn is_on(group: &str, subject: &str) -> bool {
+    group.split_once(' ').is_some_and(|(_, own)| own == subject)
 }
 
 type Frame = Option<(String, String)>;
@@ -247,10 +262,41 @@ fn unbase64(text: &str) -> Vec<u8> {
     out
 }
 
+/// Masks who the servers of a cluster are, but not how many replicas there are.
+pub(crate) fn mask_cluster(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\"cluster\":{") {
+        let (before, after) = rest.split_at(at);
+        let mut depth = 0;
+        let end = after.find(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            c == '}' && depth == 0
+        });
+        let end = end.map_or(after.len(), |end| end + 1);
+        let replicas = after[..end].matches("\"current\":").count();
+        out += &format!("{before}\"cluster\":<{replicas} followers>");
+        rest = &after[end..];
+    }
+    out + rest
+}
+
 /// Masks how many messages a consumer says are pending.
 pub(crate) fn mask_pending(text: &str) -> String {
     let text = blank(text, "\"num_pending\":", ",", |_| true);
     blank(&text, ".<time>.", "]", |_| true)
+}
+
+/// Masks the numbers of these members.
+pub(crate) fn mask_numbers(frames: &[&str], members: &[&str]) -> Vec<String> {
+    let masked = frames.iter().map(|frame| {
+        let mut out = (*frame).to_owned();
+        for member in members {
+            out = blank(&out, &format!("\"{member}\":"), ",", |_| true);
+        }
+        out.replace("<masked>}", "<masked>,") // it may be the last member
+    });
+    masked.collect()
 }
 
 fn blank(text: &str, open: &str, close: &str, chosen: impl Fn(&str) -> bool) -> String {

@@ -69,6 +69,8 @@ pub(crate) struct Generator {
     consumers: usize,
     ids: usize,
     last_seq: u64,
+    /// Every stream has so many, if it is not left to chance.
+    replicas: Option<usize>,
 }
 
 const LOGIN: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true}\r\nPING\r\nSUB _INBOX.d.* 1\r\n";
@@ -98,6 +100,15 @@ impl Generator {
             consumers: 0,
             ids: 0,
             last_seq: 3,
+            replicas: None,
+        }
+    }
+
+    /// For a cluster: every stream has so many replicas.
+    pub(crate) fn replicated(seed: u64, version: Version, replicas: usize) -> Self {
+        Self {
+            replicas: Some(replicas),
+            ..Self::new(seed, version)
         }
     }
 
@@ -186,7 +197,7 @@ impl Generator {
 
     /// A request to the API that may ask for a level.
     fn leveled(&mut self, verb: &str, body: &str) -> Step {
-        if !self.chance(3) {
+        if self.replicas.is_some() || !self.chance(3) {
             return self.api(verb, body);
         }
         let level = self.pick(&["0", "1", "3", "4", "99", "x", ""]);

@@ -35,11 +35,13 @@
 )]
 
 mod campaign;
+mod cluster;
 mod core;
 mod exceptions;
 mod frames;
 mod generate;
 mod limits;
+mod races;
 mod real;
 mod recorded;
 mod sim;

@@ -120,7 +120,7 @@ impl Player<'_> {
                 } => {
                     let frame = |mark: &str| {
                         let body = self.own(&body.replace("<mark>", mark));
-                        publish(&format!("_INBOX.d.{number}"), subject, headers, &body)
+                        publish(subject, &format!("_INBOX.d.{number}"), headers, &body)
                     };
                     let (ours, theirs) = (frame(&self.mark.0), frame(&self.mark.1));
                     self.say(&ours, &theirs);
@@ -175,7 +175,7 @@ impl Player<'_> {
     }
 }
 
-fn publish(reply: &str, subject: &str, headers: &str, body: &str) -> String {
+pub(crate) fn publish(subject: &str, reply: &str, headers: &str, body: &str) -> String {
     if headers.is_empty() {
         return format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len());
     }

@@ -1,5 +1,6 @@
 //! CONSUMER.CREATE in its forms, INFO, DELETE, NAMES and LIST.
 
+use super::placement::of_consumer;
 use super::streams::PageRequest;
 use super::{Answer, JetStream, Request, begin, page, required_level};
 use crate::server::consumer::Consumer;
@@ -57,7 +58,7 @@ impl JetStream {
         required_level(request)?;
         let addressed = addressed(request.subject);
         check_address(&addressed, &mut asked, version)?;
-        if asked.config.replicas > 1 {
+        if asked.config.replicas > 1 && !self.peers.is_cluster() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         let stream = self
@@ -84,9 +85,11 @@ impl JetStream {
             }
             let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
             config.check_update(&existing.config, interest, version)?;
-            existing.update(config, &stream.store, now, &mut self.rng);
+            let store = stream.group.store_at(existing.home, &stream.store);
+            existing.update(config, store, now, &mut self.rng);
             // The answer is made before the consumer learns who listens to a new subject.
-            let info = existing.created_json(&stream.store, now);
+            let cluster = of_consumer(&self.peers, &stream.group, existing);
+            let info = existing.created_json(store, now, cluster.as_deref());
             let (deliver, group) = existing.listeners();
             let bound = router.has_literal(deliver, group);
             existing.set_interest(bound, now.instant);
@@ -111,16 +114,24 @@ impl JetStream {
             return Err(ApiError::consumer_name_too_long(MAX_NAME));
         }
         let bound = router.has_literal(config.deliver_subject.as_bytes(), &config.deliver_group);
+        // Any of the stream's servers runs it, and reads its own replica.
+        let home = self.peers.pick(&stream.group.live_servers());
+        let home = home.or(stream.group.leader()).unwrap_or_default();
+        let store = stream.group.store_at(home, &stream.store);
         let mut consumer = Consumer::new(
             config,
             name.clone(),
             &stream.config,
-            &stream.store,
+            store,
             bound,
             now,
             &mut self.rng,
         );
-        let info = consumer.info_json(&stream.store, now, true);
+        consumer.home = home;
+        let cluster = of_consumer(&self.peers, &stream.group, &consumer);
+        let shared = stream.group.is_replicated() && consumer.is_replicated();
+        let info = consumer.first_info_json(store, now, shared, cluster.as_deref());
+        stream.lost_consumers.remove(&name);
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))
     }
@@ -134,12 +145,18 @@ impl JetStream {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
-        let stream = self.stream(stream)?;
+        let found = self.streams.get_mut(stream);
+        let stream = found.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        if self.peers.is_cluster() && stream.lost_consumers.contains_key(name) {
+            return Err(ApiError::CONSUMER_OFFLINE);
+        }
         let consumer = stream
             .consumers
             .get_mut(name)
             .ok_or(ApiError::CONSUMER_NOT_FOUND)?;
-        let info = consumer.info_json(&stream.store, request.now, true);
+        let cluster = of_consumer(&self.peers, &stream.group, consumer);
+        let store = stream.group.store_at(consumer.home, &stream.store);
+        let info = consumer.info_json(store, request.now, true, cluster.as_deref());
         Ok(described("consumer_info", info))
     }
 
@@ -153,7 +170,8 @@ impl JetStream {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
         let stream = self.stream(stream)?;
-        if stream.consumers.remove(name).is_none() {
+        let lost = stream.lost_consumers.remove(name).is_some();
+        if stream.consumers.remove(name).is_none() && !lost {
             return Err(ApiError::CONSUMER_NOT_FOUND);
         }
         let mut out = begin("consumer_delete");
@@ -175,13 +193,30 @@ impl JetStream {
 
     pub(super) fn consumer_list(&mut self, stream: &str, request: &Request<'_>) -> Answer {
         let asked = PageRequest::read(request, &["offset"])?;
-        let stream = self.stream(stream)?;
+        let clustered = self.peers.is_cluster();
+        let Some(stream) = self.streams.get_mut(stream) else {
+            if !clustered {
+                return Err(ApiError::STREAM_NOT_FOUND);
+            }
+            let mut out = begin("consumer_list");
+            page(&mut out, 0, 0, LIST_LIMIT).raw("consumers", "[]");
+            return Ok(out);
+        };
         let total = stream.consumers.len();
         let start = asked.start(total);
         let shown = stream.consumers.values_mut().skip(start).take(LIST_LIMIT);
-        let infos: Vec<String> = shown
-            .map(|consumer| consumer.info_json(&stream.store, request.now, false).end())
-            .collect();
+        let infos = shown.map(|consumer| {
+            let cluster = of_consumer(&self.peers, &stream.group, consumer);
+            let store = stream.group.store_at(consumer.home, &stream.store);
+            let info = consumer.info_json(store, request.now, false, cluster.as_deref());
+            info.end()
+        });
+        let infos: Vec<String> = infos.collect();
+        let total = if infos.is_empty() && clustered {
+            0
+        } else {
+            total
+        };
         let mut out = begin("consumer_list");
         page(&mut out, total, start, LIST_LIMIT)
             .raw("consumers", &format!("[{}]", infos.join(",")));

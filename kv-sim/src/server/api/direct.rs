@@ -7,7 +7,7 @@ use super::{JetStream, Request, required_level};
 use crate::server::decode::lenient;
 use crate::server::json::go_time;
 use crate::server::stream::config::Storage;
-use crate::server::stream::store::Message;
+use crate::server::stream::store::{Message, Store};
 use crate::server::stream::{Outbox, Outgoing, Stream, extended};
 use crate::server::version::Version;
 
@@ -29,17 +29,23 @@ impl JetStream {
             Some((name, key)) => (name, Some(key)),
             None => (tail, None),
         };
-        let Some(stream) = self
-            .streams
-            .get(name)
-            .filter(|stream| stream.config.allow_direct)
-        else {
+        let stream = self.streams.get(name);
+        let Some(stream) = stream.filter(|stream| stream.config.allow_direct) else {
+            return false;
+        };
+        let (group, peers) = (&stream.group, &mut self.peers);
+        let Some(store) = group.reader(&stream.store, request.server, peers) else {
             return false;
         };
         if reply.is_empty() {
             return true;
         }
-        let mut answers = Answers { stream, reply, out };
+        let mut answers = Answers {
+            stream,
+            store,
+            reply,
+            out,
+        };
         let version = request.now.version;
         if required_level(request).is_err() {
             answers.status("412 Required Api Level");
@@ -55,6 +61,8 @@ impl JetStream {
 
 struct Answers<'a> {
     stream: &'a Stream,
+    /// The messages of the replica that answers.
+    store: &'a Store,
     reply: &'a Bytes,
     out: &'a mut Outbox,
 }
@@ -138,14 +146,14 @@ impl Answers<'_> {
         if asked.batch != 0 {
             return self.get_batch(asked, version);
         }
-        match asked.find(&self.stream.store, version).cloned() {
+        match asked.find(self.store, version).cloned() {
             None => self.status("404 Message Not Found"),
             Some(message) => self.send(&message, None, asked.no_headers),
         }
     }
 
     fn get_batch(&mut self, asked: &GetRequest, version: Version) {
-        let store = &self.stream.store;
+        let store = self.store;
         let start = asked
             .start_time
             .map_or(asked.seq, |time| store.seq_from_time(time, version));
@@ -160,7 +168,7 @@ impl Answers<'_> {
         let budget = usize::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let (mut from, mut last, mut sent, mut bytes) = (start, 0, 0, 0);
         while sent < most {
-            let Some(message) = self.stream.store.next_for(&patterns, from).cloned() else {
+            let Some(message) = self.store.next_for(&patterns, from).cloned() else {
                 if sent == 0 || most == 1 {
                     return self.status("404 Message Not Found");
                 }
@@ -190,7 +198,7 @@ impl Answers<'_> {
     }
 
     fn get_last_of_many(&mut self, asked: &GetRequest, version: Version) {
-        let store = &self.stream.store;
+        let store = self.store;
         let mut up_to = asked.up_to_seq;
         if let Some(time) = asked.up_to_time {
             up_to = store.seq_from_time(time, version);

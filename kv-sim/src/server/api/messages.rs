@@ -5,6 +5,7 @@ use kv_proto::Timestamp;
 use super::{Answer, JetStream, Request, begin};
 use crate::server::decode::{Decoder, is_empty, request as decode};
 use crate::server::error::ApiError;
+use crate::server::journal::Removal;
 use crate::server::json::{Json, Writer};
 use crate::server::stream::config::Storage;
 use crate::server::stream::store::{Message, Store};
@@ -100,9 +101,9 @@ impl JetStream {
         if asked.batch > 0 || asked.max_bytes > 0 || nothing || asked.is_contradictory() {
             return Err(ApiError::BAD_REQUEST);
         }
-        let stream = self.stream(name)?;
+        let stream = self.found(name)?;
         let message = asked
-            .find(&stream.store, version)
+            .find(stream.leader_store(request.now.instant), version)
             .ok_or(ApiError::NO_MESSAGE_FOUND)?;
         let mut stored = Writer::object();
         stored
@@ -144,9 +145,9 @@ impl JetStream {
         let (first, last) = (stream.store.first_seq(), stream.store.last_seq());
         let erased = !asked.no_erase && stream.config.storage == Storage::File;
         let removed = if erased && version.erases_before_it_tells() {
-            stream.remove_unnamed(asked.seq)
+            stream.remove_unnamed(asked.seq, Removal::Deleted)
         } else {
-            stream.remove(asked.seq)
+            stream.remove(asked.seq, Removal::Deleted)
         };
         if removed.is_none() {
             return Err(match stream.config.storage {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Answer, JetStream, Request, begin, page};
 use crate::server::decode::{Decoder, is_empty, is_structured, request as decode};
 use crate::server::error::ApiError;
+use crate::server::journal::Change;
 use crate::server::json::{Json, Writer, texts};
 use crate::server::stream::Stream;
 use crate::server::stream::config::{Storage, StreamConfig};
@@ -142,7 +143,7 @@ impl JetStream {
         }
         config.stamp(version);
         let config = config.checked(version)?;
-        if config.replicas > 1 {
+        if config.replicas > 1 && !self.peers.is_cluster() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         if let Some(existing) = self.streams.get(name) {
@@ -154,12 +155,19 @@ impl JetStream {
             }
         } else {
             self.check_overlap(&config)?;
-            let stream = Stream::new(config, request.now);
+            let servers = self.peers.place(config.replicas)?;
+            let noted = self.journal.is_wanted();
+            let stream = Stream::new(config, &servers, noted, request.now);
+            let at = request.now.instant;
+            self.journal.note(at, &stream.name, Change::Created);
             self.streams.insert(name.to_owned(), stream);
         }
-        let stream = self.stream(name)?;
+        let stream = self.found(name)?;
         let mut out = begin("stream_create");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
+        if self.peers.is_cluster() {
+            out.raw("cluster", &self.cluster_json(stream, request));
+        }
         out.time("ts", Some(request.now.time))
             .bool("did_create", true);
         Ok(out)
@@ -188,20 +196,30 @@ impl JetStream {
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH);
         }
-        let config = config.checked_update(&self.stream(name)?.config, version)?;
+        let clustered = self.peers.is_cluster();
+        let config = config.checked_update(&self.found(name)?.config, clustered, version)?;
         self.check_overlap(&config)?;
-        let stream = self.stream(name)?;
-        stream.check_consumer_limits(&config, version)?;
-        stream.update(config, request.now);
+        self.found(name)?.check_consumer_limits(&config, version)?;
+        if clustered {
+            let group = &self.found(name)?.group;
+            let (old, leader) = (group.servers(), group.leader());
+            let servers = self.peers.place_again(&old, leader, config.replicas)?;
+            self.stream(name)?.resize(&servers);
+        }
+        self.stream(name)?.update(config, request.now);
+        let stream = self.found(name)?;
         let mut out = begin("stream_update");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
+        if clustered {
+            out.raw("cluster", &self.cluster_json(stream, request));
+        }
         out.time("ts", Some(request.now.time));
         Ok(out)
     }
 
     pub(super) fn stream_info(&mut self, name: &str, request: &Request<'_>) -> Answer {
         let asked = PageRequest::read(request, &["offset", "deleted_details", "subjects_filter"])?;
-        let stream = self.stream(name)?;
+        let stream = self.found(name)?;
         let mut out = begin("stream_info");
         let mut subjects = None;
         if asked.subjects_filter.is_empty() {
@@ -229,9 +247,7 @@ impl JetStream {
         }
         let state = stream.state_json(asked.deleted_details, subjects.as_deref());
         stream.describe(&mut out, request, true, &state);
-        let mut cluster = Writer::object();
-        cluster.text("leader", request.server_id);
-        out.raw("cluster", &cluster.end())
+        out.raw("cluster", &self.cluster_json(stream, request))
             .time("ts", Some(request.now.time));
         Ok(out)
     }
@@ -240,9 +256,11 @@ impl JetStream {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
-        if self.streams.remove(name).is_none() {
+        let Some(stream) = self.streams.remove(name) else {
             return Err(ApiError::STREAM_NOT_FOUND);
-        }
+        };
+        self.journal
+            .note(request.now.instant, &stream.name, Change::Deleted);
         let mut out = begin("stream_delete");
         out.bool("success", true);
         Ok(out)
@@ -280,7 +298,12 @@ impl JetStream {
         if stream.config.deny_purge {
             return Err(ApiError::purge_failed("stream purge not permitted"));
         }
-        let purged = stream.purge(&asked.filter, asked.seq, asked.keep, version);
+        let seq = if stream.group.is_replicated() && asked.seq == 0 && asked.keep == 0 {
+            stream.store.last_seq() + 1 // what is stored later is not meant, on any replica
+        } else {
+            asked.seq
+        };
+        let purged = stream.purge(&asked.filter, seq, asked.keep, version);
         let mut out = begin("stream_purge");
         out.bool("success", true).number("purged", purged);
         Ok(out)
@@ -301,7 +324,8 @@ impl JetStream {
             .collect();
         let mut out = begin("stream_names");
         page(&mut out, names.len(), start, NAMES_LIMIT);
-        if shown.is_empty() {
+        let nothing = names.is_empty() || !self.peers.is_cluster();
+        if shown.is_empty() && nothing {
             out.raw("streams", "null");
         } else {
             out.raw("streams", &texts(&shown));
@@ -320,11 +344,19 @@ impl JetStream {
             .map(|stream| {
                 let mut one = Writer::object();
                 stream.describe(&mut one, request, false, &stream.state_json(false, None));
+                if self.peers.is_cluster() {
+                    one.raw("cluster", &self.cluster_json(stream, request));
+                }
                 one.time("ts", Some(request.now.time));
                 one.end()
             })
             .collect();
         let mut out = begin("stream_list");
+        let total = if shown.is_empty() && self.peers.is_cluster() {
+            0
+        } else {
+            total
+        };
         page(&mut out, total, start, LIST_LIMIT).raw("streams", &format!("[{}]", shown.join(",")));
         Ok(out)
     }

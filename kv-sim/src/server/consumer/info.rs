@@ -9,8 +9,14 @@ use crate::server::stream::store::Store;
 use crate::server::version::Version;
 
 impl Consumer {
-    /// The consumer as answers show it.
-    pub(crate) fn info_json(&mut self, store: &Store, now: Now, shown: bool) -> Writer {
+    /// The consumer as answers show it, with its `cluster` if there is one.
+    pub(crate) fn info_json(
+        &mut self,
+        store: &Store,
+        now: Now,
+        shown: bool,
+        cluster: Option<&str>,
+    ) -> Writer {
         self.correct_pending(store, now.version);
         let position = Pair {
             consumer: self.next_consumer_seq - 1,
@@ -32,9 +38,26 @@ impl Consumer {
             .number("num_ack_pending", 0)
             .number("num_redelivered", 0)
             .number("num_waiting", 0)
-            .number("num_pending", self.pending.max(0))
-            .some_bool("push_bound", self.config.is_push() && self.active)
+            .number("num_pending", self.pending.max(0));
+        if let Some(cluster) = cluster {
+            out.raw("cluster", cluster);
+        }
+        out.some_bool("push_bound", self.config.is_push() && self.active)
             .text("ts", &go_time(now.time));
+        out
+    }
+
+    /// The answer to its creation. Where it begins is not yet agreed upon if several servers have its state.
+    pub(crate) fn first_info_json(
+        &mut self,
+        store: &Store,
+        now: Now,
+        shared: bool,
+        cluster: Option<&str>,
+    ) -> Writer {
+        let saved = self.saved.take_if(|_| shared);
+        let out = self.info_json(store, now, true, cluster);
+        self.saved = self.saved.or(saved);
         out
     }
 

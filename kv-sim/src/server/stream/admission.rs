@@ -110,7 +110,11 @@ impl Stream {
     }
 
     /// A part of a batch goes its own way, on which its size is looked at first.
-    pub(super) fn check_batch(&self, inbound: &Inbound, version: Version) -> Result<(), Refusal> {
+    pub(super) fn check_batch_part(
+        &self,
+        inbound: &Inbound,
+        version: Version,
+    ) -> Result<(), Refusal> {
         let batch = header::text(&inbound.headers, "Nats-Batch-Id");
         if !version.has_level_2() || batch.is_none() {
             return Ok(());
@@ -122,7 +126,7 @@ impl Stream {
         Err(ApiError::ATOMIC_DISABLED.into())
     }
 
-    fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {
         if header::text(headers, "Nats-Incr").is_some() {
             return Err(ApiError::INCR_DISABLED.into());
         }
@@ -157,7 +161,11 @@ impl Stream {
         Ok(())
     }
 
-    fn check_rollup(&self, headers: &[u8], version: Version) -> Result<Option<Rollup>, Refusal> {
+    pub(super) fn check_rollup(
+        &self,
+        headers: &[u8],
+        version: Version,
+    ) -> Result<Option<Rollup>, Refusal> {
         let Some(value) = header::text(headers, "Nats-Rollup") else {
             return Ok(None);
         };
@@ -199,7 +207,7 @@ impl Stream {
 }
 
 /// A sequence in a header; anything else never matches.
-fn sequence(text: &str) -> Option<u64> {
+pub(super) fn sequence(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
 }

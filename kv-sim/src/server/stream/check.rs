@@ -214,7 +214,12 @@ impl StreamConfig {
     }
 
     /// Checks a change of an existing stream.
-    pub(crate) fn checked_update(mut self, old: &Self, v: Version) -> Result<Self, ApiError> {
+    pub(crate) fn checked_update(
+        mut self,
+        old: &Self,
+        clustered: bool,
+        v: Version,
+    ) -> Result<Self, ApiError> {
         let invalid = |why| Err(ApiError::invalid_config(why));
         if self.name != old.name {
             return invalid("stream configuration name must match original");
@@ -222,7 +227,7 @@ impl StreamConfig {
         if self.max_consumers != old.max_consumers && !v.updates_max_consumers() {
             return invalid("stream configuration update can not change MaxConsumers");
         }
-        if self.replicas > 1 && v.checks_replicas_of_updates() {
+        if self.replicas > 1 && !clustered && v.checks_replicas_of_updates() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
         if self.storage != old.storage {

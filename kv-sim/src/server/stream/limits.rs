@@ -4,6 +4,7 @@ use super::config::{Discard, Storage};
 use super::{Inbound, Stream};
 use crate::server::error::ApiError;
 use crate::server::header;
+use crate::server::journal::Removal;
 use crate::server::version::Version;
 
 impl Stream {
@@ -84,7 +85,7 @@ impl Stream {
             let Some(oldest) = seqs.first().copied().filter(|_| seqs.len() > max) else {
                 return;
             };
-            self.remove(oldest);
+            self.remove(oldest, Removal::Limit);
         }
     }
 
@@ -100,7 +101,7 @@ impl Stream {
             let Some(oldest) = self.store.oldest().map(|message| message.seq) else {
                 return;
             };
-            self.remove(oldest);
+            self.remove(oldest, Removal::Limit);
         }
     }
 }

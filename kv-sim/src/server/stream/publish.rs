@@ -13,9 +13,12 @@ use super::config::Retention;
 use super::republish::transform;
 use super::store::Message;
 use super::{Now, Outbox, Outgoing, Stream};
+use crate::server::consumer::Notice;
 use crate::server::error::ApiError;
 use crate::server::header;
+use crate::server::journal::Removal;
 use crate::server::json::{Writer, go_time};
+use crate::server::peers::Peers;
 use crate::server::version::Version;
 
 const SECOND: i64 = 1_000_000_000;
@@ -30,22 +33,48 @@ pub(crate) struct Inbound {
 }
 
 impl Stream {
-    /// Checks, stores and answers a message.
-    pub(crate) fn publish(&mut self, mut inbound: Inbound, now: Now, out: &mut Outbox) {
+    /// Takes what a client published.
+    pub(crate) fn publish(
+        &mut self,
+        mut inbound: Inbound,
+        now: Now,
+        peers: &mut Peers,
+        out: &mut Outbox,
+    ) {
         if now.version.strips_status() {
             inbound.headers = header::ingested(&inbound.headers);
         }
+        if self.group.is_replicated() {
+            return self.propose(inbound, now, peers, out);
+        }
+        self.store_at_once(inbound, now, out);
+    }
+
+    /// Checks, stores and answers a message.
+    fn store_at_once(&mut self, inbound: Inbound, now: Now, out: &mut Outbox) {
         let reply = inbound.reply.clone();
-        let answer = match self.store_checked(inbound, now, out) {
-            Ok(seq) => self.acknowledgement(seq, now.version) + "}",
+        let result = self.store_checked(inbound, now, out);
+        self.answer(&reply, result, now.version, out);
+    }
+
+    /// Tells a publisher what became of its message.
+    pub(super) fn answer(
+        &self,
+        reply: &Bytes,
+        result: Result<u64, Refusal>,
+        version: Version,
+        out: &mut Outbox,
+    ) {
+        let answer = match result {
+            Ok(seq) => self.acknowledgement(seq, version) + "}",
             Err(Refusal::Duplicate(seq)) => {
-                self.acknowledgement(seq, now.version) + ",\"duplicate\": true}"
+                self.acknowledgement(seq, version) + ",\"duplicate\": true}"
             }
             Err(Refusal::Error(error)) => self.refusal(&error),
             Err(Refusal::Silent) => return,
         };
         if !reply.is_empty() && !self.config.no_ack {
-            out.push_back(Outgoing::answer(&reply, answer));
+            out.push_back(Outgoing::answer(reply, answer));
         }
     }
 
@@ -63,7 +92,7 @@ impl Stream {
             headers: headers.into(),
             payload: Bytes::new(),
         };
-        self.publish(inbound, now, out);
+        self.store_at_once(inbound, now, out);
     }
 
     fn store_checked(
@@ -82,7 +111,7 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
-        self.check_batch(&inbound, version)?;
+        self.check_batch_part(&inbound, version)?;
         if version.checks_size_first() {
             self.check_size(&inbound)?;
         }
@@ -110,7 +139,7 @@ impl Stream {
     }
 
     /// A stream by interest counts what nobody waits for, and keeps nothing.
-    fn skip(&mut self, admitted: Admitted, time: Timestamp) -> u64 {
+    pub(super) fn skip(&mut self, admitted: Admitted, time: Timestamp) -> u64 {
         let seq = self.store.skip();
         self.last_seq = seq;
         self.last_msg_id = admitted.msg_id.clone().unwrap_or_default();
@@ -120,7 +149,7 @@ impl Stream {
         seq
     }
 
-    fn store_admitted(
+    pub(super) fn store_admitted(
         &mut self,
         inbound: Inbound,
         admitted: Admitted,
@@ -156,17 +185,15 @@ impl Stream {
             self.remember_msg_id(id, seq, time);
         }
         self.enforce_after(&inbound.subject);
-        for consumer in self.consumers.values_mut() {
-            consumer.message_stored(seq, &inbound.subject);
-        }
+        self.notify(Notice::Stored(seq, inbound.subject.clone()));
         match admitted.rollup {
             None => {}
             Some(Rollup::Subject) => {
                 let subject = String::from_utf8_lossy(&inbound.subject).into_owned();
-                self.purge(&subject, 0, 1, now.version);
+                self.purge_by(&subject, 0, 1, now.version, Removal::RolledUp);
             }
             Some(Rollup::All) => {
-                self.purge("", 0, 1, now.version);
+                self.purge_by("", 0, 1, now.version, Removal::RolledUp);
             }
         }
         self.republish(&inbound, seq, previous, time, out);

@@ -1,14 +1,29 @@
 //! STREAM.PURGE and roll-ups: the same request removes different messages in different stores and
 //! versions, and consumers are told in different ways.
 
+use bytes::Bytes;
+
 use super::Stream;
 use super::config::Storage;
+use crate::server::consumer::Notice;
+use crate::server::journal::Removal;
 use crate::server::version::Version;
 
 impl Stream {
     /// Removes what matches: below `seq` if that is not 0, all but the newest `keep` if that is not 0.
     pub(crate) fn purge(&mut self, filter: &str, seq: u64, keep: u64, version: Version) -> u64 {
-        let purged = self.purge_store(filter, seq, keep, version);
+        self.purge_by(filter, seq, keep, version, Removal::Purged)
+    }
+
+    pub(super) fn purge_by(
+        &mut self,
+        filter: &str,
+        seq: u64,
+        keep: u64,
+        version: Version,
+        why: Removal,
+    ) -> u64 {
+        let purged = self.purge_store(filter, seq, keep, version, why);
         self.last_seq = self.last_seq.max(self.store.last_seq());
         let first = if filter.is_empty() {
             self.store.first_seq()
@@ -16,55 +31,59 @@ impl Stream {
             let left = self.store.extent(filter.as_bytes());
             left.map_or(0, |(first, _, _)| first)
         };
-        for consumer in self.consumers.values_mut() {
-            consumer.purged(filter, first, &self.store, version);
-        }
+        let covered_only = version.moves_covered_consumers_only();
+        self.notify(Notice::Purged(filter.to_owned(), first, covered_only));
         purged
     }
 
-    fn purge_store(&mut self, filter: &str, seq: u64, keep: u64, version: Version) -> u64 {
+    fn purge_store(
+        &mut self,
+        filter: &str,
+        seq: u64,
+        keep: u64,
+        version: Version,
+        why: Removal,
+    ) -> u64 {
         let old_memory = self.config.storage == Storage::Memory && !version.purges_alike();
         if seq == 1 && version.purges_alike() {
             return 0;
         }
         if filter.is_empty() || filter == ">" {
             if seq == 0 && keep == 0 {
-                let purged = self.store.clear();
+                let purged = self.store.clear(why);
                 return self.recounted(purged);
             }
             if seq > 1 {
-                return self.compact(seq);
+                return self.compact(seq, why);
             }
             if old_memory {
                 let all = keep == 0 || keep >= self.store.len();
                 return if all {
                     0
                 } else {
-                    self.compact(self.store.last_seq() - keep + 1)
+                    self.compact(self.store.last_seq() - keep + 1, why)
                 };
             }
         }
         let doomed = self.doomed(filter, seq, keep);
         if old_memory {
             for seq in &doomed {
-                self.remove(*seq);
+                self.remove(*seq, why);
             }
             return doomed.len() as u64;
         }
         let removed: Vec<_> = doomed
             .iter()
-            .filter_map(|seq| self.store.remove(*seq))
+            .filter_map(|seq| self.store.remove(*seq, why))
             .collect();
         match removed.as_slice() {
             [only] if self.config.storage == Storage::Memory || version >= Version::V2_11 => {
                 // The file store tells consumers the filter in place of the subject.
                 let told = match self.config.storage {
-                    Storage::File => filter.as_bytes(),
-                    Storage::Memory => &only.subject,
+                    Storage::File => Bytes::copy_from_slice(filter.as_bytes()),
+                    Storage::Memory => only.subject.clone(),
                 };
-                for consumer in self.consumers.values_mut() {
-                    consumer.message_removed(only.seq, told);
-                }
+                self.notify(Notice::Removed(only.seq, told));
                 1
             }
             many => self.recounted(many.len() as u64),
@@ -93,17 +112,15 @@ impl Stream {
         out
     }
 
-    fn compact(&mut self, seq: u64) -> u64 {
-        let purged = self.store.compact(seq);
+    fn compact(&mut self, seq: u64, why: Removal) -> u64 {
+        let purged = self.store.compact(seq, why);
         self.recounted(purged)
     }
 
     /// Lets consumers count afresh after many messages went at once.
     fn recounted(&mut self, purged: u64) -> u64 {
         if purged > 0 {
-            for consumer in self.consumers.values_mut() {
-                consumer.recount(&self.store);
-            }
+            self.notify(Notice::Recounted);
         }
         purged
     }

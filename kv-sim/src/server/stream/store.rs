@@ -1,7 +1,9 @@
 //! The messages of one replica of a stream: a plain, deterministic data structure without time.
 //!
-//! Everything that changes it is a method with all its inputs as arguments, so that a second replica
-//! becomes equal by applying the same calls later.
+//! What is done to it is also noted, as a [`Step`], so that a second replica becomes equal by repeating
+//! the same steps later.
+
+mod step;
 
 mod intersect;
 mod seek;
@@ -12,7 +14,9 @@ use std::ops::Bound;
 use bytes::Bytes;
 use kv_proto::Timestamp;
 
+pub(crate) use self::step::Step;
 use super::config::Storage;
+use crate::server::journal::Removal;
 use crate::server::subject;
 use crate::server::version::Version;
 
@@ -41,6 +45,9 @@ pub(crate) struct Store {
     first_seq: u64,
     last_seq: u64,
     last_time: Option<Timestamp>,
+    /// Whether anybody asks for the steps.
+    noted: bool,
+    steps: Vec<Step>,
 }
 
 impl Store {
@@ -54,6 +61,8 @@ impl Store {
             first_seq,
             last_seq: first_seq.saturating_sub(1),
             last_time: None,
+            noted: false,
+            steps: Vec::new(),
         }
     }
 
@@ -141,6 +150,9 @@ impl Store {
         if let Some(expires) = message.expires {
             self.expiries.insert((expires, seq));
         }
+        if self.noted {
+            self.steps.push(Step::Stored(message.clone()));
+        }
         self.messages.insert(seq, message);
         seq
     }
@@ -151,10 +163,17 @@ impl Store {
         if self.messages.is_empty() {
             self.first_seq = self.last_seq + 1;
         }
+        self.note(Step::Skipped);
         self.last_seq
     }
 
-    pub(crate) fn remove(&mut self, seq: u64) -> Option<Message> {
+    pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
+        let removed = self.take_out(seq)?;
+        self.note(Step::Removed(seq, why));
+        Some(removed)
+    }
+
+    fn take_out(&mut self, seq: u64) -> Option<Message> {
         let message = self.messages.remove(&seq)?;
         self.bytes = self.bytes.saturating_sub(self.size_of(&message));
         if let Some(of_subject) = self.subjects.get_mut(&message.subject) {
@@ -172,26 +191,37 @@ impl Store {
     }
 
     /// Removes all below `seq`, which may lie beyond the end.
-    pub(crate) fn compact(&mut self, seq: u64) -> u64 {
+    pub(crate) fn compact(&mut self, seq: u64, why: Removal) -> u64 {
         let below: Vec<u64> = self.messages.range(..seq).map(|(seq, _)| *seq).collect();
         for seq in &below {
-            self.remove(*seq);
+            self.remove(*seq, why);
         }
         if seq > self.last_seq {
-            self.first_seq = seq;
-            self.last_seq = seq - 1;
+            self.jump(seq);
         }
         below.len() as u64
     }
 
+    fn jump(&mut self, first: u64) {
+        (self.first_seq, self.last_seq) = (first, first.saturating_sub(1));
+        self.note(Step::Jumped(first));
+    }
+
     /// Removes everything.
-    pub(crate) fn clear(&mut self) -> u64 {
+    pub(crate) fn clear(&mut self, why: Removal) -> u64 {
         let purged = self.len();
+        if self.noted {
+            let all = self.messages.keys().map(|seq| Step::Removed(*seq, why));
+            self.steps.extend(all);
+        }
         self.messages.clear();
         self.subjects.clear();
         self.expiries.clear();
         self.bytes = 0;
-        self.first_seq = self.last_seq + 1;
+        if self.first_seq != self.last_seq + 1 {
+            self.first_seq = self.last_seq + 1;
+            self.note(Step::Jumped(self.first_seq)); // it may have been empty, at another place
+        }
         purged
     }
 
@@ -207,27 +237,45 @@ impl Store {
             self.first_seq < configured_first
         };
         if configured_first > 0 && before {
-            self.clear();
+            self.clear(Removal::Purged);
             if configured_first > self.first_seq {
-                (self.first_seq, self.last_seq) = (configured_first, configured_first - 1);
+                self.jump(configured_first);
             }
         }
     }
 
     /// Forgets the newest messages, as a crash without sync does: sequences will be used again.
     pub(crate) fn rewind(&mut self, count: u64) {
-        for _ in 0..count {
-            let Some(last) = self.messages.keys().next_back().copied() else {
-                return;
-            };
-            self.remove(last);
-            self.last_seq = last - 1;
-            let newest = self.messages.values().next_back();
-            self.last_time = newest.map(|message| message.time);
-            if self.messages.is_empty() {
-                self.first_seq = if last == 1 { 0 } else { last };
-            }
+        let doomed = usize::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_sub(1));
+        let newest_first = self.messages.keys().rev();
+        let Some(nth) = doomed.filter(|_| !self.messages.is_empty()) else {
+            return;
+        };
+        let oldest = self.messages.keys().next().copied();
+        if let Some(oldest) = newest_first.copied().nth(nth).or(oldest) {
+            self.cut(oldest.saturating_sub(1));
         }
+    }
+
+    /// Forgets all above a sequence.
+    pub(crate) fn cut(&mut self, last: u64) {
+        let above: Vec<u64> = self
+            .messages
+            .range(last + 1..)
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in above {
+            self.take_out(seq);
+        }
+        self.last_seq = last;
+        let newest = self.messages.values().next_back();
+        self.last_time = newest.map(|message| message.time);
+        if self.messages.is_empty() {
+            self.first_seq = if last == 0 { 0 } else { last + 1 };
+        }
+        self.note(Step::Rewound(last));
     }
 
     pub(crate) fn get(&self, seq: u64) -> Option<&Message> {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use kv_proto::{Instant, Timestamp};
 
+use super::group::Standing;
 use super::{Now, Outbox, Stream, nanos_between};
 use crate::server::header;
+use crate::server::journal::Removal;
 
 /// The real server looks no more often.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,9 +34,10 @@ impl Stream {
         Some(due.max(self.swept + SWEEP_INTERVAL))
     }
 
-    /// Removes what has ended; `None` when nothing is to be sent.
+    /// Removes what has ended, if there is a leader to say so.
     pub(crate) fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
-        if self.next_expiry(now).is_some_and(|due| due <= now.instant) {
+        let led = self.group.standing() == Standing::Led;
+        if led && self.next_expiry(now).is_some_and(|due| due <= now.instant) {
             self.swept = now.instant;
             self.sweep(now, out);
         }
@@ -78,7 +81,7 @@ impl Stream {
             || header::value(&message.headers, "KV-Operation") == Some(b"PURGE");
         let marker_ttl = self.config.delete_marker_ttl / SECOND;
         if marker_ttl == 0 || !is_last || is_marker {
-            self.remove(seq);
+            self.remove(seq, Removal::Expired);
             return;
         }
         let headers = format!(

@@ -111,7 +111,9 @@ impl Generator {
         ] {
             // 2.10 and 2.11 send heartbeats of a negative interval without a pause.
             let floods = self.version <= Version::V2_11 && member.contains("heartbeat\":-1");
-            if self.chance(percent) && !floods {
+            let lone = member.contains(":-1") || member.contains("deliver_group");
+            let unfit = floods || (lone && self.replicas.is_some());
+            if self.chance(percent) && !unfit {
                 config.push(member.to_owned());
             }
         }

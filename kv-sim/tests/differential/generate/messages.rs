@@ -25,7 +25,8 @@ impl Generator {
             }
             headers += &format!("Nats-Msg-Id: id{}\r\n", self.ids);
         }
-        if self.chance(4) {
+        // 2.15.1 never stores again in a replicated stream where this failed ("critical write error").
+        if self.chance(4) && self.replicas.is_none() {
             headers += &format!("Nats-Expected-Last-Msg-Id: id{}\r\n", self.ids);
         }
         if self.chance(4) {
@@ -70,7 +71,7 @@ impl Generator {
             &long,
         ]);
         self.last_seq += 1;
-        if self.chance(2) {
+        if self.replicas.is_none() && self.chance(2) {
             return self.strange_put(&subject, payload);
         }
         if self.chance(2) {

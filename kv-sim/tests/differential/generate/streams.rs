@@ -6,7 +6,7 @@ use super::{Generator, STREAMS, Step};
 
 impl Generator {
     fn config(&mut self, name: &str) -> String {
-        if self.chance(40) {
+        if self.replicas.is_none() && self.chance(40) {
             return self.bucket(name);
         }
         let bucket = name.trim_start_matches("KV_");
@@ -85,9 +85,13 @@ impl Generator {
             ("\"subject_delete_marker_ttl\":5000000000", 10),
             ("\"subject_delete_marker_ttl\":5", 1),
         ] {
-            if self.chance(percent) {
+            let chosen = self.chance(percent);
+            if chosen && (self.replicas.is_none() || is_for_clusters(member)) {
                 members.push(member.to_owned());
             }
+        }
+        if let Some(replicas) = self.replicas {
+            members.push(format!("\"num_replicas\":{replicas}"));
         }
         format!("{{{}}}", members.join(","))
     }
@@ -162,8 +166,11 @@ impl Generator {
         } else {
             seq
         };
+        // 2.10 gives up a replicated stream of which a sequence beyond its end is to be deleted.
+        let fatal = self.version == Version::V2_10 && self.replicas.is_some();
         let body = match self.below(8) {
             0 => self.pick(&["", "{}", "x", "{\"nope\":1}"]).to_owned(),
+            _ if fatal => "x".to_owned(),
             1 => format!("{{\"seq\":{seq},\"no_erase\":true}}"),
             _ => format!("{{\"seq\":{seq}}}"),
         };
@@ -191,7 +198,8 @@ impl Generator {
             "{\"subject\":\"..\"}",
         ]);
         // A negative offset ends a server of 2.10 or 2.11.
-        let ends = self.version <= Version::V2_11 && body.contains("-1");
+        let old = self.version <= Version::V2_11 || self.replicas.is_some();
+        let ends = old && body.contains("-1");
         self.api(verb, if ends { "{}" } else { body })
     }
 
@@ -201,4 +209,19 @@ impl Generator {
         let step = self.api(&format!("STREAM.DELETE.{stream}"), body);
         Step::say(step.bytes(), true)
     }
+}
+
+/// Whether a member of a configuration means the same for a replicated stream, whose number of replicas
+/// is given.
+fn is_for_clusters(member: &str) -> bool {
+    let others = [
+        "num_replicas",
+        "placement",
+        ":-",
+        "newer",
+        ":7",
+        "consumer_limits\":{\"",
+        "pedantic",
+    ];
+    !others.iter().any(|other| member.contains(other))
 }

@@ -23,7 +23,7 @@ pub(super) fn scripts() -> Vec<Script> {
                 ),
                 Wait(1000),
                 put(5, "$KV.T6.b", "", "v3"),
-                Wait(600),
+                Wait(750),
                 Say("UNSUB 7\r\n".to_owned()),
                 Wait(900),
                 ask(6, "$JS.API.CONSUMER.INFO.KV_T6.c1", ""),

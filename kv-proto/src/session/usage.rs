@@ -1,0 +1,71 @@
+//! What a session holds now.
+
+use super::Session;
+use crate::op::Phase;
+
+/// What a session holds at one moment: for gauges, and for checks of leaks.
+///
+/// When every operation has ended and was taken or cancelled, and the sockets
+/// took what was to be written, all but [`links`](Self::links) and
+/// [`timers`](Self::timers) are zero; after the session was closed those are
+/// as well.
+///
+/// ```
+/// use core::time::Duration;
+/// use kv_proto::{Config, Instant, Seed, Session};
+///
+/// let now = Instant::ORIGIN;
+/// let mut session = Session::new(now, Config::new("localhost")?, Seed::from_u64(1));
+/// let nap = session.sleep(now, Duration::from_secs(1))?;
+/// assert_eq!(session.usage().operations, 1);
+/// session.cancel(nap.id());
+/// assert_eq!(session.usage().operations, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Operations that were accepted and whose result was not taken; at most
+    /// [`Limits::max_ops`](crate::Limits::max_ops).
+    pub operations: usize,
+    /// Those of them whose next request waits for a link with room.
+    pub waiting: usize,
+    /// Bytes of keys and values of operations that run; at most
+    /// [`Limits::max_pending_bytes`](crate::Limits::max_pending_bytes).
+    pub pending_bytes: usize,
+    /// Bytes of results that were not taken; at most
+    /// [`Limits::max_result_bytes`](crate::Limits::max_result_bytes).
+    pub result_bytes: usize,
+    /// Requests whose reply is waited for, on all links.
+    pub reply_slots: usize,
+    /// Bytes to write that were not handed over, on all links.
+    pub unsent_bytes: usize,
+    /// Links that are being made, in use, or left; at most
+    /// [`MAX_LINKS`](crate::limits::MAX_LINKS).
+    pub links: usize,
+    /// Deadlines that are set.
+    pub timers: usize,
+}
+
+impl Session {
+    /// Returns what the session holds now. Takes time in proportion to the
+    /// operations that wait.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        // The queue can still name operations that are over.
+        let waits = |id| {
+            let running = self.ops.get(id);
+            running.is_some_and(|running| matches!(running.phase, Phase::Waiting))
+        };
+        Usage {
+            operations: self.ops.len(),
+            waiting: self.waiting.iter().filter(|id| waits(**id)).count(),
+            pending_bytes: self.pending_bytes,
+            result_bytes: self.result_bytes,
+            reply_slots: self.links.iter().map(|link| link.mux.busy()).sum(),
+            unsent_bytes: self.links.iter().map(|link| link.outbox.unsent()).sum(),
+            links: self.links.len(),
+            timers: self.timers.len(),
+        }
+    }
+}

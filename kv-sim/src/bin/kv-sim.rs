@@ -1,0 +1,168 @@
+//! Runs the simulator: `kv-sim run --seeds 20000`, `kv-sim replay 7`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to a person"
+)]
+#![allow(clippy::disallowed_methods, reason = "rates are measured in real time")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+use kv_sim::runner::{Summary, run_seeds};
+use kv_sim::shrink::shrink;
+use kv_sim::{Mix, Scenario, run_traced};
+
+/// A simulated world for NATS key-value clients.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs many seeds and sums up what they came across.
+    Run {
+        /// How many.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// Which faults there are.
+        #[arg(long, default_value = "swarm", value_parser = mixes())]
+        profile: String,
+        /// Stops after so many failures.
+        #[arg(long, default_value_t = 5)]
+        failures: usize,
+    },
+    /// Runs one seed, shows what happens in it, and shrinks it if a promise is broken.
+    Replay {
+        /// The seed.
+        seed: u64,
+        /// Which faults there are.
+        #[arg(long, default_value = "swarm", value_parser = mixes())]
+        profile: String,
+        /// Shows the trace even if nothing is broken.
+        #[arg(long)]
+        trace: bool,
+        /// Does not shrink.
+        #[arg(long)]
+        whole: bool,
+    },
+}
+
+fn mixes() -> PossibleValuesParser {
+    PossibleValuesParser::new(Mix::ALL.map(|(name, _)| name))
+}
+
+fn mix_of(name: &str) -> Mix {
+    let known = Mix::ALL.iter().find(|(known, _)| *known == name);
+    known.map_or(Mix::Swarm, |(_, mix)| *mix)
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run {
+            seeds,
+            from,
+            profile,
+            failures,
+        } => run(from..from.saturating_add(seeds), &profile, failures),
+        Command::Replay {
+            seed,
+            profile,
+            trace,
+            whole,
+        } => replay(seed, &profile, trace, whole),
+    }
+}
+
+fn run(seeds: std::ops::Range<u64>, profile: &str, failures: usize) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let (start, total) = (Instant::now(), seeds.end - seeds.start);
+    let mut told = start;
+    let summary = run_seeds(seeds, mix_of(profile), |so_far| {
+        if told.elapsed() >= Duration::from_secs(2) {
+            told = Instant::now();
+            eprintln!(
+                "{} of {total} seeds, {:.0}/s",
+                so_far.seeds,
+                rate(so_far.seeds, start.elapsed())
+            );
+        }
+        so_far.failures.len() < failures
+    });
+    report(&summary, profile, start.elapsed());
+    if summary.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn report(summary: &Summary, profile: &str, time: Duration) {
+    println!("{:24} {:>10} {:>8}", "", "times", "% seeds");
+    for (point, hits) in summary.coverage.iter() {
+        let percent = 100.0 * hits.seeds as f64 / summary.seeds.max(1) as f64;
+        println!("{point:36} {:>10} {percent:>8.2}", hits.times);
+    }
+    println!();
+    for (seed, violation) in &summary.failures {
+        println!("seed {seed}: {violation}");
+        println!("    kv-sim replay {seed} --profile {profile}");
+    }
+    println!(
+        "{} seeds ({} counting) in {:.1} s: {:.0} seeds/s, {:.0} operations/s, {:.0} events/s; {} s of virtual time; hash {:016x}",
+        summary.seeds,
+        summary.counting,
+        time.as_secs_f64(),
+        rate(summary.seeds, time),
+        rate(summary.ended, time),
+        rate(summary.events, time),
+        summary.virtual_seconds,
+        summary.hash,
+    );
+    println!(
+        "{}",
+        if summary.is_good() {
+            "no promise is broken"
+        } else {
+            "FAILED"
+        }
+    );
+}
+
+fn rate(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64().max(0.001)
+}
+
+fn replay(seed: u64, profile: &str, trace: bool, whole: bool) -> ExitCode {
+    let scenario = Scenario::draw(seed, mix_of(profile));
+    let first = kv_sim::runner::run_caught(&scenario);
+    if first.violations.is_empty() {
+        if trace {
+            run_traced(&scenario)
+                .trace
+                .iter()
+                .for_each(|line| println!("{line}"));
+        }
+        println!(
+            "seed {seed}: no promise is broken; hash {:016x}",
+            first.hash
+        );
+        return ExitCode::SUCCESS;
+    }
+    let small = if whole { scenario } else { shrink(&scenario) };
+    println!("{}", small.to_rust());
+    run_traced(&small)
+        .trace
+        .iter()
+        .for_each(|line| println!("{line}"));
+    println!("seed {seed}: {:?}", first.violations);
+    ExitCode::FAILURE
+}

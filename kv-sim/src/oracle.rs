@@ -1,0 +1,282 @@
+//! What really happened, key by key, from the servers' journal.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kv_proto::Instant;
+
+use crate::history::CallId;
+use crate::server::{Change, Event};
+
+/// The bucket of every run.
+pub(crate) const BUCKET: &str = "b";
+/// Its stream.
+pub(crate) const STREAM: &str = "KV_b";
+/// The header by which writes of others are known.
+pub(crate) const FOREIGN: &str = "Foreign";
+
+/// How long markers stay, in seconds, where there are any.
+pub(crate) const MARKER_TTL: u64 = 2;
+
+/// One message that was stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) revision: u64,
+    pub(crate) key: u8,
+    /// The call that made it, where its value tells.
+    pub(crate) by: Option<CallId>,
+    pub(crate) at: Instant,
+    /// When it was no longer there.
+    pub(crate) gone: Option<Instant>,
+    pub(crate) value: Bytes,
+    pub(crate) kind: Kind,
+    /// The condition that the message carried.
+    pub(crate) expected: Option<u64>,
+    pub(crate) ttl: Option<u64>,
+    /// The key's last revision before, 0 for none, and whether that was a value.
+    pub(crate) found: u64,
+    pub(crate) over_value: bool,
+}
+
+/// What a message is to a key-value client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Value,
+    Delete,
+    Purge,
+    /// A marker that the server left.
+    Marker,
+    /// Its headers cannot be read.
+    Broken,
+    /// A tombstone of somebody who is no client of ours.
+    Foreign,
+}
+
+impl Kind {
+    pub(crate) fn is_tombstone(self) -> bool {
+        matches!(
+            self,
+            Self::Delete | Self::Purge | Self::Marker | Self::Foreign
+        )
+    }
+}
+
+/// From some moment on, what a key's last revision is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub(crate) since: Instant,
+    /// The place of the commit; `None` if the key has no revision at all.
+    pub(crate) commit: Option<usize>,
+}
+
+/// One key's life.
+#[derive(Debug, Default)]
+pub(crate) struct KeyLife {
+    pub(crate) states: Vec<State>,
+    /// What is there, by revision.
+    present: BTreeMap<u64, usize>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    pub(crate) commits: Vec<Commit>,
+    pub(crate) keys: BTreeMap<u8, KeyLife>,
+    /// The commits of each revision; a rewind or a new stream uses numbers again.
+    pub(crate) by_revision: BTreeMap<u64, Vec<usize>>,
+    pub(crate) by_call: BTreeMap<CallId, Vec<usize>>,
+    /// When the bucket came and went.
+    pub(crate) exists: Vec<(Instant, bool)>,
+}
+
+impl Oracle {
+    pub(crate) fn new(journal: &[Event]) -> Self {
+        let mut oracle = Self::default();
+        for event in journal.iter().filter(|event| &*event.stream == STREAM) {
+            oracle.apply(event);
+        }
+        oracle
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match &event.change {
+            Change::Created => self.exists.push((event.at, true)),
+            Change::Deleted => {
+                self.exists.push((event.at, false));
+                self.remove_where(event.at, |_| true);
+            }
+            Change::Rewound { last } => self.remove_where(event.at, |revision| revision > *last),
+            Change::Removed { seq, .. } => self.remove(event.at, *seq),
+            Change::Stored {
+                seq,
+                subject,
+                headers,
+                payload,
+                ..
+            } => {
+                if let Some(key) = key_of(subject) {
+                    self.store(event.at, *seq, key, headers, payload);
+                }
+            }
+        }
+    }
+
+    fn store(&mut self, at: Instant, revision: u64, key: u8, headers: &Bytes, payload: &Bytes) {
+        let life = self.keys.entry(key).or_default();
+        let before = life
+            .present
+            .last_key_value()
+            .and_then(|(_, at)| self.commits.get(*at));
+        let kind = kind_of(headers);
+        let place = self.commits.len();
+        let commit = Commit {
+            revision,
+            key,
+            by: call_of(payload).filter(|_| kind == Kind::Value),
+            at,
+            gone: None,
+            value: payload.clone(),
+            kind,
+            expected: number(headers, "Nats-Expected-Last-Subject-Sequence"),
+            ttl: number(headers, "Nats-TTL"),
+            found: before.map_or(0, |before| before.revision),
+            over_value: before.is_some_and(|before| !before.kind.is_tombstone()),
+        };
+        if let Some(call) = commit.by {
+            self.by_call.entry(call).or_default().push(place);
+        }
+        self.by_revision.entry(revision).or_default().push(place);
+        life.present.insert(revision, place);
+        life.states.push(State {
+            since: at,
+            commit: Some(place),
+        });
+        self.commits.push(commit);
+    }
+
+    fn remove(&mut self, at: Instant, revision: u64) {
+        let places = self.by_revision.get(&revision).into_iter().flatten();
+        let Some(place) = places.last().copied() else {
+            return;
+        };
+        let Some(commit) = self
+            .commits
+            .get_mut(place)
+            .filter(|commit| commit.gone.is_none())
+        else {
+            return;
+        };
+        commit.gone = Some(at);
+        if let Some(life) = self.keys.get_mut(&commit.key) {
+            life.remove(at, revision);
+        }
+    }
+
+    fn remove_where(&mut self, at: Instant, gone: impl Fn(u64) -> bool) {
+        for life in self.keys.values_mut() {
+            let revisions: Vec<(u64, usize)> = life.present.iter().map(|(r, p)| (*r, *p)).collect();
+            for (revision, place) in revisions.into_iter().rev().filter(|(r, _)| gone(*r)) {
+                if let Some(commit) = self.commits.get_mut(place) {
+                    commit.gone = Some(at);
+                }
+                life.remove(at, revision);
+            }
+        }
+    }
+
+    /// The states of a key that were current at some moment between two others.
+    pub(crate) fn states(
+        &self,
+        key: u8,
+        from: Instant,
+        to: Instant,
+    ) -> impl Iterator<Item = Option<&Commit>> {
+        let states = self
+            .keys
+            .get(&key)
+            .map(|life| life.states.as_slice())
+            .unwrap_or_default();
+        let first = states.partition_point(|state| state.since < from);
+        let before = match first.checked_sub(1) {
+            Some(before) => states.get(before).map(|state| state.commit),
+            None => Some(None),
+        };
+        let during = states.get(first..).unwrap_or_default().iter();
+        let during = during
+            .take_while(move |state| state.since <= to)
+            .map(|state| state.commit);
+        before
+            .into_iter()
+            .chain(during)
+            .map(|commit| self.commits.get(commit?))
+    }
+
+    /// Whether the bucket was missing at some moment between two others.
+    pub(crate) fn was_missing(&self, from: Instant, to: Instant) -> bool {
+        let first = self.exists.partition_point(|(at, _)| *at < from);
+        let before = first.checked_sub(1).and_then(|at| self.exists.get(at));
+        let during = self.exists.get(first..).unwrap_or_default().iter();
+        before.is_none_or(|(_, exists)| !exists)
+            || during
+                .take_while(|(at, _)| *at <= to)
+                .any(|(_, exists)| !exists)
+    }
+}
+
+impl KeyLife {
+    fn remove(&mut self, at: Instant, revision: u64) {
+        let was_last = self
+            .present
+            .last_key_value()
+            .is_some_and(|(last, _)| *last == revision);
+        self.present.remove(&revision);
+        if was_last {
+            let commit = self.present.last_key_value().map(|(_, place)| *place);
+            self.states.push(State { since: at, commit });
+        }
+    }
+}
+
+/// The number of a key, from its subject.
+pub(crate) fn key_of(subject: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(subject).ok()?;
+    text.strip_prefix("$KV.b.k")?.parse().ok()
+}
+
+/// The number of a call, from the value it stores.
+pub(crate) fn call_of(value: &[u8]) -> Option<CallId> {
+    let end = value.iter().position(|byte| *byte == b':')?;
+    let digits = std::str::from_utf8(value.get(..end)?).ok()?;
+    digits.parse().ok().map(CallId)
+}
+
+fn kind_of(headers: &[u8]) -> Kind {
+    if headers.is_empty() {
+        return Kind::Value;
+    }
+    if value_of(headers, "Broken").is_some() {
+        return Kind::Broken;
+    }
+    let operation = value_of(headers, "KV-Operation");
+    if value_of(headers, "Nats-Marker-Reason").is_some() {
+        return Kind::Marker;
+    }
+    match operation {
+        Some("DEL" | "PURGE") if value_of(headers, FOREIGN).is_some() => Kind::Foreign,
+        Some("DEL") => Kind::Delete,
+        Some("PURGE") => Kind::Purge,
+        Some(_) | None => Kind::Value,
+    }
+}
+
+fn number(headers: &[u8], name: &str) -> Option<u64> {
+    value_of(headers, name)?.parse().ok()
+}
+
+fn value_of<'a>(headers: &'a [u8], name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(headers).ok()?;
+    let lines = text.split("\r\n");
+    lines
+        .into_iter()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}

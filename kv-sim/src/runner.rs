@@ -1,0 +1,98 @@
+//! Many seeds, one after the other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::coverage::Coverage;
+use crate::outcome::{Outcome, Work};
+use crate::profile::Mix;
+use crate::scenario::Scenario;
+use crate::violation::Violation;
+
+/// Runs a scenario; a panic is a broken promise like any other.
+#[must_use]
+pub fn run_caught(scenario: &Scenario) -> Outcome {
+    let caught = catch_unwind(AssertUnwindSafe(|| crate::run(scenario)));
+    caught.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().cloned();
+        let message =
+            message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Outcome {
+            violations: vec![Violation::Panicked {
+                message: message.unwrap_or_default(),
+            }],
+            hash: 0,
+            coverage: Coverage::default(),
+            work: Work::default(),
+            history: crate::history::History::default(),
+            trace: Vec::new(),
+        }
+    })
+}
+
+/// What came of many runs.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Runs.
+    pub seeds: u64,
+    /// Runs that did enough to count.
+    pub counting: u64,
+    /// Calls made, and answered.
+    pub calls: u64,
+    /// Calls that were answered.
+    pub ended: u64,
+    /// Everything that happened.
+    pub events: u64,
+    /// The virtual time of all runs, in seconds.
+    pub virtual_seconds: u64,
+    /// What was come across.
+    pub coverage: Coverage,
+    /// The seeds that broke a promise, and which they broke first.
+    pub failures: Vec<(u64, Violation)>,
+    /// The hash over all hashes.
+    pub hash: u64,
+}
+
+/// Of a hundred runs so many may do too little.
+const MAX_IDLE_PERCENT: u64 = 5;
+
+impl Summary {
+    /// Adds a run.
+    pub fn add(&mut self, seed: u64, mix: Mix, outcome: &Outcome) {
+        self.seeds += 1;
+        self.counting += u64::from(outcome.work.counts(mix != Mix::Quiet));
+        self.calls += outcome.work.calls;
+        self.ended += outcome.work.ended;
+        self.events += outcome.work.events;
+        self.virtual_seconds += outcome.work.virtual_time.as_secs();
+        self.coverage.add(&outcome.coverage);
+        self.hash = (self.hash.rotate_left(5) ^ outcome.hash).wrapping_mul(0x517c_c1b7_2722_0a95);
+        if let Some(first) = outcome.violations.first() {
+            self.failures.push((seed, first.clone()));
+        }
+    }
+
+    /// Whether no promise was broken, and enough was done to say so.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let idle = self.seeds - self.counting;
+        self.failures.is_empty() && idle * 100 <= self.seeds * MAX_IDLE_PERCENT
+    }
+}
+
+/// Runs seeds one after the other; `progress` is called after each and can stop.
+pub fn run_seeds(
+    seeds: std::ops::Range<u64>,
+    mix: Mix,
+    mut progress: impl FnMut(&Summary) -> bool,
+) -> Summary {
+    let mut summary = Summary::default();
+    for seed in seeds {
+        let outcome = run_caught(&Scenario::draw(seed, mix));
+        summary.add(seed, mix, &outcome);
+        if !progress(&summary) {
+            break;
+        }
+    }
+    summary
+}

@@ -1,0 +1,152 @@
+//! What happens in a run, as data: steps at given times, each of which is total.
+//!
+//! A scenario is drawn from a seed, or is a literal in a test. Whatever else is random in a run (latencies,
+//! pieces, the servers' own choices) has its own generator for each actor, so that a step which is left out
+//! reshuffles nothing.
+
+mod draw;
+
+use std::fmt::Write as _;
+
+use crate::fault::Fault;
+use crate::profile::{Mix, Profile};
+
+/// Which revision a conditional call expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
+pub enum Base {
+    /// The newest that this client has seen of the key.
+    Seen,
+    /// One less: mostly an older one, or another key's.
+    Older,
+    /// None.
+    Zero,
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
+#[allow(
+    missing_docs,
+    reason = "the fields are named like the options they set"
+)]
+pub enum Ask {
+    /// Store a value of some size.
+    Put { key: u8, size: u32 },
+    /// Store a value where there is none; `ttl` in seconds, 0 for none.
+    Create { key: u8, size: u32, ttl: u8 },
+    /// Store a value if the key is where it should be.
+    Update { key: u8, size: u32, base: Base },
+    /// Put a tombstone.
+    Delete { key: u8, base: Option<Base> },
+    /// Put a tombstone and drop the history.
+    Purge {
+        key: u8,
+        base: Option<Base>,
+        ttl: u8,
+    },
+    /// Read the newest revision.
+    Get { key: u8 },
+    /// Read it from the leader.
+    GetLeader { key: u8 },
+    /// Read the newest revision seen, or one so many before.
+    GetRevision { key: u8, back: u8 },
+    /// Ask for the bucket's status.
+    Status,
+    /// Open the bucket once more.
+    Open,
+    /// List the buckets' names.
+    Names,
+    /// List the buckets' statuses.
+    Statuses,
+    /// Wait.
+    Sleep { ms: u16 },
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
+pub struct Step {
+    /// When, in microseconds since the storm began.
+    pub at_us: u64,
+    /// What.
+    pub act: Act,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "part of scenarios, which are literals"
+)]
+#[allow(missing_docs, reason = "the fields are explained")]
+pub enum Act {
+    /// A client asks for something, with a deadline of its own unless `timeout_ms` is 0.
+    Call {
+        client: u8,
+        timeout_ms: u16,
+        ask: Ask,
+    },
+    /// Something goes wrong.
+    Fault(Fault),
+}
+
+/// A whole run, before it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// Where everything else that is random comes from.
+    pub seed: u64,
+    /// What the run is like.
+    pub profile: Profile,
+    /// What happens, in the order of time.
+    pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// Draws a scenario from a seed.
+    #[must_use]
+    pub fn draw(seed: u64, mix: Mix) -> Self {
+        draw::scenario(seed, mix, draw::CALLS_PER_CLIENT)
+    }
+
+    /// Makes the scenario that a failing run printed.
+    #[must_use]
+    pub fn new(seed: u64, profile: Profile, steps: Vec<Step>) -> Self {
+        Self {
+            seed,
+            profile,
+            steps,
+        }
+    }
+
+    /// Writes the scenario as Rust that can be pasted into a test.
+    #[must_use]
+    pub fn to_rust(&self) -> String {
+        let mut out = String::from(
+            "use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};\n\
+             use kv_sim::fault::Reply::*;\n\
+             use kv_sim::profile::{Bucket, Clients, Net, Profile};\n\
+             use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};\n\
+             use kv_sim::server::{Refusal::*, Version::*};\n\n",
+        );
+        let _ = writeln!(
+            out,
+            "let scenario = Scenario::new({}, {:?}, vec![",
+            self.seed, self.profile
+        );
+        for step in &self.steps {
+            let _ = writeln!(out, "    {step:?},");
+        }
+        out + "]);\nassert_eq!(kv_sim::run(&scenario).violations, []);\n"
+    }
+}

@@ -1,0 +1,283 @@
+//! What can be done to the servers beside what clients do: the menu of a fault plan.
+//!
+//! Every method is total: what makes no sense at the moment does nothing. Faults of single replies are
+//! queued and meet the next message to a reply inbox, or the next publish that a stream would store.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kv_proto::Instant;
+
+use super::error::ApiError;
+use super::stream::{Inbound, Outgoing};
+use super::{Cluster, ConnId};
+
+/// Where replies go that clients wait for.
+const INBOX: &[u8] = b"_INBOX.";
+
+/// What becomes of the next reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplyFault {
+    /// It never comes.
+    Lost,
+    /// It comes later.
+    Late(Duration),
+    /// It comes now, and once more later.
+    Twice(Duration),
+    /// Something comes instead that is no reply at all.
+    Garbage,
+}
+
+/// An error that a publish is answered with although nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// 10163: conditions cannot be checked just now.
+    NotReady,
+    /// 10167: the stream's queue is full.
+    TooMany,
+    /// 10158: the first message of that id is still on its way.
+    InProcess,
+    /// 10023: the server lacks resources.
+    Resources,
+    /// 10077 with a text that tells nothing.
+    StoreFailed,
+    /// A code that no client knows.
+    Novel,
+    /// 503: nobody listens.
+    Nobody,
+}
+
+impl Refusal {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::NotReady,
+        Self::TooMany,
+        Self::InProcess,
+        Self::Resources,
+        Self::StoreFailed,
+        Self::Novel,
+        Self::Nobody,
+    ];
+
+    /// Whether a real server can have stored the message all the same: the error comes after the commit, or
+    /// tells of an earlier attempt.
+    #[must_use]
+    pub const fn may_be_stored(self) -> bool {
+        match self {
+            Self::InProcess | Self::StoreFailed | Self::Novel => true,
+            Self::NotReady | Self::TooMany | Self::Resources | Self::Nobody => false,
+        }
+    }
+
+    fn error(self) -> Option<ApiError> {
+        let (code, err_code, text) = match self {
+            Self::NotReady => (
+                503,
+                10_163,
+                "expected last sequence check temporarily unavailable",
+            ),
+            Self::TooMany => (429, 10_167, "too many requests"),
+            Self::InProcess => (409, 10_158, "duplicate message id is in process"),
+            Self::Resources => (503, 10_023, "insufficient resources"),
+            Self::StoreFailed => (503, 10_077, "error opening msg block file"),
+            Self::Novel => (500, 19_999, "something new"),
+            Self::Nobody => return None,
+        };
+        Some(ApiError::new(code, err_code, text))
+    }
+}
+
+/// A client's bytes that the server could not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Breach {
+    /// They are no operation, or a malformed one.
+    Malformed,
+    /// An operation that is larger than the server allows.
+    TooLarge,
+}
+
+/// Faults that wait for their moment.
+#[derive(Debug, Default)]
+pub(super) struct Disturbances {
+    replies: VecDeque<ReplyFault>,
+    refusals: VecDeque<(Refusal, bool)>,
+    late: BTreeMap<Instant, Vec<Outgoing>>,
+    logins_refused: bool,
+    pub(super) breaches: VecDeque<(ConnId, Breach)>,
+}
+
+impl Disturbances {
+    pub(super) fn refuses_logins(&self) -> bool {
+        self.logins_refused
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.late.first_key_value().map(|(at, _)| *at)
+    }
+
+    /// Decides what becomes of a message that is about to be delivered; returns what is delivered now.
+    pub(super) fn meet(&mut self, message: Outgoing, now: Instant) -> Option<Outgoing> {
+        if self.replies.is_empty() || !message.to.starts_with(INBOX) {
+            return Some(message);
+        }
+        match self.replies.pop_front() {
+            None => Some(message),
+            Some(ReplyFault::Lost) => None,
+            Some(ReplyFault::Late(by)) => {
+                self.late.entry(now + by).or_default().push(message);
+                None
+            }
+            Some(ReplyFault::Twice(by)) => {
+                self.late.entry(now + by).or_default().push(message.clone());
+                Some(message)
+            }
+            Some(ReplyFault::Garbage) => Some(Outgoing {
+                headers: Bytes::new(),
+                payload: Bytes::from_static(b"{\"stream\":"),
+                ..message
+            }),
+        }
+    }
+
+    /// The error that meets this publish, and whether it is stored before.
+    pub(super) fn refuse(&mut self, message: &Inbound) -> Option<(Refusal, bool)> {
+        if message.reply.is_empty() {
+            return None;
+        }
+        self.refusals.pop_front()
+    }
+}
+
+impl Cluster {
+    /// Lets a fault meet the next reply to any client.
+    pub fn disturb_reply(&mut self, fault: ReplyFault) {
+        self.disturbances.replies.push_back(fault);
+    }
+
+    /// Answers the next publish with an error; `stored` tells whether it has its effect all the same, which
+    /// counts only where [`Refusal::may_be_stored`].
+    pub fn refuse_publish(&mut self, refusal: Refusal, stored: bool) {
+        let stored = stored && refusal.may_be_stored();
+        self.disturbances.refusals.push_back((refusal, stored));
+    }
+
+    /// Forgets the faults that have not met anything yet.
+    pub fn calm(&mut self, now: Instant) {
+        self.advance(now);
+        self.disturbances.replies.clear();
+        self.disturbances.refusals.clear();
+        self.disturbances.logins_refused = false;
+    }
+
+    /// Refuses everybody's credentials, or takes them again.
+    pub fn refuse_logins(&mut self, now: Instant, refused: bool) {
+        self.advance(now);
+        self.disturbances.logins_refused = refused;
+    }
+
+    /// Switches JetStream off for all clients, or on again, and tells them.
+    pub fn set_jetstream(&mut self, now: Instant, on: bool) {
+        self.advance(now);
+        if self.config.jetstream != on {
+            self.config.jetstream = on;
+            self.send_info_to_all();
+        }
+    }
+
+    /// Denies a client that is connected to publish to subjects that match, until it connects again.
+    pub fn deny(&mut self, now: Instant, conn: ConnId, pattern: &str) {
+        self.advance(now);
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.permissions.publish.deny.push(pattern.to_owned());
+        }
+    }
+
+    /// Sends bytes to a client between two frames, whatever they mean.
+    pub fn inject(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        self.advance(now);
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.send(bytes);
+        }
+    }
+
+    /// Sends a client its server's INFO.
+    pub fn inform(&mut self, now: Instant, conn: ConnId) {
+        self.advance(now);
+        self.send_info(conn, false);
+    }
+
+    /// Returns the next operation that a client should not have sent.
+    pub fn poll_breach(&mut self) -> Option<(ConnId, Breach)> {
+        self.disturbances.breaches.pop_front()
+    }
+
+    /// Sends the late replies that are due.
+    pub(super) fn send_late(&mut self, now: Instant) {
+        while self.disturbances.next_timeout().is_some_and(|at| at <= now) {
+            if let Some((_, messages)) = self.disturbances.late.pop_first() {
+                for message in messages {
+                    self.deliver(None, &message);
+                }
+            }
+        }
+    }
+
+    /// Answers a publish with an error that is not its own.
+    pub(super) fn answer_refused(&mut self, conn: ConnId, message: &Inbound, refusal: Refusal) {
+        match refusal.error() {
+            None => self.send_no_responders(conn, message),
+            Some(error) => {
+                let payload = format!("{{\"error\":{},\"stream\":\"\",\"seq\":0}}", error.json());
+                self.outbox
+                    .push_back(Outgoing::answer(&message.reply, payload));
+            }
+        }
+    }
+}
+
+/// What a run looks at from outside.
+impl Cluster {
+    /// Returns whether a server runs and takes clients.
+    #[must_use]
+    pub fn is_up(&self, server: super::ServerId) -> bool {
+        self.servers
+            .get(server.0)
+            .is_some_and(|server| server.up && !server.lame_duck)
+    }
+
+    /// Returns whether a client has logged in and was told so.
+    #[must_use]
+    pub fn is_logged_in(&self, conn: ConnId) -> bool {
+        let connection = self.connections.get(&conn);
+        connection.is_some_and(|conn| conn.connected && conn.ponged && !conn.closed)
+    }
+
+    /// Returns whether there is a stream of that name.
+    #[must_use]
+    pub fn has_stream(&self, name: &str) -> bool {
+        self.jetstream.streams.contains_key(name)
+    }
+
+    /// Returns how many consumers there are.
+    #[must_use]
+    pub fn consumers(&self) -> usize {
+        self.jetstream
+            .streams
+            .values()
+            .map(|stream| stream.consumers.len())
+            .sum()
+    }
+
+    /// Returns how many clients are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections
+            .values()
+            .filter(|conn| !conn.closed)
+            .count()
+    }
+}

@@ -1,0 +1,107 @@
+//! What can be found broken.
+
+use std::fmt;
+
+use crate::history::CallId;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "the fields are a call, its revisions, and who it concerns"
+)]
+pub enum Violation {
+    /// I-1: a write was reported as applied at a revision that is not its own, or not stored in its time.
+    NotItsRevision { call: CallId, revision: u64 },
+    /// I-1: a write was reported as not applied, and it was.
+    AppliedAfterAll { call: CallId, revision: u64 },
+    /// I-1: a write was applied twice.
+    AppliedTwice { call: CallId, revision: u64 },
+    /// I-1: two writes were told the same revision.
+    ToldTwice { revision: u64 },
+    /// I-1: a conditional write was applied although its condition did not hold.
+    ConditionIgnored {
+        revision: u64,
+        expected: u64,
+        found: u64,
+    },
+    /// I-1: a `create` was applied over a live value.
+    CreatedOverValue { call: CallId, over: u64 },
+    /// I-1: something was stored that the call did not ask for, or before it did.
+    NeverAskedFor { call: CallId, revision: u64 },
+    /// I-1: a tombstone that nobody put whose outcome is open.
+    Unaccounted { revision: u64 },
+    /// I-1, I-2: no state of the key in that time fits the answer.
+    NotSeen { call: CallId },
+    /// I-1: the time to live is not the one asked for.
+    OtherTtl {
+        call: CallId,
+        asked: Option<u64>,
+        stored: Option<u64>,
+    },
+    /// G-OUT-3: "not applied, as the link was lost", of a write that had left as a whole.
+    SentAfterAll { call: CallId },
+    /// G-OUT-4: "unknown", of a write that had not left as a whole.
+    NeverSent { call: CallId, doubt: &'static str },
+    /// A bucket was reported as missing, and was there all the time.
+    BucketWasThere { call: CallId },
+    /// An answer that nothing in the run can cause.
+    Uncaused { call: CallId, answer: &'static str },
+    /// A connection ended for a reason that nothing in the run can cause.
+    UncausedDisconnect { client: usize, reason: String },
+    /// I-4: something is held for operations that are over.
+    Leaked { client: usize, what: String },
+    /// I-4: the servers hold something for clients that do not need it.
+    LeftBehind { what: String },
+    /// I-5: more is held than was declared.
+    TooMuchHeld {
+        client: usize,
+        held: usize,
+        bound: usize,
+    },
+    /// I-6: an operation runs on after its deadline.
+    Overdue { call: CallId },
+    /// I-6: a frame was begun after the deadline of its operation.
+    BegunTooLate { call: CallId },
+    /// Contract 3: a timer is due that was just handled.
+    TimerStuck { client: usize },
+    /// I-7: a client is called again and again for nothing.
+    Spins {
+        client: usize,
+        calls: u64,
+        bound: u64,
+    },
+    /// I-8: a server could not read what a client sent.
+    Malformed { client: usize },
+    /// I-8: a message larger than the server has said it takes.
+    Oversize {
+        client: usize,
+        size: usize,
+        limit: usize,
+    },
+    /// A client stayed on a server that had announced to go.
+    Stayed { client: usize },
+    /// After the storm a client did not come to rest.
+    Unsettled { client: usize, what: String },
+    /// I-9: something panicked.
+    Panicked { message: String },
+    /// Nothing is wrong: the canary always sings.
+    Canary,
+}
+
+impl Violation {
+    /// The name of its kind: a smaller scenario must break the same promise.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let text = format!("{self:?}");
+        let end = text.find([' ', '{']).unwrap_or(text.len());
+        text.get(..end).unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,461 @@
+//! The world of a run: servers, clients, the connections between them, and the one queue of what happens
+//! next.
+//!
+//! ```text
+//!   steps ─┐                       ┌─► cluster ─┐
+//!   undo  ─┤                       │            │ bytes
+//!   wires ─┼─► the earliest ─► world            ▼
+//!   timers ┤                       │          wires
+//!   rounds ┘                       └─► session ─┘
+//! ```
+//!
+//! Nothing here knows the client protocol or judges an answer: the world moves bytes and time, keeps the
+//! records, and notes what can be seen on the way (a timer that does not move, a frame begun too late, bytes
+//! that a server cannot read).
+
+mod calm;
+mod faults;
+mod links;
+mod set_up;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kv_proto::Instant;
+
+use self::faults::Undo;
+use crate::client::Client;
+use crate::coverage::Coverage;
+use crate::fault::Reception;
+use crate::history::{Answer, CallId, History, Sent, View};
+use crate::net::Weather;
+use crate::oracle::STREAM;
+use crate::outcome::{Outcome, Work};
+use crate::scenario::{Act, Scenario};
+use crate::server::rng::Rng;
+use crate::server::{Breach, Change, Cluster, Event};
+use crate::trace::Trace;
+use crate::violation::Violation;
+use crate::wire::Wire;
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Step,
+    Undo,
+    Server,
+    Dial(usize),
+    Up(usize),
+    Down(usize),
+    Unstalled(usize),
+    Timer(usize),
+    Round(usize),
+    Open(usize),
+}
+
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    scenario: &'a Scenario,
+    now: Instant,
+    /// When the storm began: the steps' times count from here.
+    storm_at: Instant,
+    next_step: usize,
+    undo: BTreeMap<(Instant, usize), Undo>,
+    undos: usize,
+    /// What the servers take at most.
+    max_payload: usize,
+    cluster: Cluster,
+    /// When the servers do something by themselves; `None` if that is to be asked.
+    server_due: Option<Option<Instant>>,
+    clients: Vec<Client>,
+    wires: Vec<Wire>,
+    weather: Weather,
+    /// What each server does with those who dial it.
+    receptions: Vec<Option<Reception>>,
+    /// At equal instants timers come before bytes.
+    timers_first: bool,
+    rng: Rng,
+    history: History,
+    /// How far the journal was read.
+    journal_read: usize,
+    /// Until when an old leader answers, and since when it is one.
+    old_leader: Option<(Instant, Instant)>,
+    coverage: Coverage,
+    trace: Trace,
+    violations: Vec<Violation>,
+    work: Work,
+    buffer: Vec<u8>,
+}
+
+/// Runs longer than any scenario does are endless loops.
+const MAX_EVENTS: u64 = 2_000_000;
+
+impl<'a> World<'a> {
+    pub(crate) fn run(scenario: &'a Scenario, text: bool) -> Outcome {
+        let mut world = Self::new(scenario, text);
+        world.set_up();
+        let storm = Duration::from_millis(u64::from(scenario.profile.storm_ms));
+        world.storm_at = world.now;
+        if world.violations.is_empty() {
+            world.run_until(world.storm_at + storm);
+            world.calm_down();
+        }
+        world.finish()
+    }
+
+    fn finish(mut self) -> Outcome {
+        if self.violations.is_empty() && !self.scenario.profile.hostile {
+            self.violations = crate::check::check(&self.history, self.cluster.journal());
+        }
+        for record in &self.history.calls {
+            if let Some((_, answer)) = &record.answer {
+                self.coverage.hit(answer.name());
+            }
+        }
+        self.work.virtual_time = self.now.saturating_duration_since(Instant::ORIGIN);
+        let (hash, mut trace) = self.trace.finish();
+        if !trace.is_empty() {
+            trace.extend(
+                self.violations
+                    .iter()
+                    .map(|violation| format!("broken: {violation}")),
+            );
+        }
+        Outcome {
+            violations: self.violations,
+            hash,
+            coverage: self.coverage,
+            work: self.work,
+            history: self.history,
+            trace,
+        }
+    }
+
+    /// Lets everything happen up to a moment.
+    fn run_until(&mut self, end: Instant) {
+        while self.violations.is_empty() {
+            let Some((at, source)) = self.next().filter(|(at, _)| *at <= end) else {
+                break;
+            };
+            self.now = self.now.max(at);
+            self.work.events += 1;
+            if self.work.events > MAX_EVENTS {
+                self.broken(Violation::Unsettled {
+                    client: 0,
+                    what: "endless".into(),
+                });
+            }
+            self.happen(source);
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// The earliest of everything that can happen.
+    fn next(&mut self) -> Option<(Instant, Source)> {
+        let mut first: Option<(Instant, Source)> = None;
+        let mut consider = |at: Option<Instant>, source: Source| {
+            if let Some(at) = at
+                && first.is_none_or(|(earliest, _)| at < earliest)
+            {
+                first = Some((at, source));
+            }
+        };
+        let step = self.scenario.steps.get(self.next_step);
+        consider(
+            step.map(|step| self.storm_at + Duration::from_micros(step.at_us)),
+            Source::Step,
+        );
+        consider(
+            self.undo.first_key_value().map(|((at, _), _)| *at),
+            Source::Undo,
+        );
+        if self.timers_first {
+            for client in &mut self.clients {
+                consider(client.next_timer(self.now), Source::Timer(client.id));
+            }
+        }
+        let cluster = &self.cluster;
+        consider(
+            *self
+                .server_due
+                .get_or_insert_with(|| cluster.poll_timeout()),
+            Source::Server,
+        );
+        for (at, wire) in self.wires.iter().enumerate() {
+            consider(wire.dial.map(|dial| dial.at), Source::Dial(at));
+            consider(
+                wire.up.next().filter(|_| wire.conn.is_some()),
+                Source::Up(at),
+            );
+            consider(
+                wire.down.next().filter(|_| wire.client_open),
+                Source::Down(at),
+            );
+            let stalled = wire.up.stalled_until();
+            consider(
+                (stalled > self.now).then_some(stalled),
+                Source::Unstalled(at),
+            );
+        }
+        for client in &mut self.clients {
+            if !self.timers_first {
+                consider(client.next_timer(self.now), Source::Timer(client.id));
+            }
+            consider(client.round_at, Source::Round(client.id));
+            consider(client.open_at, Source::Open(client.id));
+        }
+        first
+    }
+
+    fn happen(&mut self, source: Source) {
+        match source {
+            Source::Step => self.step(),
+            Source::Undo => {
+                if let Some((_, undo)) = self.undo.pop_first() {
+                    self.undo(undo);
+                }
+            }
+            Source::Server => {
+                self.trace.event(self.now, 1, 0);
+                self.cluster.handle_timeout(self.now);
+                self.collect();
+            }
+            Source::Dial(at) => self.dialled(at),
+            Source::Up(at) => self.arrives_up(at),
+            Source::Down(at) => self.arrives_down(at),
+            Source::Unstalled(at) => {
+                if let Some(wire) = self.wires.get(at) {
+                    self.touch(wire.client);
+                }
+            }
+            Source::Timer(client) => self.serve_timer(client),
+            Source::Round(client) => self.round(client),
+            Source::Open(client) => self.open_bucket(client),
+        }
+    }
+
+    fn step(&mut self) {
+        let Some(step) = self.scenario.steps.get(self.next_step).copied() else {
+            return;
+        };
+        self.next_step += 1;
+        self.trace.event(self.now, 2, self.next_step as u64);
+        match step.act {
+            Act::Fault(fault) => self.strike(fault),
+            Act::Call {
+                client,
+                timeout_ms,
+                ask,
+            } => {
+                self.call(usize::from(client), timeout_ms, ask);
+            }
+        }
+    }
+
+    fn call(&mut self, client: usize, timeout_ms: u16, ask: crate::scenario::Ask) {
+        let default = Duration::from_millis(u64::from(self.scenario.profile.clients.request_ms));
+        let Some(asking) = self.clients.get_mut(client) else {
+            return;
+        };
+        let asked = asking.ask(self.now, ask, timeout_ms, default, &mut self.history);
+        let Some((id, call)) = asked else {
+            return;
+        };
+        self.work.calls += 1;
+        self.coverage.hit(call.name());
+        self.trace.line(self.now, || {
+            format!("client {client} calls #{} {call:?} ({ask:?})", id.0)
+        });
+        let at_once = self
+            .history
+            .record(id)
+            .and_then(|record| record.answer.clone());
+        if let Some((_, answer)) = at_once {
+            self.told(id, &answer);
+        }
+        self.touch(client);
+    }
+
+    /// Notes what a client was told.
+    fn told(&mut self, id: CallId, answer: &Answer) {
+        self.work.ended += 1;
+        self.trace.event(self.now, 3, u64::from(id.0));
+        self.trace
+            .line(self.now, || format!("    #{} is told: {answer:?}", id.0));
+    }
+
+    fn open_bucket(&mut self, client: usize) {
+        let create = self.creates(client);
+        if let Some(opening) = self.clients.get_mut(client) {
+            opening.open_bucket(self.now, create);
+            self.touch(client);
+        }
+    }
+
+    fn serve_timer(&mut self, client: usize) {
+        let Some(served) = self.clients.get_mut(client) else {
+            return;
+        };
+        let local = served.local(self.now);
+        self.trace.event(local, 4, client as u64);
+        served.timer_calls += 1;
+        served.session.handle_timeout(local);
+        let stuck = served
+            .session
+            .poll_timeout()
+            .is_some_and(|next| next <= served.session.now());
+        self.trace
+            .line(self.now, || format!("client {client} timer, at {local:?}"));
+        if stuck {
+            self.broken(Violation::TimerStuck { client });
+        }
+        self.touch(client);
+        self.take_results(client, true);
+    }
+
+    /// Gives a client's embedder something to look after, now or when it gets to it.
+    fn touch(&mut self, client: usize) {
+        let lazy = u64::from(self.scenario.profile.clients.lazy_us);
+        if lazy == 0 {
+            return self.round(client);
+        }
+        if let Some(touched) = self.clients.get_mut(client) {
+            let at = self.now + Duration::from_micros(touched.rng.below(lazy + 1));
+            touched.round_at = Some(touched.round_at.map_or(at, |known| known.min(at)));
+        }
+    }
+
+    /// The embedder's round: links, bytes, results.
+    fn round(&mut self, client: usize) {
+        if let Some(looked_after) = self.clients.get_mut(client) {
+            looked_after.round_at = None;
+        }
+        loop {
+            self.follow_links(client);
+            if !self.flush(client) {
+                break;
+            }
+        }
+        self.take_results(client, false);
+    }
+
+    fn take_results(&mut self, client: usize, timers_served: bool) {
+        let Some(asked) = self.clients.get_mut(client) else {
+            return;
+        };
+        let mut told = Vec::new();
+        asked.collect(self.now, |id, answer| told.push((id, answer)));
+        let now = asked.session.now();
+        let overdue = asked
+            .pending
+            .iter()
+            .find(|pending| pending.deadline < now || (timers_served && pending.deadline == now));
+        let overdue = overdue.map(|pending| pending.call.unwrap_or(CallId(u32::MAX)));
+        let mut wires = self.wires.iter().filter(|wire| wire.client == client);
+        let anonymous = wires.any(|wire| wire.frames.is_anonymous()) || asked.torn;
+        asked.torn = false;
+        for (id, answer) in told {
+            self.told(id, &answer);
+            if let Some(record) = self.history.record(id) {
+                if anonymous {
+                    record.sent = match record.sent {
+                        Sent::Nothing | Sent::Part => Sent::Part,
+                        Sent::Perhaps | Sent::Whole => Sent::Perhaps,
+                    };
+                }
+                record.answer = Some((self.now, answer));
+            }
+        }
+        if let Some(call) = overdue {
+            self.broken(Violation::Overdue { call });
+        }
+    }
+
+    /// Takes what the servers have to say after anything was done to them.
+    fn collect(&mut self) {
+        self.server_due = None;
+        for wire in &mut self.wires {
+            let Some(conn) = wire.conn else {
+                continue;
+            };
+            self.buffer.clear();
+            self.cluster.drain_output(conn, &mut self.buffer);
+            wire.written += self.buffer.len() as u64;
+            wire.down.push(self.now, &self.buffer);
+        }
+        while let Some(conn) = self.cluster.poll_closed() {
+            self.cluster.handle_closed(self.now, conn);
+            if let Some(wire) = self.wires.iter_mut().find(|wire| wire.conn == Some(conn)) {
+                wire.conn = None;
+                wire.down.end(self.now);
+                let client = wire.client;
+                self.trace.line(self.now, || {
+                    format!("server closes a connection of client {client}")
+                });
+            }
+        }
+        while let Some((conn, breach)) = self.cluster.poll_breach() {
+            let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));
+            if let Some(client) = wire.map(|wire| wire.client)
+                && breach == Breach::Malformed
+                && !self.scenario.profile.hostile
+            {
+                self.broken(Violation::Malformed { client });
+            }
+        }
+        self.watch_journal();
+    }
+
+    /// Learns from the journal how old answers can be.
+    fn watch_journal(&mut self) {
+        let journal = self.cluster.journal();
+        let new = journal.get(self.journal_read..).unwrap_or_default();
+        for Event { at, stream, change } in new {
+            if &**stream != STREAM {
+                continue;
+            }
+            let now = *at;
+            self.trace
+                .line(now, || format!("    committed: {}", brief(change)));
+        }
+        self.journal_read = journal.len();
+        if self.scenario.profile.bucket.replicas < 2 {
+            return;
+        }
+        let replicas = self.cluster.shows(STREAM).unwrap_or(Instant::END);
+        let leader = match self.old_leader {
+            Some((until, since)) if self.now <= until => since,
+            Some(_) | None => Instant::END,
+        };
+        self.history.see(View {
+            from: self.now,
+            replicas,
+            leader,
+        });
+    }
+
+    fn broken(&mut self, violation: Violation) {
+        self.trace.line(self.now, || format!("broken: {violation}"));
+        self.violations.push(violation);
+    }
+}
+
+fn brief(change: &Change) -> String {
+    match change {
+        Change::Stored {
+            seq,
+            subject,
+            headers,
+            payload,
+            ..
+        } => format!(
+            "{seq} on {} {} {}",
+            subject.escape_ascii(),
+            crate::trace::Printable(headers),
+            crate::trace::Printable(payload)
+        ),
+        Change::Created | Change::Deleted | Change::Removed { .. } | Change::Rewound { .. } => {
+            format!("{change:?}")
+        }
+    }
+}

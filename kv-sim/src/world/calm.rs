@@ -1,0 +1,346 @@
+//! After the storm: everything heals, and everything must come to rest in bounded time.
+
+use std::time::Duration;
+
+use kv_proto::{ConnectionState, Disconnect, Instant};
+
+use super::World;
+use crate::history::{Answer, Cause};
+use crate::oracle::STREAM;
+use crate::scenario::Ask;
+use crate::violation::Violation;
+
+/// Enough for one request and its answer in fair weather.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether all has come to rest.
+const LOOK: Duration = Duration::from_millis(50);
+/// The keys that are written after the storm, one for each client.
+const PROBES: u8 = 200;
+
+/// The faults that make a server miss a client's bytes for longer than it waits.
+const SILENCES: &[&str] = &["F-N2 clog", "F-N4 half-open", "F-N5 stall", "F-S12 -ERR"];
+
+impl World<'_> {
+    pub(super) fn calm_down(&mut self) {
+        self.trace.line(self.now, || "calm".into());
+        self.heal();
+        if SILENCES.iter().any(|silence| self.coverage.has(silence)) {
+            // What was silent may still be given up for dead.
+            let ping = Duration::from_millis(u64::from(self.scenario.profile.clients.ping_ms));
+            let set_back = self.clients.iter().map(|client| client.set_back).max();
+            self.run_until(self.now + ping * 3 + set_back.unwrap_or_default());
+        }
+        self.run_while(self.time_to_settle(), |world| !world.is_settled());
+        if self.scenario.profile.hostile {
+            return self.close_all();
+        }
+        self.check_settled();
+        self.probe();
+        self.check_usage();
+        self.check_spin();
+        self.close_all();
+        self.work.reached_calm = self.violations.is_empty();
+    }
+
+    /// Ends every fault. Connections that are half dead stay so: nobody heals them but their ends.
+    fn heal(&mut self) {
+        self.undo_all();
+        self.forget_lateness();
+        self.cluster.calm(self.now);
+        for server in 0..usize::from(self.scenario.profile.servers) {
+            let server = crate::server::ServerId(server);
+            if !self.cluster.is_up(server) {
+                self.cluster.restart(self.now, server, true);
+            }
+        }
+        if !self.cluster.has_stream(STREAM) {
+            self.create_bucket_without_direct_reads();
+        }
+        for wire in &mut self.wires {
+            wire.up.heal(self.now);
+            wire.down.heal(self.now);
+            wire.write_fails = false;
+        }
+        self.end_denied();
+        self.collect();
+        for client in 0..self.clients.len() {
+            self.touch(client);
+        }
+    }
+
+    /// Closes connections that still lack a permission, and those that only a server believes in.
+    fn end_denied(&mut self) {
+        let denied = self.coverage.has("F-S16 denied");
+        for wire in &mut self.wires {
+            let Some(conn) = wire.conn else {
+                continue;
+            };
+            if !wire.client_open && wire.up.is_dead() {
+                wire.conn = None;
+                self.cluster.handle_closed(self.now, conn);
+            } else if denied {
+                self.cluster.disconnect(self.now, conn, None);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Lets everything happen while something holds, but not longer than so long.
+    fn run_while(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) {
+        let end = self.now + time;
+        while self.now < end && self.violations.is_empty() && holds(self) {
+            self.run_until(end.min(self.now + LOOK));
+        }
+    }
+
+    /// Whether everybody is connected, has the bucket and waits for nothing, on links that live.
+    fn is_settled(&self) -> bool {
+        let rests = self.clients.iter().all(|client| {
+            client.pending.is_empty()
+                && client.binding.is_some()
+                && client.session.state() == ConnectionState::Connected
+        });
+        let served = self.cluster.leader(STREAM).is_some() && self.cluster.shows(STREAM).is_none();
+        rests
+            && served
+            && self
+                .wires
+                .iter()
+                .all(|wire| wire.conn.is_some() && !wire.is_half_dead())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.clients.iter().any(|client| !client.pending.is_empty())
+    }
+
+    fn is_closed(&self) -> bool {
+        let mut clients = self.clients.iter();
+        let closed = clients.all(|one| one.session.state() == ConnectionState::Closed);
+        closed && self.wires.is_empty()
+    }
+
+    /// The longest that recovery may take: silence has to be noticed, then every server may be tried.
+    fn time_to_settle(&self) -> Duration {
+        let profile = &self.scenario.profile;
+        let millis = |ms: u32| Duration::from_millis(u64::from(ms));
+        let clients = &profile.clients;
+        let rounds = u32::from(profile.servers) + 2;
+        let attempt =
+            millis(clients.connect_ms) + millis(clients.reconnect_max_ms.max(clients.reconnect_ms));
+        let latency = Duration::from_micros(u64::from(profile.net.latency_us));
+        // A session's time stands still until its clock is back where it was.
+        let set_back = self.clients.iter().map(|client| client.set_back).max();
+        set_back.unwrap_or_default()
+            + millis(clients.ping_ms) * 4
+            + attempt * rounds
+            + millis(clients.request_ms.max(5_000)) * 2
+            + latency * 64
+            + Duration::from_secs(2)
+    }
+
+    fn check_settled(&mut self) {
+        for at in 0..self.clients.len() {
+            let Some(client) = self.clients.get(at) else {
+                continue;
+            };
+            let state = client.session.state();
+            let open = client.pending.iter().find(|one| one.call.is_some());
+            let what = if let Some(open) = open {
+                Some(format!("{:?} is still open", open.call))
+            } else if state != ConnectionState::Connected {
+                Some(format!(
+                    "{state:?}, last {:?}",
+                    client.session.last_disconnect()
+                ))
+            } else if client.binding.is_none() {
+                Some("has no bucket".into())
+            } else {
+                None
+            };
+            let protocol_errors = client.session.stats().protocol_errors;
+            let reason = client.session.last_disconnect().cloned();
+            if let Some(what) = what {
+                return self.broken(Violation::Unsettled { client: at, what });
+            }
+            if protocol_errors > 0 {
+                let reason = format!("{reason:?}");
+                return self.broken(Violation::UncausedDisconnect { client: at, reason });
+            }
+            self.check_reason(at, reason);
+        }
+    }
+
+    /// A connection ends for a reason that the run has given.
+    fn check_reason(&mut self, client: usize, reason: Option<Disconnect>) {
+        let cause: &[&str] = match &reason {
+            Some(Disconnect::Authentication(text)) if text.contains("Timeout") => SILENCES,
+            Some(Disconnect::Authentication(_)) => &["F-S12 logins refused", "F-S12 -ERR"],
+            Some(Disconnect::Server(text)) if text.starts_with("Stale") => SILENCES,
+            Some(Disconnect::Server(_)) => &["F-S12 -ERR", "F-S11 max_payload"],
+            Some(Disconnect::LameDuck) => &["F-S11 lame duck"],
+            Some(Disconnect::Requires(_) | Disconnect::Protocol(_)) => &[],
+            _ => return,
+        };
+        if !cause.iter().any(|cause| self.coverage.has(cause)) {
+            let reason = format!("{reason:?}");
+            self.broken(Violation::UncausedDisconnect { client, reason });
+        }
+    }
+
+    /// Everybody writes a key of its own, and reads everything: now it must work.
+    fn probe(&mut self) {
+        if !self.violations.is_empty() {
+            return;
+        }
+        let first = self.history.next_id();
+        let tight = self.scenario.profile.clients.small_limits;
+        for client in 0..self.clients.len() {
+            let key = PROBES.saturating_add(u8::try_from(client).unwrap_or(0));
+            self.call(client, 20_000, Ask::Put { key, size: 20 });
+            if tight {
+                self.run_while(PATIENCE, Self::is_waiting);
+            }
+            for key in 0..self.scenario.profile.keys {
+                self.call(client, 20_000, Ask::GetLeader { key });
+                if tight {
+                    self.run_while(PATIENCE, Self::is_waiting);
+                }
+            }
+            self.call(client, 20_000, Ask::Get { key: 0 });
+        }
+        self.run_while(PATIENCE, Self::is_waiting);
+        let from = usize::try_from(first.0).unwrap_or(0);
+        let full = self.scenario.profile.bucket.max_bytes > 0;
+        let probes = self.history.calls.get(from..).unwrap_or_default();
+        let failed =
+            probes.iter().find(
+                |record| match record.answer.as_ref().map(|(_, answer)| answer) {
+                    Some(Answer::NotApplied(Cause::Server(_))) => !full,
+                    Some(Answer::NotApplied(_) | Answer::Unknown(_) | Answer::Failed(_)) | None => {
+                        true
+                    }
+                    Some(_) => false,
+                },
+            );
+        if let Some(record) = failed {
+            let what = format!("{:?} after the storm: {:?}", record.call, record.answer);
+            self.broken(Violation::Unsettled {
+                client: record.client,
+                what,
+            });
+        }
+    }
+
+    /// Nothing is held for what is over.
+    fn check_usage(&mut self) {
+        if !self.violations.is_empty() {
+            return;
+        }
+        for client in &self.clients {
+            let usage = client.session.usage();
+            let rest = usage.operations
+                + usage.waiting
+                + usage.pending_bytes
+                + usage.result_bytes
+                + usage.reply_slots;
+            if rest > 0 || usage.links > 1 {
+                let what = format!("{usage:?}");
+                let client = client.id;
+                return self.broken(Violation::Leaked { client, what });
+            }
+        }
+        let consumers = self.cluster.consumers();
+        if consumers > 0 {
+            self.broken(Violation::LeftBehind {
+                what: format!("{consumers} consumers"),
+            });
+        }
+    }
+
+    /// Timers fire for something: pings, deadlines, retries, attempts to connect.
+    fn check_spin(&mut self) {
+        let clients = &self.scenario.profile.clients;
+        let millis = self.now.as_nanos() / 1_000_000;
+        let steady = millis / u64::from(clients.ping_ms.max(1))
+            + millis / u64::from(clients.reconnect_ms.max(1));
+        for client in &self.clients {
+            let bound = 500 + 40 * self.work.calls + 4 * steady;
+            if client.timer_calls > bound {
+                let (client, calls) = (client.id, client.timer_calls);
+                return self.broken(Violation::Spins {
+                    client,
+                    calls,
+                    bound,
+                });
+            }
+        }
+    }
+
+    /// Closes every client; then nothing is left of them.
+    fn close_all(&mut self) {
+        if !self.violations.is_empty() {
+            return;
+        }
+        for at in 0..self.clients.len() {
+            if let Some(client) = self.clients.get_mut(at) {
+                let local = client.local(self.now);
+                client.session.close(local);
+                self.round(at);
+            }
+        }
+        self.run_while(PATIENCE, |world| !world.is_closed());
+        let open = self
+            .clients
+            .iter()
+            .find(|one| one.session.state() != ConnectionState::Closed);
+        if let Some(client) = open.map(|client| client.id) {
+            return self.broken(Violation::Unsettled {
+                client,
+                what: "does not close".into(),
+            });
+        }
+        for client in &self.clients {
+            let usage = client.session.usage();
+            if usage.links + usage.timers + usage.reply_slots > 0 {
+                let (client, what) = (client.id, format!("closed, and {usage:?}"));
+                return self.broken(Violation::Leaked { client, what });
+            }
+        }
+        let connections = self.cluster.connections();
+        if connections > 0 && !self.scenario.profile.hostile && !self.half_dead() {
+            self.broken(Violation::LeftBehind {
+                what: format!("{connections} connections"),
+            });
+        }
+    }
+
+    /// Whether there is a connection whose end no server can have learned of.
+    fn half_dead(&self) -> bool {
+        self.wires.iter().any(|wire| wire.up.is_dead())
+    }
+
+    /// A client that was told in time that its server goes has moved.
+    pub(super) fn check_moved(&mut self, server: usize, since: Instant) {
+        let window = Duration::from_millis(u64::from(self.scenario.profile.clients.reconnect_ms));
+        let enough = window + Duration::from_millis(300);
+        if self.now.saturating_duration_since(since) < enough {
+            return;
+        }
+        let others = self.work.faults > 1 || self.scenario.profile.servers < 2;
+        let told = self.scenario.profile.net.latency_us < 3_000
+            && self.scenario.profile.clients.lazy_us < 1_000;
+        if others || !told {
+            return;
+        }
+        let stays = self.clients.iter().find(|client| {
+            let port = format!("127.0.0.1:{}", crate::client::FIRST_PORT + server);
+            client
+                .session
+                .server()
+                .is_some_and(|addr| addr.to_string() == port)
+        });
+        if let Some(client) = stays.map(|client| client.id) {
+            self.broken(Violation::Stayed { client });
+        }
+    }
+}

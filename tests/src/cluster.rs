@@ -1,0 +1,125 @@
+//! Three nats-servers that are one JetStream cluster.
+//!
+//! Each is a [`Server`] of its own, with its own process, directory and guard; they find each other by
+//! routes on ports of their own. The cluster is ready when every server knows the metadata leader and a
+//! stream with a replica on each of them can be created.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{Admin, Port, Server, Version};
+
+const SIZE: usize = 3;
+
+/// An election may take several rounds of up to nine seconds, and longer when the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Seen once in thirty starts: three servers that never elected anybody.
+const ATTEMPTS: usize = 3;
+
+/// A real cluster; its servers end when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Server>,
+    _routes: Vec<Port>,
+}
+
+impl Cluster {
+    /// Starts three servers of that version and waits until they can replicate.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come so far; the message ends with their logs.
+    #[track_caller]
+    pub fn start(version: Version) -> Self {
+        let mut logs = String::new();
+        for _ in 0..ATTEMPTS {
+            let cluster = Self::launch(version);
+            if cluster.is_ready_in_time() {
+                return cluster;
+            }
+            logs = cluster.servers.iter().map(Server::log).collect();
+        }
+        panic!("{ATTEMPTS} times no cluster within {PATIENCE:?}; the last one's logs:\n{logs}");
+    }
+
+    #[track_caller]
+    fn launch(version: Version) -> Self {
+        let routes: Vec<Port> = (0..SIZE).map(|_| Port::reserve()).collect();
+        let urls: Vec<String> = routes
+            .iter()
+            .map(|port| format!("nats-route://127.0.0.1:{}", port.number()))
+            .collect();
+        let name = crate::unique("cluster");
+        let servers = routes.iter().map(|port| {
+            let listen = format!("127.0.0.1:{}", port.number());
+            let extra = format!(
+                "cluster {{ name: {name:?}, listen: {listen:?}, routes: [{}] }}\n",
+                urls.join(", ")
+            );
+            Server::builder()
+                .version(version)
+                .config_extra(&extra)
+                .start()
+        });
+        Self {
+            servers: servers.collect(),
+            _routes: routes,
+        }
+    }
+
+    /// The servers, in the order they were started.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// One server.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of that number.
+    #[track_caller]
+    pub fn server(&self, number: usize) -> &Server {
+        let server = self.servers.get(number);
+        server.unwrap_or_else(|| panic!("a cluster has no server {number}"))
+    }
+
+    /// Asks the leader of a stream to step down, and returns the answer.
+    #[track_caller]
+    pub fn step_down(&self, stream: &str) -> Value {
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
+        Admin::connect(self.server(0)).request(&subject, b"")
+    }
+
+    /// Waits for a metadata leader that all know, and then for a stream with a replica on each.
+    #[track_caller]
+    fn is_ready_in_time(&self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let wait = |holds: &mut dyn FnMut() -> bool| {
+            while !holds() {
+                if Instant::now() >= deadline {
+                    return false;
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            true
+        };
+        let led = |server: &Server| server.log().contains("metadata leader");
+        if !wait(&mut || self.servers.iter().all(led)) {
+            return false;
+        }
+        let mut admin = Admin::connect(self.server(0));
+        let probe = json!({"name": "kv-tests-probe", "num_replicas": SIZE, "storage": "memory"});
+        let body = probe.to_string();
+        let created = wait(&mut || {
+            let answer = admin.request("$JS.API.STREAM.CREATE.kv-tests-probe", body.as_bytes());
+            answer["error"].is_null()
+        });
+        if created {
+            admin.delete_stream("kv-tests-probe");
+        }
+        created
+    }
+}
