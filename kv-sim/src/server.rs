@@ -322,7 +322,8 @@ impl Cluster {
         self.closed.pop_front()
     }
 
-    /// Changes the largest payload, and tells all clients.
+    /// Changes the largest payload, and tells all clients. A real server that reloads its configuration
+    /// enforces the new limit at once, but tells of it only with the next INFO that it has a reason for.
     pub fn set_max_payload(&mut self, now: Instant, bytes: usize) {
         self.advance(now);
         self.config.max_payload = bytes;

@@ -166,7 +166,9 @@ impl JetStream {
             Gate::Silent => return None,
             Gate::Refused(error) => return Some((kind, Err(error))),
         }
-        if let Err(error) = required_level(request) {
+        // The one request whose body is read before this is looked at.
+        let early = kind != "consumer_create";
+        if let Some(error) = required_level(request).err().filter(|_| early) {
             return Some((kind, Err(error)));
         }
         if let "stream_purge" | "stream_msg_delete" | "stream_update" = kind
@@ -195,28 +197,26 @@ impl JetStream {
         Some((kind, answer))
     }
 
-    /// Refuses to be pulled: pull consumers are not simulated yet, push consumers say so themselves.
+    /// Refuses to be pulled: pull consumers are not simulated yet and let all wait that asks properly,
+    /// push consumers say what they are.
     fn next_message(&self, tail: &str, body: &[u8], reply: &Bytes, out: &mut Outbox) -> bool {
         let at = tail.split_once('.');
         let stream = at.and_then(|(stream, name)| Some((self.streams.get(stream)?, name)));
-        let found = stream.and_then(|(stream, name)| stream.consumers.get(name));
-        if found.is_none_or(|consumer| !consumer.config.is_push()) {
+        let Some(consumer) = stream.and_then(|(stream, name)| stream.consumers.get(name)) else {
             return false;
-        }
+        };
         let body = body.trim_ascii();
-        let malformed = if body.starts_with(b"{") && !self.peers.is_cluster() {
-            Json::parse(body).err()
+        let status = if consumer.config.is_push() {
+            Some("409 Consumer is push based".to_owned())
+        } else if body.starts_with(b"{") && !self.peers.is_cluster() {
+            let malformed = Json::parse(body).err();
+            malformed.map(|syntax| format!("400 Bad Request - {}", syntax.plain()))
         } else {
             None
         };
-        let status = malformed.map_or("409 Consumer is push based".to_owned(), |syntax| {
-            format!("400 Bad Request - {}", syntax.plain())
-        });
-        if !reply.is_empty() {
-            out.push_back(Outgoing::status(
-                reply,
-                format!("NATS/1.0 {status}\r\n\r\n"),
-            ));
+        if let Some(status) = status.filter(|_| !reply.is_empty()) {
+            let headers = format!("NATS/1.0 {status}\r\n\r\n");
+            out.push_back(Outgoing::status(reply, headers));
         }
         true
     }

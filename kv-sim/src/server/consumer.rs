@@ -12,6 +12,7 @@
 
 mod check;
 pub(crate) mod config;
+mod delivery;
 mod info;
 mod place;
 mod start;
@@ -21,15 +22,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use self::config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use self::config::{ConsumerConfig, DeliverPolicy};
+use self::delivery::FlowControl;
+use super::json::Writer;
 use super::rng::Rng;
 use super::stream::config::StreamConfig;
-use super::stream::store::{Message, Store, is_match};
-use super::stream::{Now, Outbox, Outgoing, extended};
+use super::stream::store::{Store, is_match};
+use super::stream::{Now, Outbox, Outgoing};
 
-/// The most a flow-controlled consumer has under way, and what it begins with.
-const WINDOW_LIMIT: u64 = 32 * 1024 * 1024;
-const FIRST_WINDOW: u64 = WINDOW_LIMIT / 16;
 /// How long an ephemeral consumer without listeners lives, if nothing else was asked for.
 const DEFAULT_INACTIVE: i64 = 5_000_000_000;
 
@@ -47,14 +47,6 @@ struct Snapshot {
     resume: u64,
 }
 
-#[derive(Debug)]
-struct FlowControl {
-    window: u64,
-    in_flight: u64,
-    /// The reply that is waited for, and how much it will acknowledge.
-    asked: Option<(Bytes, u64)>,
-}
-
 /// What a consumer learns about the messages of the replica it reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -63,8 +55,9 @@ pub(crate) enum Notice {
     Removed(u64, Bytes),
     /// Many messages went at once.
     Recounted,
-    /// All that a filter matches went; what is left begins here.
-    Purged(String, u64),
+    /// All that a filter matches went; what is left begins here. Whether only those are moved whose
+    /// filters are all covered.
+    Purged(String, u64, bool),
 }
 
 /// One consumer.
@@ -84,6 +77,8 @@ pub(crate) struct Consumer {
     snapshot: Option<Snapshot>,
     pending: i64,
     pending_through: u64,
+    /// The queue group whose members count as listeners.
+    group: String,
     active: bool,
     waiting: bool,
     /// Woken once more than it knows: the real server tells of interest over two channels at once.
@@ -93,6 +88,8 @@ pub(crate) struct Consumer {
     inactive_after: i64,
     flow: Option<FlowControl>,
     last_delivered: Option<Timestamp>,
+    /// What it was when its server read it from disk; the first create request is answered with that.
+    recovered: Option<Writer>,
 }
 
 impl Consumer {
@@ -106,7 +103,8 @@ impl Consumer {
         now: Now,
         rng: &mut Rng,
     ) -> Self {
-        let (inactive, stamped) = inactive_after(&config, rng);
+        let durable = config.is_durable();
+        let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
         config.inactive_threshold = stamped;
         let mut out = Self {
             name,
@@ -120,18 +118,16 @@ impl Consumer {
             snapshot: None,
             pending: 0,
             pending_through: 0,
+            group: config.deliver_group.clone(),
             active: interest,
             waiting: false,
             woken_twice: false,
             heartbeat_at: None,
             inactive_at: None,
             inactive_after: inactive,
-            flow: config.flow_control.then_some(FlowControl {
-                window: FIRST_WINDOW,
-                in_flight: 0,
-                asked: None,
-            }),
+            flow: config.flow_control.then(FlowControl::new),
             last_delivered: None,
+            recovered: None,
             config,
         };
         out.choose_start(stream, store, now.version);
@@ -139,6 +135,52 @@ impl Consumer {
         out.heartbeat_at = out.next_heartbeat(now.instant);
         out.set_interest(interest, now.instant);
         out
+    }
+
+    /// Begins anew where its own store says it was, or where its configuration says.
+    pub(crate) fn restart(&mut self, stream: &StreamConfig, store: &Store, now: Now) {
+        self.snapshot = None;
+        self.ack_floor = Pair::default();
+        self.next_consumer_seq = 1;
+        match self.saved {
+            Some((delivered, floor)) => {
+                self.next_stream_seq = delivered.stream + 1;
+                self.next_consumer_seq = delivered.consumer + 1;
+                self.ack_floor = floor;
+            }
+            None => self.choose_start(stream, store, now.version),
+        }
+        if now.version.reconciles_consumers() && store.last_seq() + 1 < self.next_stream_seq {
+            self.ack_floor = Pair {
+                consumer: self.next_consumer_seq - 1,
+                stream: store.last_seq(),
+            };
+            self.next_stream_seq = store.last_seq() + 1;
+            self.saved = Some((self.ack_floor, self.ack_floor));
+        }
+        self.recount(store);
+        self.group.clone_from(&self.config.deliver_group);
+        self.last_delivered = None;
+        self.flow = self.config.flow_control.then(FlowControl::new);
+        self.heartbeat_at = self.next_heartbeat(now.instant);
+        (self.active, self.waiting, self.woken_twice) = (false, false, false);
+        self.inactive_at = None;
+        self.set_interest(false, now.instant);
+        // For that moment every consumer is a durable one.
+        let durable = std::mem::replace(&mut self.config.durable, self.name.clone());
+        self.recovered = Some(self.info_json(store, now, true, None));
+        self.config.durable = durable;
+    }
+
+    /// The answer to a request that created or changed it.
+    pub(crate) fn created_json(
+        &mut self,
+        store: &Store,
+        now: Now,
+        cluster: Option<&str>,
+    ) -> Writer {
+        let recovered = self.recovered.take();
+        recovered.unwrap_or_else(|| self.info_json(store, now, true, cluster))
     }
 
     /// Takes a changed configuration that was checked.
@@ -149,9 +191,14 @@ impl Consumer {
         now: Now,
         rng: &mut Rng,
     ) {
+        if config.deliver_subject != self.config.deliver_subject {
+            self.group.clone_from(&self.config.deliver_group); // not yet the new one
+        }
         let refiltered = config.filters() != self.config.filters();
         if config.inactive_threshold != self.config.inactive_threshold {
-            let (inactive, stamped) = inactive_after(&config, rng);
+            // Whether it is durable is asked of what it was.
+            let durable = self.config.is_durable();
+            let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
             (self.inactive_after, config.inactive_threshold) = (inactive, stamped);
             self.inactive_at = None;
             if inactive > 0 && !self.active {
@@ -159,8 +206,8 @@ impl Consumer {
             }
         }
         self.config = config;
+        // A snapshot stays as it is, although it was made for other subjects.
         if refiltered {
-            self.snapshot = None; // it was made for other subjects
             self.recount(store);
         }
     }
@@ -183,6 +230,11 @@ impl Consumer {
         self.flow.is_some()
     }
 
+    /// Which subscriptions, and of which queue group, it takes for listeners.
+    pub(crate) fn listeners(&self) -> (&[u8], &str) {
+        (self.config.deliver_subject.as_bytes(), &self.group)
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.active
     }
@@ -193,7 +245,9 @@ impl Consumer {
             Notice::Stored(seq, subject) => self.message_stored(*seq, subject),
             Notice::Removed(seq, subject) => self.message_removed(*seq, subject),
             Notice::Recounted => self.recount(store),
-            Notice::Purged(filter, first) => self.purged(filter, *first, store),
+            Notice::Purged(filter, first, covered_only) => {
+                self.purged(filter, *first, *covered_only, store);
+            }
         }
     }
 
@@ -232,17 +286,24 @@ impl Consumer {
     }
 
     /// The stream was purged by `filter`, whose first message is now `first` (0: none is left).
-    fn purged(&mut self, filter: &str, first: u64, store: &Store) {
+    fn purged(&mut self, filter: &str, first: u64, covered_only: bool, store: &Store) {
         let filters = self.config.filters();
         let filter = filter.as_bytes();
         let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);
-        let start = if filter.is_empty() || filters.iter().any(inside) {
+        let touches = |own: &&[u8]| super::subject::overlap(own, filter);
+        let (covered, touched) = if covered_only {
+            let all = !filters.is_empty() && filters.iter().all(inside);
+            (all, filters.iter().any(touches))
+        } else {
+            (filters.iter().any(inside), is_match(filter, &filters))
+        };
+        let start = if filter.is_empty() || covered {
             if first == 0 {
                 store.last_seq() + 1
             } else {
                 first
             }
-        } else if filters.is_empty() || is_match(filter, &filters) {
+        } else if filters.is_empty() || touched {
             store.first_seq()
         } else {
             return;
@@ -254,134 +315,6 @@ impl Consumer {
         };
         self.ack_floor = floor;
         self.saved = Some((floor, floor));
-    }
-
-    /// A message came on a flow-control subject.
-    pub(crate) fn flow_answered(&mut self, subject: &[u8]) {
-        let Some(flow) = &mut self.flow else {
-            return;
-        };
-        match flow.asked.take() {
-            Some((asked, bytes)) if asked == subject => {
-                flow.window = (flow.window * 2).min(WINDOW_LIMIT);
-                flow.in_flight = flow.in_flight.saturating_sub(bytes);
-                self.waiting = false;
-            }
-            other => flow.asked = other,
-        }
-    }
-
-    /// Delivers all that can be delivered now.
-    pub(crate) fn deliver(&mut self, store: &Store, now: Now, rng: &mut Rng, out: &mut Outbox) {
-        while !self.waiting {
-            let stalled = self
-                .flow
-                .as_ref()
-                .is_some_and(|flow| flow.in_flight > flow.window);
-            let ready = self.active && !stalled && self.config.is_push();
-            match ready.then(|| self.take_next(store)).flatten() {
-                Some(message) => self.send(&message, now, rng, out),
-                None => self.waiting = !std::mem::take(&mut self.woken_twice),
-            }
-        }
-    }
-
-    /// The next message, and moves past it; `None` at the end, or where a message has vanished.
-    fn take_next(&mut self, store: &Store) -> Option<Message> {
-        if let Some(seq) = self
-            .snapshot
-            .as_mut()
-            .and_then(|snapshot| snapshot.seqs.pop_front())
-        {
-            self.next_stream_seq = seq + 1;
-            if let Some(done) = self.snapshot.take_if(|snapshot| snapshot.seqs.is_empty()) {
-                self.next_stream_seq = done.resume + 1;
-            }
-            return store.get(seq).cloned();
-        }
-        match store.next_for(&self.config.filters(), self.next_stream_seq) {
-            Some(message) => {
-                self.next_stream_seq = message.seq + 1;
-                Some(message.clone())
-            }
-            None => {
-                self.next_stream_seq = self.next_stream_seq.max(store.last_seq() + 1);
-                if self.next_stream_seq > store.last_seq() && self.pending != 0 {
-                    self.pending = 0;
-                    self.pending_through = store.last_seq();
-                }
-                None
-            }
-        }
-    }
-
-    fn send(&mut self, message: &Message, now: Now, rng: &mut Rng, out: &mut Outbox) {
-        self.pending -= 1;
-        let reply = Bytes::from(format!(
-            "$JS.ACK.{}.{}.1.{}.{}.{}.{}",
-            self.stream,
-            self.name,
-            message.seq,
-            self.next_consumer_seq,
-            message.time.as_unix_nanos(),
-            self.pending.max(0),
-        ));
-        let (headers, payload) = if self.config.headers_only {
-            let size = format!("Nats-Msg-Size: {}\r\n", message.payload.len());
-            (extended(&message.headers, &size), Bytes::new())
-        } else {
-            (message.headers.clone(), message.payload.clone())
-        };
-        let to = Bytes::from(self.config.deliver_subject.clone());
-        let size = to.len() + reply.len() + headers.len() + payload.len();
-        out.push_back(Outgoing {
-            to,
-            subject: message.subject.clone(),
-            reply,
-            headers,
-            payload,
-        });
-        let delivered = Pair {
-            consumer: self.next_consumer_seq,
-            stream: message.seq,
-        };
-        self.next_consumer_seq += 1;
-        self.last_delivered = Some(now.time);
-        if self.config.ack_policy == AckPolicy::None {
-            self.ack_floor = delivered;
-        }
-        let floor = self.saved.map_or(Pair::default(), |(_, floor)| floor);
-        let floor = if self.config.ack_policy == AckPolicy::None {
-            delivered
-        } else {
-            floor
-        };
-        self.saved = Some((delivered, floor));
-        self.heartbeat_at = self.next_heartbeat(now.instant);
-        self.count_in_flight(size as u64, rng, out);
-    }
-
-    fn count_in_flight(&mut self, size: u64, rng: &mut Rng, out: &mut Outbox) {
-        let Some(flow) = &mut self.flow else {
-            return;
-        };
-        flow.in_flight += size;
-        match &mut flow.asked {
-            None if flow.in_flight > flow.window / 2 => {
-                let reply = format!("$JS.FC.{}.{}.{}", self.stream, self.name, rng.name(4));
-                let reply = Bytes::from(reply);
-                flow.asked = Some((reply.clone(), flow.in_flight));
-                let to = Bytes::from(self.config.deliver_subject.clone());
-                let mut request =
-                    Outgoing::status(&to, &b"NATS/1.0 100 FlowControl Request\r\n\r\n"[..]);
-                request.reply = reply;
-                out.push_back(request);
-            }
-            Some((_, bytes)) if flow.in_flight.saturating_sub(*bytes) >= flow.window => {
-                *bytes += size
-            }
-            None | Some(_) => {}
-        }
     }
 
     fn next_heartbeat(&self, now: Instant) -> Option<Instant> {
@@ -435,9 +368,8 @@ impl Consumer {
 }
 
 /// How long it lives without listeners, and what its configuration says about it.
-fn inactive_after(config: &ConsumerConfig, rng: &mut Rng) -> (i64, i64) {
-    let asked = config.inactive_threshold;
-    if !config.is_durable() && asked <= 0 {
+fn inactive_after(asked: i64, durable: bool, rng: &mut Rng) -> (i64, i64) {
+    if !durable && asked <= 0 {
         let jitter = 100 + i64::try_from(rng.below(900)).unwrap_or(0);
         return (DEFAULT_INACTIVE + jitter * 1_000_000, DEFAULT_INACTIVE);
     }

@@ -30,12 +30,14 @@ pub(crate) fn request<T: Default>(
     let mut decoder = Decoder {
         strict,
         error: None,
+        fatal: None,
+        tells_first: version.tells_first_json_error(),
     };
     let mut out = T::default();
     if let Some(json) = parsed {
         decoder.object(&json, go_type, &mut out, member);
     }
-    match decoder.error {
+    match decoder.fatal.or(decoder.error) {
         None => Ok(out),
         Some(why) => Err(bad(why)),
     }
@@ -50,10 +52,12 @@ pub(crate) fn lenient<T: Default>(
     let mut decoder = Decoder {
         strict: false,
         error: None,
+        fatal: None,
+        tells_first: false,
     };
     let mut out = T::default();
     decoder.object(&json, "", &mut out, member);
-    decoder.error.is_none().then_some(out)
+    (decoder.error.is_none() && decoder.fatal.is_none()).then_some(out)
 }
 
 /// Whether a body begins like an object or array, without which some requests ignore it.
@@ -72,11 +76,23 @@ pub(crate) fn is_empty(body: &[u8]) -> bool {
 pub(crate) struct Decoder {
     strict: bool,
     error: Option<String>,
+    /// What a type's own reading found wrong, where that ends the reading and is told before all else.
+    fatal: Option<String>,
+    tells_first: bool,
 }
 
 impl Decoder {
     pub(crate) fn fail(&mut self, why: String) {
         self.error.get_or_insert(why);
+    }
+
+    fn abort(&mut self, why: String) {
+        let place = if self.tells_first {
+            &mut self.error
+        } else {
+            &mut self.fatal
+        };
+        place.get_or_insert(why);
     }
 
     fn mismatch(&mut self, json: &Json, go_type: &str) {
@@ -176,10 +192,10 @@ impl Decoder {
             Json::Text(text) => match Timestamp::parse_rfc3339(text) {
                 Some(time) => *out = Some(time),
                 None if text == "0001-01-01T00:00:00Z" => *out = None,
-                None => self.fail(format!("parsing time {text:?}: cannot parse {text:?}")),
+                None => self.abort(format!("parsing time {text:?}: cannot parse {text:?}")),
             },
             Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
-                self.fail("Time.UnmarshalJSON: input is not a JSON string".to_owned())
+                self.abort("Time.UnmarshalJSON: input is not a JSON string".to_owned())
             }
         }
         true
@@ -189,13 +205,13 @@ impl Decoder {
     pub(crate) fn word<T: Copy>(&mut self, json: &Json, words: &[(&str, T)], out: &mut T) -> bool {
         let Json::Text(text) = json else {
             if *json != Json::Null {
-                self.fail("can not unmarshal".to_owned());
+                self.abort("can not unmarshal".to_owned());
             }
             return true;
         };
         match words.iter().find(|(word, _)| word == text) {
             Some((_, value)) => *out = *value,
-            None => self.fail(format!("can not unmarshal {:?}", format!("{text:?}"))),
+            None => self.abort(format!("can not unmarshal {:?}", format!("{text:?}"))),
         }
         true
     }

@@ -340,10 +340,8 @@ impl Cluster {
     fn tell_interest(&mut self) {
         for stream in self.jetstream.streams.values_mut() {
             for consumer in stream.consumers.values_mut() {
-                let deliver = consumer.config.deliver_subject.as_bytes();
-                let bound = self
-                    .router
-                    .has_literal(deliver, &consumer.config.deliver_group);
+                let (deliver, group) = consumer.listeners();
+                let bound = self.router.has_literal(deliver, group);
                 if bound != consumer.is_active() {
                     consumer.set_interest(bound, self.now);
                 }

@@ -92,6 +92,11 @@ impl ApiError {
         Self::told(500, 10012, why)
     }
 
+    pub(crate) fn limits_violate_consumers(names: &[&str]) -> Self {
+        let text = format!("change to limits violates consumers: {}", names.join(", "));
+        Self::told(500, 10069, text)
+    }
+
     pub(crate) fn description_too_long(max: usize) -> Self {
         let text = format!("consumer description is too long, maximum allowed is {max}");
         Self::told(400, 10107, text)

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use self::config::StreamConfig;
+use self::config::{Storage, StreamConfig};
 use self::group::{Group, Standing};
 use self::proposal::Proposal;
 use self::store::{Message, Step, Store};
@@ -99,6 +99,8 @@ pub(crate) struct Stream {
     /// Message id to sequence, 0 while it is under way, and time.
     msg_ids: BTreeMap<String, (u64, Timestamp)>,
     msg_id_order: VecDeque<(Timestamp, String)>,
+    /// Ids of stored messages were not looked for since the restart.
+    ids_unread: bool,
     /// When the removal of expired messages last ran, as it runs at most every quarter second.
     swept: Instant,
 }
@@ -123,6 +125,7 @@ impl Stream {
             last_msg_id: String::new(),
             msg_ids: BTreeMap::new(),
             msg_id_order: VecDeque::new(),
+            ids_unread: false,
             swept: now.instant,
             config,
         }
@@ -165,6 +168,13 @@ impl Stream {
         Some(removed)
     }
 
+    /// Removes a message whose subject is unreadable by the time that consumers learn of it.
+    pub(crate) fn remove_unnamed(&mut self, seq: u64, why: Removal) -> Option<Message> {
+        let removed = self.store.remove(seq, why)?;
+        self.notify(Notice::Removed(seq, Bytes::from_static(b"\0")));
+        Some(removed)
+    }
+
     /// Tells the consumers on the leader's server; those on others learn it when its replica does.
     fn notify(&mut self, notice: Notice) {
         let leader = self.group.leader();
@@ -180,9 +190,29 @@ impl Stream {
     /// Forgets what a process keeps only in its memory: ids of messages it no longer stores, and the
     /// consumers in memory.
     pub(crate) fn restart(&mut self, now: Now) {
+        if self.config.storage == Storage::File {
+            self.store.reopen(self.config.first_seq, now.version);
+        }
         self.msg_ids.clear();
         self.msg_id_order.clear();
         self.last_msg_id.clear();
+        self.last_seq = self.store.last_seq();
+        self.ids_unread = true;
+        if !now.version.reads_ids_late() {
+            self.read_msg_ids(now);
+        }
+        self.consumers
+            .retain(|_, consumer| consumer.survives_restart());
+        for consumer in self.consumers.values_mut() {
+            consumer.restart(&self.config, &self.store, now);
+        }
+    }
+
+    /// Learns the ids of stored messages, if that was not done since the restart.
+    fn read_msg_ids(&mut self, now: Now) {
+        if !std::mem::take(&mut self.ids_unread) {
+            return;
+        }
         let window = self.config.duplicate_window;
         let known: Vec<(String, u64, Timestamp)> = self
             .store
@@ -194,12 +224,11 @@ impl Stream {
             })
             .collect();
         for (id, seq, time) in known {
-            self.last_msg_id.clone_from(&id);
+            if seq == self.store.last_seq() {
+                self.last_msg_id.clone_from(&id);
+            }
             self.remember_msg_id(id, seq, time);
         }
-        self.last_seq = self.store.last_seq();
-        self.consumers
-            .retain(|_, consumer| consumer.survives_restart());
     }
 
     /// When something will happen by itself.

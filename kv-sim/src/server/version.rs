@@ -78,6 +78,16 @@ impl Version {
         self >= Self::V2_11
     }
 
+    /// Of several things wrong with a body, the first is told; before, a bad word or time is.
+    pub(crate) fn tells_first_json_error(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A status in the first line of a published header block is not stored.
+    pub(crate) fn strips_status(self) -> bool {
+        self >= Self::V2_12
+    }
+
     /// Per-message TTL, delete markers, several messages in one direct get, `_nats.*` metadata, and
     /// `Nats-Expected-Last-Subject-Sequence-Subject`.
     pub(crate) fn has_level_1(self) -> bool {
@@ -154,6 +164,11 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// How many consumers a stream takes that does not say.
+    pub(crate) fn default_max_consumers(self) -> Option<usize> {
+        (self >= Self::V2_15).then_some(1000)
+    }
+
     /// An update may change how many consumers a stream takes.
     pub(crate) fn updates_max_consumers(self) -> bool {
         self >= Self::V2_12
@@ -171,6 +186,36 @@ impl Version {
 
     /// A consumer cannot change where it keeps its state.
     pub(crate) fn fixes_consumer_storage(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// The file store may miss messages for a consumer with several filters.
+    pub(crate) fn intersects_filters(self) -> bool {
+        self <= Self::V2_11
+    }
+
+    /// After a restart, the ids of stored messages are looked for when one is asked for first.
+    pub(crate) fn reads_ids_late(self) -> bool {
+        self <= Self::V2_11
+    }
+
+    /// A limit of 0 for a stream's consumers is none, also when it is changed.
+    pub(crate) fn knows_no_limit(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// The file store overwrites a deleted message before it tells consumers which subject that was on.
+    pub(crate) fn erases_before_it_tells(self) -> bool {
+        self == Self::V2_11
+    }
+
+    /// A purge moves a consumer to what is left of the purged subjects only if it wants no others.
+    pub(crate) fn moves_covered_consumers_only(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A consumer that is beyond the end of its stream after a restart goes back to it.
+    pub(crate) fn reconciles_consumers(self) -> bool {
         self >= Self::V2_14
     }
 

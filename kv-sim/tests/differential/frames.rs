@@ -1,6 +1,9 @@
 //! What a server said, cut into frames and with everything masked that two servers cannot share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many letters the names have that servers make up.
+const MADE_UP: usize = 8;
 
 /// The bytes of one server, frame by frame.
 #[derive(Debug, Default)]
@@ -8,15 +11,39 @@ pub(crate) struct Frames {
     unread: Vec<u8>,
     /// Frames in order, each with the group it is compared in.
     pub(crate) all: Vec<(String, String)>,
+    /// The newest flow-control request.
+    pub(crate) flow_request: Option<String>,
+    known: Known,
+}
+
+/// What must be known to compare what two servers chose by themselves.
+#[derive(Debug, Default)]
+struct Known {
+    /// Subscriptions that are members of a queue group: each server picks the member by itself.
+    members: BTreeSet<String>,
+    /// Names of consumers that the server made up, in the order of their creation.
+    made_up: Vec<String>,
 }
 
 impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
-        while let Some((frame, used)) = frame(&self.unread) {
+        while let Some((frame, used)) = frame(&self.unread, &mut self.known) {
+            if let Some(subject) = flow_request(&self.unread[..used]) {
+                self.flow_request = Some(subject);
+            }
             self.unread.drain(..used);
             if let Some(frame) = frame {
                 self.all.push(frame);
+            }
+        }
+    }
+
+    /// Looks at what is sent, for subscriptions of queue groups.
+    pub(crate) fn note_sent(&mut self, bytes: &[u8]) {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            if let ["SUB", _, _queue, sid] = line.split_whitespace().collect::<Vec<_>>()[..] {
+                self.known.members.insert(sid.to_owned());
             }
         }
     }
@@ -46,6 +73,34 @@ impl Frames {
     }
 }
 
+/// The subject that a message wants flow control answered on.
+fn flow_request(frame: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(frame);
+    let words = text.lines().next()?.split(' ');
+    words
+        .into_iter()
+        .find(|word| word.starts_with("$JS.FC."))
+        .map(str::to_owned)
+}
+
+impl Known {
+    fn note_created(&mut self, payload: &str) {
+        let created = payload
+            .split_once("consumer_create_response\",\"stream_name\":\"")
+            .and_then(|(_, rest)| rest.split("\"name\":\"").nth(1)?.split('"').next());
+        if let Some(name) = created.filter(|name| name.len() == MADE_UP) {
+            self.made_up.push(name.to_owned());
+        }
+    }
+
+    fn alias(&self, name: &str) -> String {
+        match self.made_up.iter().position(|one| one == name) {
+            Some(at) => format!("made-up-{at}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
 fn is_on(group: &str, subject: &str) -> bool {
     group.split_once(' ').is_some_and(|(_, own)| own == subject)
 }
@@ -53,7 +108,7 @@ fn is_on(group: &str, subject: &str) -> bool {
 type Frame = Option<(String, String)>;
 
 /// The first whole frame and its length; PING is no frame to compare.
-fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
+fn frame(bytes: &[u8], known: &mut Known) -> Option<(Frame, usize)> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")?;
     let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -71,7 +126,7 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
     bytes.get(end + 2 + total + 1)?;
     let headers = String::from_utf8_lossy(&body[..headers]).into_owned();
     let payload = String::from_utf8_lossy(&body[headers.len().min(total)..]).into_owned();
-    let payload = if payload.len() > 10_000 {
+    let payload = if payload.len() > 10_000 && !payload.starts_with('{') {
         format!("{} bytes", payload.len())
     } else {
         payload
@@ -83,23 +138,22 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
     } else {
         ""
     };
-    if subject == "core.q" {
-        // Each server picks the member of a queue group by itself.
+    known.note_created(&payload);
+    // Several consumers may share a deliver subject; only each one's order is promised.
+    let consumer = reply
+        .split('.')
+        .nth(3)
+        .filter(|_| reply.starts_with("$JS."));
+    let consumer = consumer.map(|name| known.alias(name)).unwrap_or_default();
+    if known.members.contains(sid) {
         let text = format!("{} {subject} {:?}", words[0], mask(&payload));
-        return Some((Some(("queue".to_owned(), text)), end + 2 + total + 2));
+        let group = format!("queue {consumer}");
+        return Some((Some((group, text)), end + 2 + total + 2));
     }
     let group = if subject.starts_with("_INBOX.") {
         format!("{sid} {subject}")
     } else {
-        // Several consumers may share a deliver subject; only each one's order is promised.
-        let consumer = reply.starts_with("$JS.").then(|| reply.split('.').nth(3));
-        format!(
-            "{sid} {}",
-            consumer
-                .flatten()
-                .filter(|name| name.len() < 8)
-                .unwrap_or_default()
-        )
+        format!("{sid} {consumer}")
     };
     let text = format!(
         "{} {subject} {sid} [{}] {:?} {}",
@@ -114,21 +168,27 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
 /// The members of an INFO that a client acts upon.
 fn info(line: &str) -> String {
     let kept = [
-        "\"proto\":1",
-        "\"headers\":true",
-        "\"max_payload\":1048576",
-        "\"jetstream\":true",
-        "\"connect_info\":true",
-        "\"remote_account\":\"$G\"",
-        "\"auth_required\":true",
-        "\"api_lvl\":3",
-        "\"api_lvl\":4",
-        "\"api_lvl\":5",
+        "proto",
+        "headers",
+        "max_payload",
+        "jetstream",
+        "connect_info",
+        "remote_account",
+        "auth_required",
+        "api_lvl",
+        "ldm",
+        "version",
     ];
-    let found: Vec<&str> = kept
-        .into_iter()
-        .filter(|member| line.contains(member))
-        .collect();
+    let members = line.split(['{', ',', '}']).filter(|member| {
+        let name = member
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .trim_matches('"');
+        kept.contains(&name)
+    });
+    let mut found: Vec<&str> = members.collect();
+    found.sort_unstable();
     found.join(",")
 }
 
@@ -167,13 +227,39 @@ pub(crate) fn mask(text: &str) -> String {
         ("json: cannot unmarshal ", "\""),
         ("invalid JSON: can not unmarshal", "\","),
         ("parsing time ", "\"}"),
+        ("violates consumers: ", "\""), // in no order
     ] {
         out = blank(&out, open, close, |_| true);
     }
+    out = readable_headers(&out);
     out = blank(&out, "\"name\":\"", "\"", |name| name.len() == 8);
     blank(&out, "\"consumers\":[", "]", |names| {
         !names.contains('{') && names.split('"').any(|name| name.len() == 8)
     })
+}
+
+/// Stored headers as text, as they may hold a time.
+fn readable_headers(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("\"hdrs\":\"") else {
+        return text.to_owned();
+    };
+    let (encoded, after) = rest.split_once('"').unwrap_or((rest, ""));
+    let decoded = String::from_utf8_lossy(&unbase64(encoded)).into_owned();
+    format!("{before}\"hdrs\":{:?}{after}", mask(&decoded))
+}
+
+fn unbase64(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for value in text.chars().filter_map(|c| ALPHABET.find(c)) {
+        bits = bits << 6 | value as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    out
 }
 
 /// Masks who the servers of a cluster are, but not how many replicas there are.

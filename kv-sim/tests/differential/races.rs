@@ -9,7 +9,8 @@ use kv_sim::server::{Cluster, Config, ConnId, Election, InFlight, ServerId, Vers
 
 use crate::frames::Frames;
 use crate::real::Real;
-use crate::{real_version, timed};
+use crate::sim::real_version;
+use crate::timed;
 
 const WRITERS: usize = 6;
 const ROUNDS: usize = 20;

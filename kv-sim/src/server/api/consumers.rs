@@ -2,7 +2,7 @@
 
 use super::placement::of_consumer;
 use super::streams::PageRequest;
-use super::{Answer, JetStream, Request, begin, page};
+use super::{Answer, JetStream, Request, begin, page, required_level};
 use crate::server::consumer::Consumer;
 use crate::server::consumer::config::{Action, CreateRequest};
 use crate::server::decode::{is_empty, request as decode};
@@ -55,6 +55,7 @@ impl JetStream {
             "server.CreateConsumerRequest",
             |out: &mut CreateRequest, name, json, read| out.member(name, json, read, version),
         )?;
+        required_level(request)?;
         let addressed = addressed(request.subject);
         check_address(&addressed, &mut asked, version)?;
         if asked.config.replicas > 1 && !self.peers.is_cluster() {
@@ -88,9 +89,9 @@ impl JetStream {
             existing.update(config, store, now, &mut self.rng);
             // The answer is made before the consumer learns who listens to a new subject.
             let cluster = of_consumer(&self.peers, &stream.group, existing);
-            let info = existing.info_json(store, now, true, cluster.as_deref());
-            let deliver = existing.config.deliver_subject.as_bytes();
-            let bound = router.has_literal(deliver, &existing.config.deliver_group);
+            let info = existing.created_json(store, now, cluster.as_deref());
+            let (deliver, group) = existing.listeners();
+            let bound = router.has_literal(deliver, group);
             existing.set_interest(bound, now.instant);
             return Ok(described("consumer_create", info));
         }
@@ -99,7 +100,8 @@ impl JetStream {
         }
         let limit = usize::try_from(stream.config.max_consumers)
             .ok()
-            .filter(|max| *max > 0);
+            .filter(|max| *max > 0)
+            .or(version.default_max_consumers());
         if limit.is_some_and(|max| stream.consumers.len() >= max) {
             return Err(ApiError::MAXIMUM_CONSUMERS);
         }

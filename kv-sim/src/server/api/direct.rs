@@ -143,10 +143,10 @@ impl Answers<'_> {
     }
 
     fn get(&mut self, asked: &GetRequest, version: Version) {
-        if asked.batch > 0 {
+        if asked.batch != 0 {
             return self.get_batch(asked, version);
         }
-        match asked.find(self.store).cloned() {
+        match asked.find(self.store, version).cloned() {
             None => self.status("404 Message Not Found"),
             Some(message) => self.send(&message, None, asked.no_headers),
         }
@@ -156,7 +156,7 @@ impl Answers<'_> {
         let store = self.store;
         let start = asked
             .start_time
-            .map_or(asked.seq, |time| store.seq_from_time(time));
+            .map_or(asked.seq, |time| store.seq_from_time(time, version));
         let filter = if asked.next_for.is_empty() {
             ">"
         } else {
@@ -164,7 +164,7 @@ impl Answers<'_> {
         };
         let patterns = [filter.as_bytes()];
         let mut pending = store.count(&patterns, start, false);
-        let most = usize::try_from(asked.batch).unwrap_or(usize::MAX);
+        let most = usize::try_from(asked.batch).unwrap_or(0);
         let budget = usize::try_from(asked.max_bytes).ok().filter(|max| *max > 0);
         let (mut from, mut last, mut sent, mut bytes) = (start, 0, 0, 0);
         while sent < most {
@@ -180,7 +180,9 @@ impl Answers<'_> {
             } else {
                 pending.saturating_sub(1)
             };
-            pending = pending.saturating_sub(1);
+            if !asked.no_headers {
+                pending = pending.saturating_sub(1);
+            }
             let place = Place {
                 pending: shown,
                 last,
@@ -199,7 +201,7 @@ impl Answers<'_> {
         let store = self.store;
         let mut up_to = asked.up_to_seq;
         if let Some(time) = asked.up_to_time {
-            up_to = store.seq_from_time(time);
+            up_to = store.seq_from_time(time, version);
             if up_to <= store.first_seq() {
                 return self.status("404 No Results");
             }

@@ -62,10 +62,10 @@ impl GetRequest {
     }
 
     /// The one message, if it exists.
-    pub(super) fn find<'a>(&self, store: &'a Store) -> Option<&'a Message> {
+    pub(super) fn find<'a>(&self, store: &'a Store, v: Version) -> Option<&'a Message> {
         let seq = self
             .start_time
-            .map_or(self.seq, |time| store.seq_from_time(time));
+            .map_or(self.seq, |time| store.seq_from_time(time, v));
         if !self.next_for.is_empty() {
             return store.next_for(&[self.next_for.as_bytes()], seq);
         }
@@ -103,7 +103,7 @@ impl JetStream {
         }
         let stream = self.found(name)?;
         let message = asked
-            .find(stream.leader_store(request.now.instant))
+            .find(stream.leader_store(request.now.instant), version)
             .ok_or(ApiError::NO_MESSAGE_FOUND)?;
         let mut stored = Writer::object();
         stored
@@ -143,7 +143,13 @@ impl JetStream {
             return Err(ApiError::msg_delete_failed("message delete not permitted"));
         }
         let (first, last) = (stream.store.first_seq(), stream.store.last_seq());
-        if stream.remove(asked.seq, Removal::Deleted).is_none() {
+        let erased = !asked.no_erase && stream.config.storage == Storage::File;
+        let removed = if erased && version.erases_before_it_tells() {
+            stream.remove_unnamed(asked.seq, Removal::Deleted)
+        } else {
+            stream.remove(asked.seq, Removal::Deleted)
+        };
+        if removed.is_none() {
             return Err(match stream.config.storage {
                 Storage::File if asked.seq > last => {
                     ApiError::msg_delete_failed("stream store EOF")

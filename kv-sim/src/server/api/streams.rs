@@ -75,6 +75,36 @@ impl Stream {
         self.config.storage == Storage::Memory
     }
 
+    /// Refuses limits for consumers that one there exceeds; up to 2.12, no limit is one of 0.
+    fn check_consumer_limits(&self, config: &StreamConfig, v: Version) -> Result<(), ApiError> {
+        let limits = |config: &StreamConfig| {
+            [
+                config.consumer_inactive_threshold,
+                config.consumer_max_ack_pending,
+            ]
+        };
+        let (old, new) = (limits(&self.config), limits(config));
+        let limits = |limit: i64| limit > 0 || !v.knows_no_limit();
+        if !old
+            .iter()
+            .zip(new)
+            .any(|(old, new)| *old != new && limits(new))
+        {
+            return Ok(());
+        }
+        let exceeding = self.consumers.values().filter(|one| {
+            let has = [one.config.inactive_threshold, one.config.max_ack_pending];
+            has.iter()
+                .zip(new)
+                .any(|(has, limit)| *has > limit && limits(limit))
+        });
+        let names: Vec<&str> = exceeding.map(|one| one.name.as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::limits_violate_consumers(&names))
+    }
+
     /// Adds what an answer tells about a stream.
     fn describe(&self, out: &mut Writer, request: &Request<'_>, shown: bool, state: &str) {
         out.raw("config", &self.config.json(request.now.version, shown))
@@ -169,6 +199,7 @@ impl JetStream {
         let clustered = self.peers.is_cluster();
         let config = config.checked_update(&self.found(name)?.config, clustered, version)?;
         self.check_overlap(&config)?;
+        self.found(name)?.check_consumer_limits(&config, version)?;
         if clustered {
             let group = &self.found(name)?.group;
             let (old, leader) = (group.servers(), group.leader());

@@ -64,7 +64,7 @@ impl Consumer {
     /// A count that cannot be is corrected when somebody looks.
     fn correct_pending(&mut self, store: &Store, version: Version) {
         let behind = self.next_stream_seq > store.last_seq();
-        if version == Version::V2_10 {
+        if version <= Version::V2_11 {
             if (behind && self.pending > 0) || self.pending > store.len() as i64 {
                 self.recount(store);
             }

@@ -4,9 +4,9 @@ use super::Consumer;
 use crate::server::peers::Peers;
 
 impl Consumer {
-    /// Whether it is there after its only server started anew.
+    /// Whether it is there after its only server started anew: an ephemeral one on disk is, too.
     pub(crate) fn survives_restart(&self) -> bool {
-        !self.config.memory && self.config.is_durable()
+        !self.config.memory
     }
 
     /// Whether it has as many replicas as its stream.

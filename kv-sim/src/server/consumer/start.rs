@@ -22,11 +22,14 @@ impl Consumer {
             DeliverPolicy::LastPerSubject => {
                 let seqs = store.last_seqs(&filters, u64::MAX);
                 let start = seqs.first().copied().unwrap_or(last);
-                let seqs = seqs.into();
-                self.snapshot = Some(Snapshot { seqs, resume: last });
+                // One that begins with the newest message of all is no snapshot.
+                self.snapshot = (start < last).then(|| Snapshot {
+                    seqs: seqs.into(),
+                    resume: last,
+                });
                 start
             }
-            DeliverPolicy::ByStartTime => self.start_by_time(store),
+            DeliverPolicy::ByStartTime => self.start_by_time(store, version),
             DeliverPolicy::New => last + 1,
             DeliverPolicy::ByStartSequence => self.config.start_seq,
         };
@@ -67,11 +70,11 @@ impl Consumer {
         }
     }
 
-    fn start_by_time(&self, store: &Store) -> u64 {
+    fn start_by_time(&self, store: &Store, version: Version) -> u64 {
         let Some(time) = self.config.start_time else {
             return 1;
         };
-        let seq = store.seq_from_time(time);
+        let seq = store.seq_from_time(time, version);
         let filters = self.config.filters();
         let extents = filters
             .iter()

@@ -109,10 +109,24 @@ impl Stream {
         Ok(Admitted { msg_id, rollup })
     }
 
-    pub(super) fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {
-        if header::text(headers, "Nats-Batch-Id").is_some() && !self.config.allow_atomic {
-            return Err(ApiError::ATOMIC_DISABLED.into());
+    /// A part of a batch goes its own way, on which its size is looked at first.
+    pub(super) fn check_batch_part(
+        &self,
+        inbound: &Inbound,
+        version: Version,
+    ) -> Result<(), Refusal> {
+        let batch = header::text(&inbound.headers, "Nats-Batch-Id");
+        if !version.has_level_2() || batch.is_none() {
+            return Ok(());
         }
+        self.check_size(inbound)?;
+        if self.config.allow_atomic {
+            return Ok(());
+        }
+        Err(ApiError::ATOMIC_DISABLED.into())
+    }
+
+    pub(super) fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {
         if header::text(headers, "Nats-Incr").is_some() {
             return Err(ApiError::INCR_DISABLED.into());
         }

@@ -1,6 +1,8 @@
 //! Which stream configurations a server takes, and what it makes of what they leave out.
 
-use super::config::{Discard, MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, Retention, StreamConfig};
+use super::config::{
+    Discard, MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, Placement, Retention, StreamConfig,
+};
 use crate::server::error::ApiError;
 use crate::server::subject;
 use crate::server::version::Version;
@@ -43,7 +45,24 @@ impl StreamConfig {
         self.check_kinds()?;
         self.check_subjects()?;
         self.check_republish()?;
+        if v.has_level_1() {
+            self.check_placement()?;
+        }
         Ok(self)
+    }
+
+    fn check_placement(&mut self) -> Result<(), ApiError> {
+        self.placement.take_if(|one| *one == Placement::default());
+        let preferred = self
+            .placement
+            .as_ref()
+            .is_some_and(|one| !one.preferred.is_empty());
+        if preferred {
+            return Err(ApiError::invalid_config(
+                "preferred server not permitted in placement",
+            ));
+        }
+        Ok(())
     }
 
     fn fill_limits(&mut self, v: Version) -> Result<(), ApiError> {
@@ -56,7 +75,7 @@ impl StreamConfig {
         if self.replicas < 0 {
             return Err(ApiError::REPLICAS_NEGATIVE);
         }
-        let clamps = v >= Version::V2_11;
+        let clamps = v >= Version::V2_12;
         let unlimited = |value: &mut i64| {
             if *value == 0 || (clamps && *value < -1) {
                 *value = -1;

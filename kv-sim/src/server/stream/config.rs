@@ -53,6 +53,14 @@ pub(crate) struct Republish {
     pub(crate) headers_only: bool,
 }
 
+/// Where a stream is wanted; a lone server only repeats it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) cluster: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) preferred: String,
+}
+
 /// What a client asked for, and then what the stream is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamConfig {
@@ -74,6 +82,7 @@ pub(crate) struct StreamConfig {
     pub(crate) compression: Compression,
     pub(crate) first_seq: u64,
     pub(crate) republish: Option<Republish>,
+    pub(crate) placement: Option<Placement>,
     pub(crate) allow_direct: bool,
     pub(crate) mirror_direct: bool,
     pub(crate) discard_new_per_subject: bool,
@@ -91,7 +100,7 @@ pub(crate) struct StreamConfig {
     pub(crate) persist_async: bool,
     pub(crate) allow_batched: bool,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Asked for something that is not simulated (mirror, sources, transform, placement).
+    /// Asked for something that is not simulated (mirror, sources, transform).
     pub(crate) beyond: Option<&'static str>,
     pub(crate) pedantic: bool,
 }
@@ -133,9 +142,8 @@ impl StreamConfig {
             "allow_rollup_hdrs" => read.bool(json, &mut self.allow_rollup),
             "consumer_limits" => self.read_consumer_limits(json, read),
             "metadata" => read.map(json, &mut self.metadata),
-            "mirror" | "sources" | "subject_transform" | "placement" => {
-                self.note_beyond(name, json)
-            }
+            "placement" => self.read_placement(json, read, v),
+            "mirror" | "sources" | "subject_transform" => self.note_beyond(json),
             "template_owner" if v == Version::V2_10 => true,
             _ => self.newer_member(name, json, read, v),
         }
@@ -179,6 +187,26 @@ impl StreamConfig {
         true
     }
 
+    fn read_placement(&mut self, json: &Json, read: &mut Decoder, v: Version) -> bool {
+        if *json == Json::Null {
+            self.placement = None;
+            return true;
+        }
+        let placement = self.placement.get_or_insert_default();
+        read.object(
+            json,
+            "server.Placement",
+            placement,
+            |out, name, json, read| match name {
+                "cluster" => read.text(json, &mut out.cluster),
+                "tags" => read.texts(json, &mut out.tags),
+                "preferred" if v.has_level_1() => read.text(json, &mut out.preferred),
+                _ => false,
+            },
+        );
+        true
+    }
+
     fn read_consumer_limits(&mut self, json: &Json, read: &mut Decoder) -> bool {
         read.object(
             json,
@@ -193,16 +221,14 @@ impl StreamConfig {
         true
     }
 
-    fn note_beyond(&mut self, name: &str, json: &Json) -> bool {
+    fn note_beyond(&mut self, json: &Json) -> bool {
         let says_nothing = match json {
             Json::Null => true,
             Json::Array(values) => values.is_empty(),
-            Json::Object(members) => members.is_empty() && name == "placement",
-            Json::Bool(_) | Json::Number(_) | Json::Text(_) => false,
+            Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Object(_) => false,
         };
         if !says_nothing {
-            self.beyond =
-                Some("kv-sim: mirrors, sources, transforms and placement are not simulated");
+            self.beyond = Some("kv-sim: mirrors, sources and transforms are not simulated");
         }
         true
     }
@@ -246,8 +272,11 @@ impl StreamConfig {
             .text("storage", word(&STORAGES, self.storage))
             .number("num_replicas", self.replicas)
             .some_bool("no_ack", self.no_ack)
-            .some_number("duplicate_window", self.duplicate_window)
-            .text("compression", word(&COMPRESSIONS, self.compression))
+            .some_number("duplicate_window", self.duplicate_window);
+        if let Some(placement) = &self.placement {
+            out.raw("placement", &placement.json());
+        }
+        out.text("compression", word(&COMPRESSIONS, self.compression))
             .some_number("first_seq", self.first_seq);
         if let Some(republish) = &self.republish {
             out.raw("republish", &republish.json());
@@ -270,6 +299,16 @@ impl StreamConfig {
                 .some_bool("allow_atomic", self.allow_atomic);
         }
         out.some_map("metadata", &shown_metadata(&self.metadata, v, shown));
+        out.end()
+    }
+}
+
+impl Placement {
+    fn json(&self) -> String {
+        let mut out = Writer::object();
+        out.some_text("cluster", &self.cluster)
+            .some_texts("tags", &self.tags)
+            .some_text("preferred", &self.preferred);
         out.end()
     }
 }

@@ -41,7 +41,9 @@ impl Stream {
         peers: &mut Peers,
         out: &mut Outbox,
     ) {
-        inbound.headers = header::ingested(&inbound.headers);
+        if now.version.strips_status() {
+            inbound.headers = header::ingested(&inbound.headers);
+        }
         if self.group.is_replicated() {
             return self.propose(inbound, now, peers, out);
         }
@@ -101,10 +103,15 @@ impl Stream {
     ) -> Result<u64, Refusal> {
         let version = now.version;
         self.forget_msg_ids(now.time);
+        let named = |name| header::text(&inbound.headers, name).is_some();
+        if named("Nats-Msg-Id") || named("Nats-Expected-Last-Msg-Id") {
+            self.read_msg_ids(now);
+        }
         self.check_size_of_record(&inbound, version)?;
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
+        self.check_batch_part(&inbound, version)?;
         if version.checks_size_first() {
             self.check_size(&inbound)?;
         }

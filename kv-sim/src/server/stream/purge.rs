@@ -31,7 +31,8 @@ impl Stream {
             let left = self.store.extent(filter.as_bytes());
             left.map_or(0, |(first, _, _)| first)
         };
-        self.notify(Notice::Purged(filter.to_owned(), first));
+        let covered_only = version.moves_covered_consumers_only();
+        self.notify(Notice::Purged(filter.to_owned(), first, covered_only));
         purged
     }
 

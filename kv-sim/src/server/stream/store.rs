@@ -5,6 +5,9 @@
 
 mod step;
 
+mod intersect;
+mod seek;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -15,6 +18,7 @@ pub(crate) use self::step::Step;
 use super::config::Storage;
 use crate::server::journal::Removal;
 use crate::server::subject;
+use crate::server::version::Version;
 
 /// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,10 @@ impl Store {
             noted: false,
             steps: Vec::new(),
         }
+    }
+
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.storage == Storage::File
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -217,6 +225,25 @@ impl Store {
         purged
     }
 
+    /// Reads itself from disk again. A first sequence that is configured is enforced then, by emptying a
+    /// store that begins before it.
+    pub(crate) fn reopen(&mut self, configured_first: u64, version: Version) {
+        if self.last_seq == 0 {
+            self.first_seq = 0;
+        }
+        let before = if version == Version::V2_10 {
+            self.first_seq <= configured_first
+        } else {
+            self.first_seq < configured_first
+        };
+        if configured_first > 0 && before {
+            self.clear(Removal::Purged);
+            if configured_first > self.first_seq {
+                self.jump(configured_first);
+            }
+        }
+    }
+
     /// Forgets the newest messages, as a crash without sync does: sequences will be used again.
     pub(crate) fn rewind(&mut self, count: u64) {
         let doomed = usize::try_from(count)
@@ -344,12 +371,6 @@ impl Store {
         self.matching(pattern)
             .map(|(subject, seqs)| (subject.clone(), seqs.len() as u64))
             .collect()
-    }
-
-    /// The sequence of the first message not older than `time`, or the next one to come.
-    pub(crate) fn seq_from_time(&self, time: Timestamp) -> u64 {
-        let found = self.messages.values().find(|message| message.time >= time);
-        found.map_or(self.last_seq + 1, |message| message.seq)
     }
 
     /// The first message whose own time to live ends.
