@@ -28,6 +28,7 @@ use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::fault::Reception;
 use crate::history::{Answer, CallId, History, Sent, View};
+use crate::mutant::{self, Mutant};
 use crate::net::Weather;
 use crate::oracle::STREAM;
 use crate::outcome::{Outcome, Work};
@@ -106,6 +107,9 @@ impl<'a> World<'a> {
     fn finish(mut self) -> Outcome {
         if self.violations.is_empty() && !self.scenario.profile.hostile {
             self.violations = crate::check::check(&self.history, self.cluster.journal());
+        }
+        if mutant::is(Mutant::Canary) {
+            self.violations.push(Violation::Canary);
         }
         for record in &self.history.calls {
             if let Some((_, answer)) = &record.answer {

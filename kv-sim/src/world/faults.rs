@@ -7,6 +7,7 @@ use kv_proto::Instant;
 use super::World;
 use super::set_up::MAX_PAYLOAD;
 use crate::fault::{Denied, ERRORS, Fault, Reception, Reply, Way};
+use crate::mutant::{self, Mutant};
 use crate::server::{Election, InFlight, ReplyFault, ServerId};
 
 /// The end of a fault that lasts.
@@ -400,6 +401,10 @@ impl World<'_> {
             }
             Fault::Drop { .. } => {
                 self.abandon(id);
+                if mutant::is(Mutant::ConsumerLeftBehind) {
+                    let body = br#"{"stream_name":"KV_b","config":{"durable_name":"left"}}"#;
+                    self.administrate("$JS.API.CONSUMER.DURABLE.CREATE.KV_b.left", "", body);
+                }
                 self.begin_again(id);
             }
             Fault::Close { .. } => {
