@@ -15,6 +15,7 @@
 
 mod calm;
 mod faults;
+mod leave;
 mod links;
 mod set_up;
 
