@@ -46,7 +46,8 @@ impl Bug {
         }
     }
 
-    fn plant(self) {
+    /// Plants it, instead of what was planted before.
+    pub fn plant(self) {
         uproot();
         match self {
             Self::Client(mutant) => kv_proto::mutant::plant(Some(mutant)),

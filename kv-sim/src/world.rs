@@ -388,6 +388,16 @@ impl<'a> World<'a> {
             wire.written += self.buffer.len() as u64;
             wire.down.push(self.now, &self.buffer);
         }
+        // Before the connection that the server closes for it is forgotten.
+        while let Some((conn, breach)) = self.cluster.poll_breach() {
+            let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));
+            if let Some(client) = wire.map(|wire| wire.client)
+                && breach == Breach::Malformed
+                && !self.scenario.profile.hostile
+            {
+                self.broken(Violation::Malformed { client });
+            }
+        }
         while let Some(conn) = self.cluster.poll_closed() {
             self.cluster.handle_closed(self.now, conn);
             if let Some(wire) = self.wires.iter_mut().find(|wire| wire.conn == Some(conn)) {
@@ -397,15 +407,6 @@ impl<'a> World<'a> {
                 self.trace.line(self.now, || {
                     format!("server closes a connection of client {client}")
                 });
-            }
-        }
-        while let Some((conn, breach)) = self.cluster.poll_breach() {
-            let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));
-            if let Some(client) = wire.map(|wire| wire.client)
-                && breach == Breach::Malformed
-                && !self.scenario.profile.hostile
-            {
-                self.broken(Violation::Malformed { client });
             }
         }
         self.watch_journal();

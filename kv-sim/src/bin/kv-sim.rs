@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+#[cfg(feature = "mutants")]
+use kv_sim::campaign::{Bug, Row};
 use kv_sim::runner::{Summary, run_seeds};
 use kv_sim::shrink::shrink;
 use kv_sim::{Mix, Scenario, run_traced};
@@ -54,6 +56,10 @@ enum Command {
         /// Does not shrink.
         #[arg(long)]
         whole: bool,
+        /// The name of a bug to plant.
+        #[cfg(feature = "mutants")]
+        #[arg(long)]
+        plant: Option<String>,
     },
     /// Plants one bug after the other, and counts the seeds until a run turns red.
     #[cfg(feature = "mutants")]
@@ -95,7 +101,15 @@ fn main() -> ExitCode {
             profile,
             trace,
             whole,
-        } => replay(seed, &profile, trace, whole),
+            #[cfg(feature = "mutants")]
+            plant,
+        } => {
+            #[cfg(feature = "mutants")]
+            Bug::all()
+                .filter(|bug| plant.as_deref() == Some(bug.name()))
+                .for_each(Bug::plant);
+            replay(seed, &profile, trace, whole)
+        }
         #[cfg(feature = "mutants")]
         Command::Mutants {
             seeds,
@@ -193,8 +207,6 @@ fn replay(seed: u64, profile: &str, trace: bool, whole: bool) -> ExitCode {
 
 #[cfg(feature = "mutants")]
 fn mutants(seeds: u64, hunts: u64, only: Option<&str>, profile: &str) -> ExitCode {
-    use kv_sim::campaign::{Bug, Row};
-
     std::panic::set_hook(Box::new(|_| {}));
     let start = Instant::now();
     println!("bug   median  seeds of each hunt, how it showed: what it is");
