@@ -23,6 +23,7 @@ const SILENCES: &[&str] = &["F-N2 clog", "F-N4 half-open", "F-N5 stall", "F-S12 
 impl World<'_> {
     pub(super) fn calm_down(&mut self) {
         self.trace.line(self.now, || "calm".into());
+        self.next_step = self.scenario.steps.len();
         self.heal();
         if SILENCES.iter().any(|silence| self.coverage.has(silence)) {
             // What was silent may still be given up for dead.
