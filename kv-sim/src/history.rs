@@ -327,6 +327,8 @@ pub struct History {
     /// Whether a client may not ask the leader: what it finds out after a conflict is then some replica's
     /// word.
     pub leader_denied: bool,
+    /// Whether some reply came twice.
+    pub echoes: bool,
     /// Whether something else came in place of a reply.
     pub garbled: bool,
 }

@@ -386,7 +386,7 @@ impl Session {
         Some(link.outbox.handover(span, false))
     }
 
-    fn sent_on(&self, op: OpId, id: LinkId) -> Option<crate::out::Span> {
+    pub(super) fn sent_on(&self, op: OpId, id: LinkId) -> Option<crate::out::Span> {
         match self.ops.get(op)?.phase {
             Phase::Sent { link, span, .. } if link == id => Some(span),
             Phase::Sent { .. } | Phase::Waiting | Phase::Paused | Phase::Ended(_) => None,
