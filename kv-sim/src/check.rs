@@ -50,7 +50,11 @@ impl Check<'_> {
             revision, found, ..
         } = *commit;
         let ended = |expected: u64| self.history.replicated && self.ended_before(commit, expected);
-        let broken = |expected: &u64| *expected != found && !ended(*expected);
+        let lenient = self.history.lenient && found == 0;
+        let broken = |expected: &u64| {
+            let taken_for_ended = lenient && *expected < revision;
+            *expected != found && !taken_for_ended && !ended(*expected)
+        };
         if let Some(expected) = commit.expected.filter(broken) {
             return Some(Violation::ConditionIgnored {
                 revision,

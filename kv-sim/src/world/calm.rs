@@ -33,7 +33,9 @@ impl World<'_> {
         }
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
-            return self.close_all();
+            self.close_all();
+            self.work.reached_calm = self.violations.is_empty();
+            return;
         }
         self.check_settled();
         self.probe();
