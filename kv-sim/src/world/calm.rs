@@ -230,8 +230,12 @@ impl World<'_> {
     fn judge_probes(&mut self, first: CallId) -> Vec<usize> {
         let from = usize::try_from(first.0).unwrap_or(0);
         let full = self.scenario.profile.bucket.max_bytes > 0;
-        let rewound =
-            self.coverage.has("F-S2 rewind") || self.coverage.has("F-S1 restart, memory lost");
+        let anew = [
+            "F-S1 restart, memory lost",
+            "F-S2 rewind",
+            "F-S3 re-created",
+        ];
+        let rewound = anew.iter().any(|fault| self.coverage.has(fault));
         let mut doubtful = Vec::new();
         let probes = self.history.calls.get(from..).unwrap_or_default();
         let failed =
