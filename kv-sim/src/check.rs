@@ -176,6 +176,7 @@ impl Check<'_> {
             commit.key == record.key
                 && commit.kind == kind
                 && (kind != Kind::Value || commit.by == Some(call))
+                && (kind == Kind::Value || commit.expected == record.call.expected())
                 && (record.called..=at).contains(&commit.at)
         };
         let found = commits.find(fits);

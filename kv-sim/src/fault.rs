@@ -175,13 +175,13 @@ pub enum Fault {
     /// Somebody else writes to a key.
     Foreign { key: u8, tombstone: bool },
     /// F-S15: an administrator purges a key's messages.
-    Purge { key: u8 },
+    PurgeKey { key: u8 },
     /// F-C1: a clock jumps, forwards or back.
     Jump { client: u8, ms: i32 },
     /// F-C1: a clock stands still for a while.
     Freeze { client: u8, ms: u16 },
     /// F-C2: a client is polled late, by up to 50 ms, for a while.
-    Late { client: u8, ms: u16 },
+    PolledLate { client: u8, ms: u16 },
     /// F-C3: a client is polled with nothing to do.
     Wake { client: u8, count: u8 },
     /// F-C5: one of a client's operations is cancelled.
@@ -242,7 +242,7 @@ impl Fault {
             Self::Deny { .. } => "F-S16 denied",
             Self::Poison { .. } => "S-1 poison",
             Self::Foreign { .. } => "foreign write",
-            Self::Purge { .. } => "F-S15 purge",
+            Self::PurgeKey { .. } => "F-S15 purge",
             Self::Jump { ms, .. } => {
                 if *ms < 0 {
                     "F-C1 clock back"
@@ -251,7 +251,7 @@ impl Fault {
                 }
             }
             Self::Freeze { .. } => "F-C1 clock stands",
-            Self::Late { .. } => "F-C2 polled late",
+            Self::PolledLate { .. } => "F-C2 polled late",
             Self::Wake { .. } => "F-C3 spurious wake-up",
             Self::Cancel { .. } => "F-C5 cancel",
             Self::Drop { .. } => "F-C6 dropped",

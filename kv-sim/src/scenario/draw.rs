@@ -236,14 +236,14 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
                 key,
                 tombstone: false,
             },
-            Fault::Purge { key },
+            Fault::PurgeKey { key },
         ]),
         36 => Fault::Jump {
             client,
             ms: rng.pick(&[-500, -5_000, 300, 1_000, 60_000, 3_600_000]),
         },
         37 => Fault::Freeze { client, ms },
-        38 => Fault::Late { client, ms },
+        38 => Fault::PolledLate { client, ms },
         39 => Fault::Wake { client, count: 20 },
         40 => Fault::Cancel {
             client,

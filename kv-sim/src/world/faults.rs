@@ -59,7 +59,7 @@ impl World<'_> {
             }
             Fault::Jump { .. }
             | Fault::Freeze { .. }
-            | Fault::Late { .. }
+            | Fault::PolledLate { .. }
             | Fault::Wake { .. }
             | Fault::Cancel { .. }
             | Fault::Drop { .. }
@@ -69,7 +69,7 @@ impl World<'_> {
             | Fault::Pings { .. }
             | Fault::Err { .. }
             | Fault::Deny { .. } => self.disturb_connection(fault),
-            Fault::Poison { .. } | Fault::Foreign { .. } | Fault::Purge { .. } => {
+            Fault::Poison { .. } | Fault::Foreign { .. } | Fault::PurgeKey { .. } => {
                 self.interfere(fault)
             }
             Fault::Restart { .. }
@@ -345,7 +345,7 @@ impl World<'_> {
                 let payload: &[u8] = if tombstone { b"" } else { b"foreign" };
                 self.administrate(&format!("$KV.b.k{key}"), headers, payload);
             }
-            Fault::Purge { key } => {
+            Fault::PurgeKey { key } => {
                 let body = format!("{{\"filter\":\"$KV.b.k{key}\"}}");
                 self.administrate("$JS.API.STREAM.PURGE.KV_b", "", body.as_bytes());
             }
@@ -357,7 +357,7 @@ impl World<'_> {
     fn disturb_client(&mut self, fault: Fault) -> bool {
         let (Fault::Jump { client, .. }
         | Fault::Freeze { client, .. }
-        | Fault::Late { client, .. }
+        | Fault::PolledLate { client, .. }
         | Fault::Wake { client, .. }
         | Fault::Cancel { client, .. }
         | Fault::Drop { client }
@@ -381,7 +381,7 @@ impl World<'_> {
                 client.clock_changed();
                 self.later(millis(ms), Undo::Thaw(id));
             }
-            Fault::Late { ms, .. } => {
+            Fault::PolledLate { ms, .. } => {
                 client.late_until = self.now + millis(ms);
                 client.clock_changed();
             }
