@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::config::Config;
@@ -64,6 +65,8 @@ pub(crate) enum Notice {
     None,
     /// `INFO` came: read [`Link::info`].
     Info,
+    /// The server has seen all that was sent before some `PING`.
+    Pong,
     /// The handshake is over.
     Ready,
     /// Credentials are wanted from the embedder.
@@ -93,9 +96,25 @@ pub(crate) struct Link {
     /// Bytes arrived since liveness was last checked.
     heard: bool,
     pings_unanswered: u32,
+    /// `PING`s sent and `PONG`s received in all: the server answers in order.
+    pings: u64,
+    pongs: u64,
+    /// Refused publishes whose senders are still to be found out.
+    denials: Vec<Denial>,
     /// A `PONG` that the transport has not begun to take: further `PING`s are
     /// answered by it, so a flood of them costs nothing.
     pong: Option<Span>,
+}
+
+/// Publishes to one subject that the server refused. It does not say which ones; by the answer to a `PING`
+/// sent after the first refusal it has told of all that were sent before.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    pub(crate) subject: String,
+    pub(crate) count: usize,
+    /// The `PING`, by its number and its place in the output.
+    number: u64,
+    pub(crate) ping: Span,
 }
 
 /// Pings that may stay unanswered before the server counts as dead.
@@ -117,6 +136,9 @@ impl Link {
             inbox_denied: None,
             heard: false,
             pings_unanswered: 0,
+            pings: 0,
+            pongs: 0,
+            denials: Vec::new(),
             pong: None,
         }
     }
@@ -192,13 +214,15 @@ impl Link {
             wire::connect(out, &options);
             wire::ping(out);
         });
+        self.pings += 1;
         self.state = State::LoggingIn;
     }
 
     pub(crate) fn on_pong(&mut self) -> Notice {
         self.pings_unanswered = 0;
+        self.pongs += 1;
         if self.state != State::LoggingIn {
-            return Notice::None;
+            return Notice::Pong;
         }
         self.state = State::Ready;
         let inbox = self.mux.prefix();
@@ -224,8 +248,37 @@ impl Link {
             return false;
         }
         self.pings_unanswered += 1;
-        self.outbox.frame(wire::ping);
+        self.ping();
         true
+    }
+
+    fn ping(&mut self) -> Span {
+        self.pings += 1;
+        self.outbox.frame(wire::ping)
+    }
+
+    /// Notes that a publish to that subject was refused, and asks the server for a sign that it has told of
+    /// all of them.
+    pub(crate) fn deny(&mut self, subject: &str) {
+        if let Some(known) = self.denials.iter_mut().find(|one| one.subject == subject) {
+            known.count += 1;
+            return;
+        }
+        let ping = self.ping();
+        self.denials.push(Denial {
+            subject: subject.into(),
+            count: 1,
+            number: self.pings,
+            ping,
+        });
+    }
+
+    /// Takes the refusals of which the server has told all.
+    pub(crate) fn told_denials(&mut self) -> Vec<Denial> {
+        let pongs = self.pongs;
+        self.denials
+            .extract_if(.., |one| one.number <= pongs)
+            .collect()
     }
 
     /// Sorts an `-ERR` line. Texts that are not known are left to the socket:
@@ -308,7 +361,6 @@ fn quoted(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::rng::{Rng, Seed};
-    use alloc::vec::Vec;
     use bytes::Buf;
 
     fn link() -> Link {
@@ -337,7 +389,7 @@ mod tests {
         assert!(connect.ends_with(b"}\r\nPING\r\n"), "{connect:?}");
         assert_eq!(link.on_pong(), Notice::Ready);
         assert!(written(&mut link).ends_with(b".* 1\r\n"));
-        assert_eq!(link.on_pong(), Notice::None);
+        assert_eq!(link.on_pong(), Notice::Pong);
     }
 
     #[test]

@@ -169,6 +169,11 @@ impl Outbox {
         span.start >= self.head
     }
 
+    /// Returns whether all bytes of the frame were handed over.
+    pub(crate) fn is_whole(&self, span: Span) -> bool {
+        span.end <= self.head
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.live == 0
     }

@@ -327,9 +327,14 @@ pub struct History {
     /// Whether changes are agreed upon by several servers: a condition that held when a write was proposed
     /// may then have ended with its revision before the write was committed.
     pub replicated: bool,
+    /// Whether the servers are so old that a replicated stream takes a condition on a key without any
+    /// revision for one whose revision has just ended (up to 2.11).
+    pub lenient: bool,
     /// Whether a client may not ask the leader: what it finds out after a conflict is then some replica's
     /// word.
     pub leader_denied: bool,
+    /// Whether some reply came twice.
+    pub echoes: bool,
     /// Whether something else came in place of a reply.
     pub garbled: bool,
 }

@@ -151,7 +151,11 @@ impl Profile {
             0
         };
         let latency_us = rng.pick(&[50, 300, 300, 2_000, 30_000]);
-        let narrow = if latency_us > 300 { 4_000 } else { 80 };
+        let lazy_us = rng.pick(&[0, 0, 0, 500, 20_000]);
+        // What is slow twice takes so long for a value that the other side seems dead.
+        let quantum_us = rng.pick(&[0, 0, 0, 1_000, 10_000]);
+        let slow = latency_us > 300 || lazy_us > 1_000 || quantum_us > 1_000;
+        let narrow = if slow { 4_000 } else { 80 };
         let storm_ms = rng.pick(&[400, 1_500, 4_000, 8_000]);
         Self {
             version,
@@ -184,7 +188,7 @@ impl Profile {
                 latency_us,
                 max_chunk: rng.pick(&[1, 16, 64, 256, 512, 512, 1_024, 1_024, 4_096, 4_096]),
                 window: rng.pick(&[narrow, 8_000, 65_536, 65_536, 65_536, 65_536]),
-                quantum_us: rng.pick(&[0, 0, 0, 1_000, 10_000]),
+                quantum_us,
             },
             clients: Clients {
                 count: rng.pick(&[1, 2, 3, 3, 3, 3, 4]),
@@ -193,7 +197,7 @@ impl Profile {
                 connect_ms: rng.pick(&[300, 1_000, 5_000]),
                 reconnect_ms: rng.pick(&[10, 100, 2_000]),
                 reconnect_max_ms: rng.pick(&[200, 1_000, 10_000]),
-                lazy_us: rng.pick(&[0, 0, 0, 500, 20_000]),
+                lazy_us,
                 hints: rng.chance(70),
                 all_urls: rng.chance(60),
                 small_limits: rng.chance(10),

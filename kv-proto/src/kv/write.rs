@@ -296,7 +296,14 @@ impl Write {
                 self.stage = Stage::Probe;
                 Step::Send(self)
             }
-            Answer::Denied(subject) => not_applied(Cause::Denied { subject }),
+            Answer::Denied(subject) => match doubts {
+                None => not_applied(Cause::Denied { subject }),
+                // What was acknowledged was not refused.
+                Some(doubts) => {
+                    self.stage = Stage::Doubtful(doubts);
+                    Step::Ignore(self)
+                }
+            },
             Answer::LinkLost(Handover::None) => Step::Send(self),
             Answer::LinkLost(Handover::Partial) => not_applied(Cause::LinkLost),
             Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send(self),
@@ -528,8 +535,8 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) if info.config.name == self.binding.acks_from() => {
-                    let anew = info.state.last_seq < doubts.before
-                        || self.binding.is_older_than(&info);
+                    let anew =
+                        info.state.last_seq < doubts.before || self.binding.is_older_than(&info);
                     self.verify(Doubts { anew, ..doubts })
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {

@@ -95,7 +95,13 @@ impl Session {
         let Some(link) = self.links.iter().find(|link| link.id == id) else {
             return;
         };
-        let Some((op, token)) = link.mux.route(message.subject) else {
+        let route = link.mux.route(message.subject);
+        // What comes before the question has left answers an older one of the same token.
+        let asked = route.filter(|(op, _)| {
+            let span = self.sent_on(*op, id);
+            span.is_some_and(|span| link.outbox.is_whole(span))
+        });
+        let Some((op, token)) = asked else {
             self.stats.stray_messages += 1;
             return;
         };

@@ -168,6 +168,7 @@ impl Session {
                 self.authorize(id);
             }
             Notice::Ready => self.on_ready(id),
+            Notice::Pong => self.settle_denials(id),
             Notice::PublishDenied(subject) => self.on_denied(id, &subject),
             Notice::InboxDenied => self.on_deaf(id),
             Notice::End(reason) => {
@@ -385,26 +386,58 @@ impl Session {
         Some(link.outbox.handover(span, false))
     }
 
-    fn sent_on(&self, op: OpId, id: LinkId) -> Option<crate::out::Span> {
+    pub(super) fn sent_on(&self, op: OpId, id: LinkId) -> Option<crate::out::Span> {
         match self.ops.get(op)?.phase {
             Phase::Sent { link, span, .. } if link == id => Some(span),
             Phase::Sent { .. } | Phase::Waiting | Phase::Paused | Phase::Ended(_) => None,
         }
     }
 
-    /// The server refused publishes to a subject; it does not say which one,
-    /// so all that it can have received end.
+    /// The server refused a publish to a subject, and does not say which one.
     fn on_denied(&mut self, id: LinkId, subject: &str) {
-        for op in self.ops.ids() {
-            let denied = self.handed_over_on(op, id) == Some(Handover::Whole)
-                && self.ops.get(op).is_some_and(|running| {
-                    let request = running.machine.as_ref().and_then(|m| m.request());
-                    request.is_some_and(|request| request.is_to(subject))
-                });
-            if denied {
-                self.answer(op, Answer::Denied(subject.into()));
+        if self.sent_to(id, subject).is_empty() {
+            return; // nobody waits for it any more
+        }
+        if let Some(link) = self.link_mut(id) {
+            link.deny(subject);
+        }
+    }
+
+    /// Ends publishes of which the server has refused as many as it has seen. If it has refused fewer, one
+    /// of them had its effect before the permission went, and its acknowledgement is lost: then nobody can
+    /// tell which, and all wait for what their deadlines bring.
+    fn settle_denials(&mut self, id: LinkId) {
+        let told = self
+            .link_mut(id)
+            .map(Link::told_denials)
+            .unwrap_or_default();
+        for denial in told {
+            let mut sent = self.sent_to(id, &denial.subject);
+            sent.retain(|(_, span)| span.start() < denial.ping.start());
+            if sent.len() <= denial.count {
+                for (op, _) in sent {
+                    self.answer(op, Answer::Denied(denial.subject.clone()));
+                }
             }
         }
+    }
+
+    /// The operations whose request to that subject was handed over whole.
+    fn sent_to(&self, id: LinkId, subject: &str) -> Vec<(OpId, crate::out::Span)> {
+        let mut found = Vec::new();
+        for op in self.ops.ids() {
+            let is_to = || {
+                let machine = self.ops.get(op)?.machine.as_ref()?;
+                Some(machine.request()?.is_to(subject))
+            };
+            if self.handed_over_on(op, id) == Some(Handover::Whole)
+                && is_to() == Some(true)
+                && let Some(span) = self.sent_on(op, id)
+            {
+                found.push((op, span));
+            }
+        }
+        found
     }
 
     /// The server refused the reply inbox, so the answers to what was sent are

@@ -134,7 +134,7 @@ fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>
     for _ in 0..rng.pick(&[4, 8, 16, 30]) {
         let kind = rng.pick(&kinds);
         let at_us = if rng.chance(75) && !calls.is_empty() {
-            rng.pick(&calls) + rng.below(soon + 1)
+            (rng.pick(&calls) + rng.below(soon + 1)).min(storm_us)
         } else {
             rng.below(storm_us)
         };

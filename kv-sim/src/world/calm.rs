@@ -23,6 +23,7 @@ const SILENCES: &[&str] = &["F-N2 clog", "F-N4 half-open", "F-N5 stall", "F-S12 
 impl World<'_> {
     pub(super) fn calm_down(&mut self) {
         self.trace.line(self.now, || "calm".into());
+        self.next_step = self.scenario.steps.len();
         self.heal();
         if SILENCES.iter().any(|silence| self.coverage.has(silence)) {
             // What was silent may still be given up for dead.
@@ -32,7 +33,9 @@ impl World<'_> {
         }
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
-            return self.close_all();
+            self.close_all();
+            self.work.reached_calm = self.violations.is_empty();
+            return;
         }
         self.check_settled();
         self.probe();
@@ -227,8 +230,12 @@ impl World<'_> {
     fn judge_probes(&mut self, first: CallId) -> Vec<usize> {
         let from = usize::try_from(first.0).unwrap_or(0);
         let full = self.scenario.profile.bucket.max_bytes > 0;
-        let rewound =
-            self.coverage.has("F-S2 rewind") || self.coverage.has("F-S1 restart, memory lost");
+        let anew = [
+            "F-S1 restart, memory lost",
+            "F-S2 rewind",
+            "F-S3 re-created",
+        ];
+        let rewound = anew.iter().any(|fault| self.coverage.has(fault));
         let mut doubtful = Vec::new();
         let probes = self.history.calls.get(from..).unwrap_or_default();
         let failed =

@@ -223,7 +223,10 @@ impl World<'_> {
             Fault::Reply { how, ms } => self.cluster.disturb_reply(match how {
                 Reply::Lost => ReplyFault::Lost,
                 Reply::Late => ReplyFault::Late(millis(ms)),
-                Reply::Twice => ReplyFault::Twice(millis(ms)),
+                Reply::Twice => {
+                    self.history.echoes = true;
+                    ReplyFault::Twice(millis(ms))
+                }
                 Reply::Garbage => {
                     self.history.garbled = true;
                     ReplyFault::Garbage

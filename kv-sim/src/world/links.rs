@@ -336,7 +336,9 @@ impl World<'_> {
                 transmit.advance(size);
             }
         }
-        if let Some((size, limit)) = oversize {
+        if let Some((size, limit)) = oversize
+            && !self.scenario.profile.hostile
+        {
             self.broken(Violation::Oversize {
                 client,
                 size,

@@ -13,7 +13,7 @@ use crate::net::Weather;
 use crate::outcome::Work;
 use crate::scenario::Scenario;
 use crate::server::rng::Rng;
-use crate::server::{Auth, Cluster, Config, Permissions, ServerId, User};
+use crate::server::{Auth, Cluster, Config, Permissions, ServerId, User, Version};
 use crate::trace::Trace;
 use crate::violation::Violation;
 
@@ -55,6 +55,7 @@ impl<'a> World<'a> {
             rng,
             history: History {
                 replicated: profile.bucket.replicas > 1,
+                lenient: profile.bucket.replicas > 1 && profile.version <= Version::V2_11,
                 ..History::default()
             },
             journal_read: 0,
@@ -169,7 +170,7 @@ fn config(scenario: &Scenario) -> Config {
     config.replication.lag = micros(profile.lag_us);
     config.replication.election = micros(profile.lag_us.saturating_mul(4));
     config.replication.prefers_own_server = scenario.seed % 4 != 0;
-    if scenario.seed % 3 == 0 {
+    if scenario.seed % 3 == 0 && profile.net.latency_us <= 2_000 {
         config.ping_interval = Duration::from_secs(2);
     }
     if profile.auth {
