@@ -1,5 +1,7 @@
 //! Small worlds as literals, for tests that look at one thing.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use kv_sim::profile::{Bucket, Clients, Net, Profile};
 use kv_sim::scenario::{Act, Ask, Step};
 use kv_sim::server::Version;
