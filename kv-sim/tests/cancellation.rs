@@ -87,7 +87,7 @@ fn fault(at_us: u64, fault: Fault) -> Step {
 fn scenario(ask: Ask, trouble: Option<Fault>) -> Scenario {
     let mut profile = fair(1);
     profile.keys = 3;
-    profile.storm_ms = 150;
+    profile.storm_ms = 700;
     // Frames leave in parts, and arrive byte by byte.
     profile.net.window = 300;
     profile.net.max_chunk = 0;
