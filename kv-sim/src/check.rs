@@ -350,3 +350,6 @@ fn is_answer(state: Option<&Commit>, answer: &Answer) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,6 +193,55 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The names of all faults that a swarm can have.
+    pub const NAMES: [&'static str; 43] = [
+        "F-N2 clog",
+        "F-N3 cut: reset",
+        "F-N3 cut: finished",
+        "F-N3 cut: write fails",
+        "F-N4 half-open",
+        "F-N5 stall",
+        "F-N6 refused",
+        "F-N6 black hole",
+        "F-N6 silent",
+        "F-N6 hangs up",
+        "F-N6 no name",
+        "F-S1 restart",
+        "F-S1 restart, memory lost",
+        "F-S2 rewind",
+        "F-S3 re-created",
+        "F-S4 election",
+        "F-S10 lagging replica",
+        "F-S9 reply lost",
+        "F-S9 reply late",
+        "F-S9 reply twice",
+        "F-S9 reply garbage",
+        "F-S9 error, stored",
+        "F-S9 error, not stored",
+        "F-S9 stray message",
+        "F-S11 INFO storm",
+        "F-S11 lame duck",
+        "F-S11 max_payload",
+        "F-S11 no JetStream",
+        "F-S12 -ERR",
+        "F-S12 logins refused",
+        "F-S13 PING flood",
+        "F-S16 denied",
+        "S-1 poison",
+        "foreign write",
+        "F-S15 purge",
+        "F-C1 clock back",
+        "F-C1 clock forward",
+        "F-C1 clock stands",
+        "F-C2 polled late",
+        "F-C3 spurious wake-up",
+        "F-C5 cancel",
+        "F-C6 dropped",
+        "F-C6 closed",
+    ];
+    /// The name of the fault that only the hostile profile has.
+    pub const HOSTILE: &'static str = "F-N8 garbled";
+
     /// The family and name, as tables show it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -212,7 +261,7 @@ impl Fault {
                 Reception::Hangs => "F-N6 hangs up",
                 Reception::Nameless => "F-N6 no name",
             },
-            Self::Garble { .. } => "F-N8 garbled",
+            Self::Garble { .. } => Self::HOSTILE,
             Self::Restart {
                 keep_memory: true, ..
             } => "F-S1 restart",

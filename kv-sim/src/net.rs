@@ -94,7 +94,10 @@ impl Pipe {
             self.apply(damage, start);
         }
         let mut left = self.bytes.len() - start;
-        let least = left / MAX_CHUNKS;
+        let least = match self.weather.max_chunk {
+            0 => 1,
+            _ => left / MAX_CHUNKS,
+        };
         while left > 0 {
             let max = u64::from(self.weather.max_chunk.max(1));
             let size = 1 + usize::try_from(self.rng.below(max)).unwrap_or(0);

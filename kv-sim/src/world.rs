@@ -107,10 +107,9 @@ impl<'a> World<'a> {
         if self.violations.is_empty() && !self.scenario.profile.hostile {
             self.violations = crate::check::check(&self.history, self.cluster.journal());
         }
-        for record in &self.history.calls {
-            if let Some((_, answer)) = &record.answer {
-                self.coverage.hit(answer.name());
-            }
+        self.coverage.hit_answers(&self.history);
+        for client in &self.clients {
+            self.coverage.hit_recoveries(client.session.stats());
         }
         self.work.virtual_time = self.now.saturating_duration_since(Instant::ORIGIN);
         let (hash, mut trace) = self.trace.finish();

@@ -134,6 +134,9 @@ impl World<'_> {
             let torn = wire.frames.is_anonymous();
             if let Some(closer) = self.clients.get_mut(client) {
                 closer.torn |= torn;
+                if let Some(reason) = closer.session.last_disconnect() {
+                    self.coverage.hit_disconnect(reason);
+                }
             }
         }
         self.sweep();
@@ -182,6 +185,9 @@ impl World<'_> {
             loser
                 .session
                 .handle_closed(local, link, LinkError::new(kind, detail));
+            if let Some(reason) = loser.session.last_disconnect() {
+                self.coverage.hit_disconnect(reason);
+            }
         }
         self.sweep();
         self.touch(client);
@@ -314,6 +320,7 @@ impl World<'_> {
                             }
                             if let Some(record) = history.record(call) {
                                 record.sent = Sent::Part;
+                                record.attempts += 1;
                             }
                         }
                         Seen::Whole { call } => {
