@@ -76,6 +76,8 @@ pub(crate) struct Client {
     pub(crate) timer_calls: u64,
     /// When the next attempt to open the bucket is due.
     pub(crate) open_at: Option<Instant>,
+    /// When it last dialled a server.
+    pub(crate) last_dial: Instant,
     pub(crate) hints: bool,
     /// By how much its clock was set back in all.
     pub(crate) set_back: Duration,
@@ -107,6 +109,7 @@ impl Client {
             round_at: Some(now),
             timer_calls: 0,
             open_at: Some(now),
+            last_dial: Instant::ORIGIN,
             hints: profile.clients.hints,
             torn: false,
             set_back: Duration::ZERO,

@@ -156,6 +156,8 @@ pub enum Fault {
     Stray { client: u8 },
     /// F-S11: INFO again and again.
     Infos { client: u8, count: u8 },
+    /// F-S11: a server announces others, none of which can be reached.
+    Urls { client: u8 },
     /// F-S11: a server announces that it goes, goes, and comes back.
     LameDuck { server: u8, ms: u16 },
     /// F-S11: the servers take only smaller messages for a while.
@@ -282,6 +284,7 @@ impl Fault {
             Self::Refuse { stored: false, .. } => "F-S9 error, not stored",
             Self::Stray { .. } => "F-S9 stray message",
             Self::Infos { .. } => "F-S11 INFO storm",
+            Self::Urls { .. } => "F-S11 unreachable servers",
             Self::LameDuck { .. } => "F-S11 lame duck",
             Self::MaxPayload { .. } => "F-S11 max_payload",
             Self::NoJetStream { .. } => "F-S11 no JetStream",

@@ -9,6 +9,7 @@
 //! - [`run`] lets it happen to real [`kv_proto::Session`]s, then heals everything and waits until all has come
 //!   to rest, and returns what is broken: what clients were told is held against what the servers'
 //!   [journal](server::Cluster::journal) says.
+//! - With the feature `mutants`, bugs are planted in clients, servers and judge, to see that runs find them.
 //! - [`shrink`](shrink::shrink) deletes from a failing scenario what it can do without.
 //!
 //! The same scenario gives the same [hash](Outcome::hash) in any process and build.
@@ -24,6 +25,8 @@
 
 #![warn(clippy::indexing_slicing)]
 
+#[cfg(feature = "mutants")]
+pub mod campaign;
 pub mod check;
 mod client;
 mod clock;
@@ -31,6 +34,10 @@ pub mod coverage;
 pub mod fault;
 mod frames;
 pub mod history;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 mod net;
 mod oracle;
 mod outcome;

@@ -53,6 +53,9 @@ pub(crate) struct Wire {
     pub(crate) known_limit: usize,
     /// Limits on their way: known when so many bytes have arrived.
     pub(crate) limits: VecDeque<(u64, usize)>,
+    /// The server goes: known when so many bytes have arrived, and since when.
+    pub(crate) leave_at: Option<u64>,
+    pub(crate) told_to_leave: Option<Instant>,
     /// Bytes written by the server, and arrived at the client.
     pub(crate) written: u64,
     pub(crate) arrived: u64,
@@ -80,8 +83,11 @@ impl Wire {
     }
 
     /// Counts bytes that arrived, and learns what they said.
-    pub(crate) fn arrive(&mut self, bytes: usize) {
+    pub(crate) fn arrive(&mut self, now: Instant, bytes: usize) {
         self.arrived += bytes as u64;
+        if self.leave_at.is_some_and(|at| at <= self.arrived) {
+            self.told_to_leave.get_or_insert(now);
+        }
         while let Some((_, limit)) = self.limits.front().filter(|(at, _)| *at <= self.arrived) {
             self.known_limit = *limit;
             self.limits.pop_front();

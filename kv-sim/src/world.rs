@@ -15,6 +15,7 @@
 
 mod calm;
 mod faults;
+mod leave;
 mod links;
 mod set_up;
 
@@ -28,6 +29,7 @@ use crate::client::Client;
 use crate::coverage::Coverage;
 use crate::fault::Reception;
 use crate::history::{Answer, CallId, History, Sent, View};
+use crate::mutant::{self, Mutant};
 use crate::net::Weather;
 use crate::oracle::STREAM;
 use crate::outcome::{Outcome, Work};
@@ -106,6 +108,9 @@ impl<'a> World<'a> {
     fn finish(mut self) -> Outcome {
         if self.violations.is_empty() && !self.scenario.profile.hostile {
             self.violations = crate::check::check(&self.history, self.cluster.journal());
+        }
+        if mutant::is(Mutant::Canary) {
+            self.violations.push(Violation::Canary);
         }
         self.coverage.hit_answers(&self.history);
         for client in &self.clients {
@@ -382,6 +387,16 @@ impl<'a> World<'a> {
             wire.written += self.buffer.len() as u64;
             wire.down.push(self.now, &self.buffer);
         }
+        // Before the connection that the server closes for it is forgotten.
+        while let Some((conn, breach)) = self.cluster.poll_breach() {
+            let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));
+            if let Some(client) = wire.map(|wire| wire.client)
+                && breach == Breach::Malformed
+                && !self.scenario.profile.hostile
+            {
+                self.broken(Violation::Malformed { client });
+            }
+        }
         while let Some(conn) = self.cluster.poll_closed() {
             self.cluster.handle_closed(self.now, conn);
             if let Some(wire) = self.wires.iter_mut().find(|wire| wire.conn == Some(conn)) {
@@ -391,15 +406,6 @@ impl<'a> World<'a> {
                 self.trace.line(self.now, || {
                     format!("server closes a connection of client {client}")
                 });
-            }
-        }
-        while let Some((conn, breach)) = self.cluster.poll_breach() {
-            let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));
-            if let Some(client) = wire.map(|wire| wire.client)
-                && breach == Breach::Malformed
-                && !self.scenario.profile.hostile
-            {
-                self.broken(Violation::Malformed { client });
             }
         }
         self.watch_journal();

@@ -1,4 +1,5 @@
-//! Runs the simulator: `kv-sim run --seeds 20000`, `kv-sim replay 7`.
+//! Runs the simulator: `kv-sim run --seeds 20000`, `kv-sim replay 7`; with the feature `mutants`, `kv-sim
+//! mutants`.
 
 #![allow(
     clippy::print_stdout,
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+#[cfg(feature = "mutants")]
+use kv_sim::campaign::{Bug, Row};
 use kv_sim::runner::{Summary, run_seeds};
 use kv_sim::shrink::shrink;
 use kv_sim::{Mix, Scenario, run_traced};
@@ -53,6 +56,26 @@ enum Command {
         /// Does not shrink.
         #[arg(long)]
         whole: bool,
+        /// The name of a bug to plant.
+        #[cfg(feature = "mutants")]
+        #[arg(long)]
+        plant: Option<String>,
+    },
+    /// Plants one bug after the other, and counts the seeds until a run turns red.
+    #[cfg(feature = "mutants")]
+    Mutants {
+        /// Bugs that so many do not show survive.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+        /// How often each is hunted for, from seeds far apart.
+        #[arg(long, default_value_t = 5)]
+        hunts: u64,
+        /// The name of the only one to plant.
+        #[arg(long)]
+        only: Option<String>,
+        /// Which faults there are.
+        #[arg(long, default_value = "swarm", value_parser = mixes())]
+        profile: String,
     },
 }
 
@@ -78,7 +101,22 @@ fn main() -> ExitCode {
             profile,
             trace,
             whole,
-        } => replay(seed, &profile, trace, whole),
+            #[cfg(feature = "mutants")]
+            plant,
+        } => {
+            #[cfg(feature = "mutants")]
+            Bug::all()
+                .filter(|bug| plant.as_deref() == Some(bug.name()))
+                .for_each(Bug::plant);
+            replay(seed, &profile, trace, whole)
+        }
+        #[cfg(feature = "mutants")]
+        Command::Mutants {
+            seeds,
+            hunts,
+            only,
+            profile,
+        } => mutants(seeds, hunts, only.as_deref(), &profile),
     }
 }
 
@@ -173,4 +211,27 @@ fn replay(seed: u64, profile: &str, trace: bool, whole: bool) -> ExitCode {
         .for_each(|line| println!("{line}"));
     println!("seed {seed}: {:?}", first.violations);
     ExitCode::FAILURE
+}
+
+#[cfg(feature = "mutants")]
+fn mutants(seeds: u64, hunts: u64, only: Option<&str>, profile: &str) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let start = Instant::now();
+    println!("bug   median  seeds of each hunt, how it showed: what it is");
+    let (mut all, mut survivors) = (0, 0);
+    for bug in Bug::all().filter(|bug| only.is_none_or(|only| only == bug.name())) {
+        let row = Row::new(bug, hunts, seeds, mix_of(profile));
+        println!("{row}");
+        all += 1;
+        survivors += u32::from(row.has_survived());
+    }
+    println!(
+        "{survivors} of {all} bugs survived, in {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    if all > 0 && survivors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

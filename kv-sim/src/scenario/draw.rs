@@ -204,7 +204,7 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
             stored: rng.chance(50),
         },
         25 => Fault::Stray { client },
-        26 => Fault::Infos { client, count: 50 },
+        26 => rng.pick(&[Fault::Infos { client, count: 50 }, Fault::Urls { client }]),
         27 => Fault::LameDuck { server, ms },
         28 => Fault::MaxPayload {
             bytes: rng.pick(&[64, 600, 65_536]),

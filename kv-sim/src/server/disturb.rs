@@ -210,6 +210,17 @@ impl Cluster {
         self.send_info(conn, false);
     }
 
+    /// Sends a client its server's INFO, with other servers than there are.
+    pub fn inform_of(&mut self, now: Instant, conn: ConnId, servers: &[&str]) {
+        self.advance(now);
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        let servers: Vec<String> = servers.iter().map(|one| (*one).to_owned()).collect();
+        let line = self.info_naming(connection.server, connection.client_id, false, &servers);
+        self.inject(now, conn, &line);
+    }
+
     /// Returns the next operation that a client should not have sent.
     pub fn poll_breach(&mut self) -> Option<(ConnId, Breach)> {
         self.disturbances.breaches.pop_front()
@@ -254,6 +265,14 @@ impl Cluster {
     pub fn is_logged_in(&self, conn: ConnId) -> bool {
         let connection = self.connections.get(&conn);
         connection.is_some_and(|conn| conn.connected && conn.ponged && !conn.closed)
+    }
+
+    /// Returns whether a client's server has told it to leave.
+    #[must_use]
+    pub fn is_told_to_leave(&self, conn: ConnId) -> bool {
+        let server = self.connections.get(&conn).map(|conn| conn.server);
+        let goes = server.and_then(|server| self.servers.get(server));
+        goes.is_some_and(|server| server.lame_duck) && self.is_logged_in(conn)
     }
 
     /// Returns whether there is a stream of that name.

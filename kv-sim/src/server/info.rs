@@ -11,6 +11,17 @@ const FIRST_PORT: usize = 4222;
 impl Cluster {
     /// The INFO for one client; `connected` is the second one, after the login.
     pub(super) fn info_line(&self, server: usize, client_id: u64, connected: bool) -> Vec<u8> {
+        self.info_naming(server, client_id, connected, &self.connect_urls())
+    }
+
+    /// The same, with these servers as those that clients can connect to.
+    pub(super) fn info_naming(
+        &self,
+        server: usize,
+        client_id: u64,
+        connected: bool,
+        connect_urls: &[String],
+    ) -> Vec<u8> {
         let Some(at) = self.servers.get(server) else {
             return Vec::new();
         };
@@ -30,8 +41,10 @@ impl Cluster {
             .number("client_id", client_id)
             .text("client_ip", "127.0.0.1");
         if self.servers.len() > 1 {
-            out.text("cluster", CLUSTER)
-                .raw("connect_urls", &texts(&self.connect_urls()));
+            out.text("cluster", CLUSTER);
+        }
+        if self.servers.len() > 1 || !connect_urls.is_empty() {
+            out.raw("connect_urls", &texts(connect_urls));
         }
         out.some_bool("ldm", at.lame_duck);
         if connected {
@@ -66,6 +79,9 @@ impl Cluster {
     }
 
     fn connect_urls(&self) -> Vec<String> {
+        if self.servers.len() < 2 {
+            return Vec::new();
+        }
         let servers = self.servers.iter().enumerate();
         let takers = servers.filter(|(_, server)| server.up && !server.lame_duck);
         takers

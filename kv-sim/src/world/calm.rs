@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use kv_proto::{ConnectionState, Disconnect, Instant};
+use kv_proto::{ConnectionState, Disconnect};
 
 use super::World;
+use super::faults::UNREACHABLE;
 use crate::history::{Answer, CallId, Cause};
 use crate::oracle::STREAM;
 use crate::scenario::Ask;
@@ -127,7 +128,10 @@ impl World<'_> {
         let profile = &self.scenario.profile;
         let millis = |ms: u32| Duration::from_millis(u64::from(ms));
         let clients = &profile.clients;
-        let rounds = u32::from(profile.servers) + 2;
+        let mut rounds = u32::from(profile.servers) + 2;
+        if self.coverage.has("F-S11 unreachable servers") {
+            rounds += UNREACHABLE.len() as u32;
+        }
         let attempt =
             millis(clients.connect_ms) + millis(clients.reconnect_max_ms.max(clients.reconnect_ms));
         let latency = Duration::from_micros(u64::from(profile.net.latency_us));
@@ -346,30 +350,5 @@ impl World<'_> {
     /// Whether there is a connection whose end no server can have learned of.
     fn half_dead(&self) -> bool {
         self.wires.iter().any(|wire| wire.up.is_dead())
-    }
-
-    /// A client that was told in time that its server goes has moved.
-    pub(super) fn check_moved(&mut self, server: usize, since: Instant) {
-        let window = Duration::from_millis(u64::from(self.scenario.profile.clients.reconnect_ms));
-        let enough = window + Duration::from_millis(300);
-        if self.now.saturating_duration_since(since) < enough {
-            return;
-        }
-        let others = self.work.faults > 1 || self.scenario.profile.servers < 2;
-        let told = self.scenario.profile.net.latency_us < 3_000
-            && self.scenario.profile.clients.lazy_us < 1_000;
-        if others || !told {
-            return;
-        }
-        let stays = self.clients.iter().find(|client| {
-            let port = format!("127.0.0.1:{}", crate::client::FIRST_PORT + server);
-            client
-                .session
-                .server()
-                .is_some_and(|addr| addr.to_string() == port)
-        });
-        if let Some(client) = stays.map(|client| client.id) {
-            self.broken(Violation::Stayed { client });
-        }
     }
 }

@@ -7,6 +7,7 @@ use kv_proto::Instant;
 use super::World;
 use super::set_up::MAX_PAYLOAD;
 use crate::fault::{Denied, ERRORS, Fault, Reception, Reply, Way};
+use crate::mutant::{self, Mutant};
 use crate::server::{Election, InFlight, ReplyFault, ServerId};
 
 /// The end of a fault that lasts.
@@ -18,10 +19,7 @@ pub(super) enum Undo {
         keep_memory: bool,
     },
     /// A lame duck goes.
-    Stop {
-        server: usize,
-        since: Instant,
-    },
+    Stop(usize),
     CreateBucket,
     MaxPayload,
     JetStream,
@@ -29,6 +27,8 @@ pub(super) enum Undo {
     Thaw(usize),
 }
 
+/// Where nobody listens.
+pub(super) const UNREACHABLE: [&str; 2] = ["127.0.0.1:9", "10.9.9.9:4222"];
 /// How long a lame duck is away.
 const AWAY: Duration = Duration::from_millis(300);
 
@@ -66,6 +66,7 @@ impl World<'_> {
             | Fault::Close { .. } => self.disturb_client(fault),
             Fault::Stray { .. }
             | Fault::Infos { .. }
+            | Fault::Urls { .. }
             | Fault::Pings { .. }
             | Fault::Err { .. }
             | Fault::Deny { .. } => self.disturb_connection(fault),
@@ -171,7 +172,7 @@ impl World<'_> {
             Fault::LameDuck { server, ms } => {
                 let server = usize::from(server);
                 self.cluster.lame_duck(now, ServerId(server));
-                self.later(millis(ms), Undo::Stop { server, since: now });
+                self.later(millis(ms), Undo::Stop(server));
             }
             Fault::Rewind { count } => {
                 self.cluster
@@ -248,6 +249,9 @@ impl World<'_> {
             _ => return false,
         }
         self.collect();
+        if matches!(fault, Fault::LameDuck { .. }) {
+            self.note_told_to_leave();
+        }
         true
     }
 
@@ -272,6 +276,7 @@ impl World<'_> {
     fn disturb_connection(&mut self, fault: Fault) -> bool {
         let (Fault::Stray { client }
         | Fault::Infos { client, .. }
+        | Fault::Urls { client }
         | Fault::Pings { client, .. }
         | Fault::Err { client, .. }
         | Fault::Deny { client, .. }) = fault
@@ -297,6 +302,7 @@ impl World<'_> {
                     self.cluster.inform(now, conn);
                 }
             }
+            Fault::Urls { .. } => self.cluster.inform_of(now, conn, &UNREACHABLE),
             Fault::Pings { count, .. } => {
                 for _ in 0..count {
                     self.cluster.inject(now, conn, b"PING\r\n");
@@ -403,6 +409,10 @@ impl World<'_> {
             }
             Fault::Drop { .. } => {
                 self.abandon(id);
+                if mutant::is(Mutant::ConsumerLeftBehind) {
+                    let body = br#"{"stream_name":"KV_b","config":{"durable_name":"left"}}"#;
+                    self.administrate("$JS.API.CONSUMER.DURABLE.CREATE.KV_b.left", "", body);
+                }
                 self.begin_again(id);
             }
             Fault::Close { .. } => {
@@ -438,8 +448,8 @@ impl World<'_> {
                 self.cluster
                     .restart(self.now, ServerId(server), keep_memory);
             }
-            Undo::Stop { server, since } => {
-                self.check_moved(server, since);
+            Undo::Stop(server) => {
+                self.check_moved();
                 self.cluster.stop(self.now, ServerId(server));
                 self.later(
                     AWAY,

@@ -33,9 +33,11 @@ impl World<'_> {
     }
 
     fn dial(&mut self, client: usize, link: LinkId, addr: &ServerAddr) {
-        let Some(life) = self.clients.get(client).map(|client| client.life) else {
+        let Some(dialler) = self.clients.get_mut(client) else {
             return;
         };
+        dialler.last_dial = self.now;
+        let life = dialler.life;
         let text = addr.to_string();
         let port = text
             .strip_prefix("127.0.0.1:")
@@ -78,6 +80,8 @@ impl World<'_> {
             write_fails: false,
             known_limit: usize::MAX,
             limits: std::collections::VecDeque::new(),
+            leave_at: None,
+            told_to_leave: None,
             written: 0,
             arrived: 0,
         });
@@ -269,7 +273,7 @@ impl World<'_> {
         }
         wire.input.extend_from_slice(bytes);
         let arrived = bytes.len();
-        wire.arrive(arrived);
+        wire.arrive(self.now, arrived);
         if let Some(reader) = self.clients.get_mut(client) {
             let local = reader.local(self.now);
             reader.session.handle_input(local, link, &mut wire.input);

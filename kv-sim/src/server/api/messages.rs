@@ -3,6 +3,7 @@
 use kv_proto::Timestamp;
 
 use super::{Answer, JetStream, Request, begin};
+use crate::mutant::{self, Mutant};
 use crate::server::decode::{Decoder, is_empty, request as decode};
 use crate::server::error::ApiError;
 use crate::server::journal::Removal;
@@ -74,6 +75,16 @@ impl GetRequest {
         }
         store.last_for(self.last_for.as_bytes())
     }
+
+    /// What the leader finds: the same, unless a bug is planted.
+    fn find_as_leader<'a>(&self, store: &'a Store, v: Version) -> Option<&'a Message> {
+        let found = self.find(store, v)?;
+        let same_key = store.of_subject(&found.subject);
+        let before = same_key.and_then(|seqs| seqs.range(..found.seq).next_back());
+        before
+            .filter(|_| mutant::is(Mutant::StaleLeaderRead) && self.seq == 0)
+            .map_or(Some(found), |before| store.get(*before))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +114,7 @@ impl JetStream {
         }
         let stream = self.found(name)?;
         let message = asked
-            .find(stream.leader_store(request.now.instant), version)
+            .find_as_leader(stream.leader_store(request.now.instant), version)
             .ok_or(ApiError::NO_MESSAGE_FOUND)?;
         let mut stored = Writer::object();
         stored

@@ -7,6 +7,7 @@ use kv_proto::Instant;
 use super::group::Standing;
 use super::store::{Step, Store};
 use super::{Now, Outbox, Stream};
+use crate::mutant::{self, Mutant};
 use crate::server::consumer::Consumer;
 use crate::server::journal::{Change, Journal};
 use crate::server::peers::Peers;
@@ -196,7 +197,9 @@ impl Stream {
     pub(crate) fn rewind(&mut self, count: u64, now: Instant, journal: &mut Journal) {
         self.store.rewind(count);
         for step in self.store.take_steps() {
-            if let Some(change) = told(&step) {
+            if let Some(change) = told(&step)
+                && !mutant::is(Mutant::RewindNotTold)
+            {
                 journal.note(now, &self.name, change);
             }
         }

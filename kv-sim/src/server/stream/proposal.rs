@@ -12,7 +12,7 @@ use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
 use super::admission::{Admitted, Refusal, parse_ttl, sequence};
-use super::config::{Discard, Retention};
+use super::config::Discard;
 use super::group::Standing;
 use super::store::Store;
 use super::{Inbound, Now, Outbox, Stream};
@@ -319,7 +319,7 @@ impl Stream {
         let rollup = self.check_rollup(headers, version)?;
         let msg_id = header::text(headers, "Nats-Msg-Id").map(|id| id.into_owned());
         let admitted = Admitted { msg_id, rollup };
-        if self.config.retention == Retention::Interest && self.consumers.is_empty() {
+        if self.drops_next() {
             return Ok(self.skip(admitted, time));
         }
         let (lifetime, headers) = self.lifetime(&inbound, version)?;

@@ -13,6 +13,7 @@ use super::config::Retention;
 use super::republish::transform;
 use super::store::Message;
 use super::{Now, Outbox, Outgoing, Stream};
+use crate::mutant::{self, Mutant};
 use crate::server::consumer::Notice;
 use crate::server::error::ApiError;
 use crate::server::header;
@@ -66,6 +67,9 @@ impl Stream {
         out: &mut Outbox,
     ) {
         let answer = match result {
+            Ok(seq) if mutant::strikes(Mutant::RefusedAndStored, seq) => {
+                self.refusal(&ApiError::TOO_LARGE)
+            }
             Ok(seq) => self.acknowledgement(seq, version) + "}",
             Err(Refusal::Duplicate(seq)) => {
                 self.acknowledgement(seq, version) + ",\"duplicate\": true}"
@@ -117,7 +121,7 @@ impl Stream {
         }
         let admitted = self.check_headers(&inbound, version)?;
         self.check_size(&inbound)?;
-        if self.config.retention == Retention::Interest && self.consumers.is_empty() {
+        if self.drops_next() {
             return Ok(self.skip(admitted, now.time));
         }
         let lifetime = self.lifetime(&inbound, version);
@@ -138,7 +142,14 @@ impl Stream {
         Ok(self.store_admitted(inbound, admitted, lifetime, now, out))
     }
 
-    /// A stream by interest counts what nobody waits for, and keeps nothing.
+    /// A stream by interest keeps nothing that nobody waits for.
+    pub(super) fn drops_next(&self) -> bool {
+        let unwanted = self.config.retention == Retention::Interest && self.consumers.is_empty();
+        let next = self.store.last_seq() + 1;
+        unwanted || mutant::strikes(Mutant::AcknowledgedAndDropped, next)
+    }
+
+    /// What is not kept is counted all the same.
     pub(super) fn skip(&mut self, admitted: Admitted, time: Timestamp) -> u64 {
         let seq = self.store.skip();
         self.last_seq = seq;
@@ -166,7 +177,7 @@ impl Stream {
             let nanos = seconds.saturating_mul(SECOND);
             Timestamp::from_unix_nanos(time.as_unix_nanos().saturating_add(nanos))
         });
-        let seq = self.store.append(Message {
+        let message = Message {
             seq: 0,
             subject: inbound.subject.clone(),
             headers: inbound.headers.clone(),
@@ -174,7 +185,11 @@ impl Stream {
             time,
             expires: expires.filter(|_| self.config.allow_msg_ttl),
             never_expires: lifetime.is_some_and(|seconds| seconds < 0) && self.config.allow_msg_ttl,
-        });
+        };
+        if mutant::strikes(Mutant::StoredTwice, self.store.last_seq()) {
+            self.store.append(message.clone());
+        }
+        let seq = self.store.append(message);
         self.last_seq = if now.version == Version::V2_11 {
             self.last_seq + 1
         } else {

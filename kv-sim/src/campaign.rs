@@ -1,0 +1,166 @@
+//! Plants one bug after the other, and counts the seeds until a run turns red.
+//!
+//! A bug is planted in the whole process, so nothing else may run in it meanwhile.
+
+use std::fmt;
+
+use crate::mutant::{self, Mutant};
+use crate::profile::Mix;
+use crate::runner::run_caught;
+use crate::scenario::Scenario;
+use crate::violation::Violation;
+
+/// A bug of the clients, or of what surrounds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "there are two sides")]
+pub enum Bug {
+    /// In the sessions under test.
+    Client(kv_proto::mutant::Mutant),
+    /// In the simulated servers, or in the judge.
+    World(Mutant),
+}
+
+impl Bug {
+    /// Every bug.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let clients = kv_proto::mutant::Mutant::ALL.iter().copied();
+        let world = Mutant::ALL.iter().copied();
+        clients.map(Self::Client).chain(world.map(Self::World))
+    }
+
+    /// Its short name: `M12` or `S3`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client(mutant) => mutant.name(),
+            Self::World(mutant) => mutant.name(),
+        }
+    }
+
+    /// What is wrong, in one line.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Client(mutant) => mutant.summary(),
+            Self::World(mutant) => mutant.summary(),
+        }
+    }
+
+    /// Plants it, instead of what was planted before.
+    pub fn plant(self) {
+        uproot();
+        match self {
+            Self::Client(mutant) => kv_proto::mutant::plant(Some(mutant)),
+            Self::World(mutant) => mutant::plant(Some(mutant)),
+        }
+    }
+}
+
+fn uproot() {
+    kv_proto::mutant::plant(None);
+    mutant::plant(None);
+}
+
+/// The run that showed a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kill {
+    /// Runs up to it, itself included.
+    pub seeds: u64,
+    /// Its seed.
+    pub seed: u64,
+    /// The promise that it broke first.
+    pub violation: Violation,
+}
+
+/// Runs seeds with a bug planted until one breaks a promise that it keeps without the bug.
+#[must_use]
+pub fn hunt(bug: Bug, seeds: std::ops::Range<u64>, mix: Mix) -> Option<Kill> {
+    let from = seeds.start;
+    for seed in seeds {
+        let scenario = Scenario::draw(seed, mix);
+        bug.plant();
+        let outcome = run_caught(&scenario);
+        uproot();
+        let Some(violation) = outcome.violations.into_iter().next() else {
+            continue;
+        };
+        if run_caught(&scenario).violations.is_empty() {
+            return Some(Kill {
+                seeds: seed - from + 1,
+                seed,
+                violation,
+            });
+        }
+    }
+    None
+}
+
+/// How far apart hunts for the same bug begin.
+const APART: u64 = 100_000;
+
+/// What became of one bug in several hunts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Row {
+    /// The bug.
+    pub bug: Bug,
+    /// What each hunt found.
+    pub kills: Vec<Option<Kill>>,
+}
+
+impl Row {
+    /// Hunts for a bug so many times, from seeds far apart.
+    #[must_use]
+    pub fn new(bug: Bug, hunts: u64, seeds: u64, mix: Mix) -> Self {
+        let starts = (0..hunts).map(|hunt| 1 + hunt * APART);
+        let kills = starts.map(|from| hunt(bug, from..from + seeds, mix));
+        Self {
+            bug,
+            kills: kills.collect(),
+        }
+    }
+
+    /// Whether some hunt did not find it.
+    #[must_use]
+    pub fn has_survived(&self) -> bool {
+        self.kills.iter().any(Option::is_none)
+    }
+
+    /// The seeds to kill of the median hunt; `None` if that one did not.
+    #[must_use]
+    pub fn median(&self) -> Option<u64> {
+        let mut seeds: Vec<u64> = self
+            .kills
+            .iter()
+            .map(|kill| kill.as_ref().map_or(u64::MAX, |kill| kill.seeds))
+            .collect();
+        seeds.sort_unstable();
+        seeds
+            .get(seeds.len() / 2)
+            .copied()
+            .filter(|seeds| *seeds < u64::MAX)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:4}", self.bug.name())?;
+        match self.median() {
+            Some(median) => write!(f, " {median:>7}")?,
+            None => write!(f, " {:>7}", "-")?,
+        }
+        let mut kinds: Vec<String> = Vec::new();
+        for kill in &self.kills {
+            match kill {
+                Some(kill) => write!(f, " {:>6}", kill.seeds)?,
+                None => write!(f, " {:>6}", "-")?,
+            }
+            let kind = kill.as_ref().map(|kill| kill.violation.kind());
+            kinds.push(kind.unwrap_or_else(|| "SURVIVED".into()));
+        }
+        kinds.sort();
+        kinds.dedup();
+        write!(f, "  {}: {}", kinds.join(", "), self.bug.summary())
+    }
+}
