@@ -373,6 +373,13 @@ impl<'a> World<'a> {
 
     /// Takes what the servers have to say after anything was done to them.
     fn collect(&mut self) {
+        if self.cluster.take_changed() {
+            self.collect_changes();
+        }
+        self.watch_replicas();
+    }
+
+    fn collect_changes(&mut self) {
         self.server_due = None;
         for wire in &mut self.wires {
             let Some(conn) = wire.conn else {
@@ -406,7 +413,7 @@ impl<'a> World<'a> {
         self.watch_journal();
     }
 
-    /// Learns from the journal how old answers can be.
+    /// Tells what was committed.
     fn watch_journal(&mut self) {
         let journal = self.cluster.journal();
         let new = journal.get(self.journal_read..).unwrap_or_default();
@@ -419,6 +426,10 @@ impl<'a> World<'a> {
                 .line(now, || format!("    committed: {}", brief(change)));
         }
         self.journal_read = journal.len();
+    }
+
+    /// Learns how old answers can be.
+    fn watch_replicas(&mut self) {
         if self.scenario.profile.bucket.replicas < 2 {
             return;
         }
