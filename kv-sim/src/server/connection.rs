@@ -180,7 +180,11 @@ impl Connection {
         let size = subject.len() + sid.len() + reply.len() + headers.len() + payload.len();
         let out = &mut self.output;
         out.reserve(size + MAX_FRAME);
-        let verb: &[u8] = if headers.is_empty() { b"MSG " } else { b"HMSG " };
+        let verb: &[u8] = if headers.is_empty() {
+            b"MSG "
+        } else {
+            b"HMSG "
+        };
         for part in [verb, subject, b" ", sid, b" ", reply] {
             out.extend_from_slice(part);
         }
