@@ -48,6 +48,8 @@ pub(crate) struct Pipe {
     /// When the end of the stream arrives, after all bytes.
     ends: Option<Instant>,
     damage: Option<Damage>,
+    /// When something arrives next; the end of time if nothing does.
+    due: Instant,
 }
 
 impl Pipe {
@@ -65,6 +67,7 @@ impl Pipe {
             cut_after: None,
             ends: None,
             damage: None,
+            due: Instant::END,
         }
     }
 
@@ -106,6 +109,7 @@ impl Pipe {
             self.chunks.push_back((at, size));
             left -= size;
         }
+        self.look_ahead();
     }
 
     /// When a piece that is sent now arrives: after all before it.
@@ -148,13 +152,19 @@ impl Pipe {
 
     /// When something arrives next.
     pub(crate) fn next(&self) -> Option<Instant> {
-        if self.dead {
-            return None;
-        }
-        match self.chunks.front() {
-            Some((at, _)) => Some(*at.max(&self.clogged_until)),
-            None => self.ends.map(|at| at.max(self.clogged_until)),
-        }
+        (self.due < Instant::END).then_some(self.due)
+    }
+
+    /// The same; the end of time if nothing arrives.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Works out what arrives next, after any change: it is asked for far more often than it changes.
+    fn look_ahead(&mut self) {
+        let first = self.chunks.front().map(|(at, _)| *at).or(self.ends);
+        let first = first.filter(|_| !self.dead);
+        self.due = first.map_or(Instant::END, |at| at.max(self.clogged_until));
     }
 
     /// Takes the piece that arrives now; an empty one is the end of the stream. The second value tells that
@@ -166,6 +176,7 @@ impl Pipe {
         let Some((at, len)) = self.chunks.pop_front() else {
             self.ends = None;
             self.dead = true;
+            self.due = Instant::END;
             return Some((&[], false));
         };
         if self.head > 4096 && self.head * 2 > self.bytes.len() {
@@ -186,6 +197,7 @@ impl Pipe {
             }
             None => (len, false),
         };
+        self.look_ahead();
         let from = self.head;
         self.head += len;
         Some((self.bytes.get(from..self.head).unwrap_or_default(), breaks))
@@ -196,6 +208,7 @@ impl Pipe {
         if self.ends.is_none() {
             let at = self.arrival(now);
             self.ends = Some(at);
+            self.look_ahead();
         }
     }
 
@@ -210,11 +223,13 @@ impl Pipe {
             *len > 0
         });
         self.cut_after = None;
+        self.look_ahead();
         self.end(now);
     }
 
     pub(crate) fn clog(&mut self, until: Instant) {
         self.clogged_until = self.clogged_until.max(until);
+        self.look_ahead();
     }
 
     pub(crate) fn stall(&mut self, until: Instant) {
@@ -230,6 +245,7 @@ impl Pipe {
         self.dead = true;
         self.chunks.clear();
         self.head = self.bytes.len();
+        self.due = Instant::END;
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -254,6 +270,7 @@ impl Pipe {
             *at = (*at).min(now + Duration::from_millis(100));
         }
         self.last_arrival = self.chunks.back().map_or(now, |(at, _)| *at);
+        self.look_ahead();
     }
 
     /// A part of `len` bytes, as a failing write leaves it.
@@ -265,6 +282,9 @@ impl Pipe {
 /// The first multiple of the quantum that is not earlier.
 pub(crate) fn round_up(at: Instant, quantum: Duration) -> Instant {
     let quantum = u64::try_from(quantum.as_nanos()).unwrap_or(1).max(1);
+    if quantum == 1 {
+        return at;
+    }
     let at = at.as_nanos();
     Instant::from_nanos(at.div_ceil(quantum).saturating_mul(quantum))
 }

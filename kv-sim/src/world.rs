@@ -156,59 +156,53 @@ impl<'a> World<'a> {
 
     /// The earliest of everything that can happen.
     fn next(&mut self) -> Option<(Instant, Source)> {
-        let mut first: Option<(Instant, Source)> = None;
-        let mut consider = |at: Option<Instant>, source: Source| {
-            if let Some(at) = at
-                && first.is_none_or(|(earliest, _)| at < earliest)
-            {
-                first = Some((at, source));
+        let mut first = (Instant::END, Source::Step);
+        let mut consider = |at: Instant, source: Source| {
+            if at < first.0 {
+                first = (at, source);
             }
         };
-        let step = self.scenario.steps.get(self.next_step);
-        consider(
-            step.map(|step| self.storm_at + Duration::from_micros(step.at_us)),
-            Source::Step,
-        );
-        consider(
-            self.undo.first_key_value().map(|((at, _), _)| *at),
-            Source::Undo,
-        );
+        if let Some(step) = self.scenario.steps.get(self.next_step) {
+            let at = self.storm_at + Duration::from_micros(step.at_us);
+            consider(at, Source::Step);
+        }
+        if let Some(((at, _), _)) = self.undo.first_key_value() {
+            consider(*at, Source::Undo);
+        }
+        let now = self.now;
         if self.timers_first {
             for client in &mut self.clients {
-                consider(client.next_timer(self.now), Source::Timer(client.id));
+                consider(or_never(client.next_timer(now)), Source::Timer(client.id));
             }
         }
         let cluster = &self.cluster;
-        consider(
-            *self
-                .server_due
-                .get_or_insert_with(|| cluster.poll_timeout()),
-            Source::Server,
-        );
+        let due = self
+            .server_due
+            .get_or_insert_with(|| cluster.poll_timeout());
+        consider(or_never(*due), Source::Server);
         for (at, wire) in self.wires.iter().enumerate() {
-            consider(wire.dial.map(|dial| dial.at), Source::Dial(at));
-            consider(
-                wire.up.next().filter(|_| wire.conn.is_some()),
-                Source::Up(at),
-            );
-            consider(
-                wire.down.next().filter(|_| wire.client_open),
-                Source::Down(at),
-            );
+            if let Some(dial) = &wire.dial {
+                consider(dial.at, Source::Dial(at));
+            }
+            if wire.conn.is_some() {
+                consider(wire.up.due(), Source::Up(at));
+            }
+            if wire.client_open {
+                consider(wire.down.due(), Source::Down(at));
+            }
             let stalled = wire.up.stalled_until();
-            consider(
-                (stalled > self.now).then_some(stalled),
-                Source::Unstalled(at),
-            );
+            if stalled > now {
+                consider(stalled, Source::Unstalled(at));
+            }
         }
         for client in &mut self.clients {
             if !self.timers_first {
-                consider(client.next_timer(self.now), Source::Timer(client.id));
+                consider(or_never(client.next_timer(now)), Source::Timer(client.id));
             }
-            consider(client.round_at, Source::Round(client.id));
-            consider(client.open_at, Source::Open(client.id));
+            consider(or_never(client.round_at), Source::Round(client.id));
+            consider(or_never(client.open_at), Source::Open(client.id));
         }
-        first
+        (first.0 < Instant::END).then_some(first)
     }
 
     fn happen(&mut self, source: Source) {
@@ -377,6 +371,13 @@ impl<'a> World<'a> {
 
     /// Takes what the servers have to say after anything was done to them.
     fn collect(&mut self) {
+        if self.cluster.take_changed() {
+            self.collect_changes();
+        }
+        self.watch_replicas();
+    }
+
+    fn collect_changes(&mut self) {
         self.server_due = None;
         for wire in &mut self.wires {
             let Some(conn) = wire.conn else {
@@ -411,7 +412,7 @@ impl<'a> World<'a> {
         self.watch_journal();
     }
 
-    /// Learns from the journal how old answers can be.
+    /// Tells what was committed.
     fn watch_journal(&mut self) {
         let journal = self.cluster.journal();
         let new = journal.get(self.journal_read..).unwrap_or_default();
@@ -424,6 +425,10 @@ impl<'a> World<'a> {
                 .line(now, || format!("    committed: {}", brief(change)));
         }
         self.journal_read = journal.len();
+    }
+
+    /// Learns how old answers can be.
+    fn watch_replicas(&mut self) {
         if self.scenario.profile.bucket.replicas < 2 {
             return;
         }
@@ -443,6 +448,11 @@ impl<'a> World<'a> {
         self.trace.line(self.now, || format!("broken: {violation}"));
         self.violations.push(violation);
     }
+}
+
+/// The end of time is never.
+fn or_never(at: Option<Instant>) -> Instant {
+    at.unwrap_or(Instant::END)
 }
 
 fn brief(change: &Change) -> String {
