@@ -164,7 +164,7 @@ impl Check<'_> {
             .get(&revision)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let mut commits = places
+        let commits = places
             .iter()
             .filter_map(|place| self.oracle.commits.get(*place));
         let kind = match record.call {
@@ -179,10 +179,17 @@ impl Check<'_> {
                 && (kind == Kind::Value || commit.expected == record.call.expected())
                 && (record.called..=at).contains(&commit.at)
         };
-        let found = commits.find(fits);
-        let Some(commit) = found else {
+        let fitting: Vec<&Commit> = commits.filter(fits).collect();
+        let Some(commit) = fitting.first() else {
             return Some(Violation::NotItsRevision { call, revision });
         };
+        // A revision that was used again can have been two purges, with and without an end.
+        if fitting
+            .iter()
+            .any(|commit| check_ttl(record, commit).is_none())
+        {
+            return None;
+        }
         check_ttl(record, commit)
     }
 
