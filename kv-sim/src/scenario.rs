@@ -100,14 +100,6 @@ pub enum Act {
     Fault(Fault),
 }
 
-/// Names that two enums share, as they are printed and as they have to be written.
-const AMBIGUOUS: [(&str, &str); 4] = [
-    ("Fault(Purge {", "Fault(fault::Fault::Purge {"),
-    ("ask: Purge {", "ask: scenario::Ask::Purge {"),
-    ("Fault(Late {", "Fault(fault::Fault::Late {"),
-    ("how: Late", "how: fault::Reply::Late"),
-];
-
 /// A whole run, before it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -141,8 +133,7 @@ impl Scenario {
     #[must_use]
     pub fn to_rust(&self) -> String {
         let mut out = String::from(
-            "use kv_sim::{fault, scenario};\n\
-             use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};\n\
+            "use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};\n\
              use kv_sim::fault::Reply::*;\n\
              use kv_sim::profile::{Bucket, Clients, Net, Profile};\n\
              use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};\n\
@@ -154,11 +145,7 @@ impl Scenario {
             self.seed, self.profile
         );
         for step in &self.steps {
-            let mut step = format!("{step:?}");
-            for (ambiguous, plain) in AMBIGUOUS {
-                step = step.replace(ambiguous, plain);
-            }
-            let _ = writeln!(out, "    {step},");
+            let _ = writeln!(out, "    {step:?},");
         }
         out + "]);\nassert_eq!(kv_sim::run(&scenario).violations, []);\n"
     }

@@ -59,7 +59,6 @@ fn what_does_not_fail_stays_as_it_is() {
 #[rustfmt::skip]
 #[allow(unused_imports, reason = "what is printed needs some of them")]
 fn what_is_printed_can_be_pasted() {
-use kv_sim::{fault, scenario};
 use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};
 use kv_sim::fault::Reply::*;
 use kv_sim::profile::{Bucket, Clients, Net, Profile};
@@ -71,7 +70,7 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 16464, act: Fault(Drop { client: 1 }) },
     Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: Get { key: 0 } } },
     Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: GetLeader { key: 0 } } },
-    Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: scenario::Ask::Purge { key: 0, base: None, ttl: 0 } } },
+    Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: Purge { key: 0, base: None, ttl: 0 } } },
     Step { at_us: 18035, act: Call { client: 1, timeout_ms: 200, ask: Put { key: 0, size: 0 } } },
     Step { at_us: 31868, act: Call { client: 0, timeout_ms: 20, ask: Names } },
     Step { at_us: 55400, act: Fault(Freeze { client: 0, ms: 1500 }) },
@@ -80,7 +79,7 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 68545, act: Fault(NoJetStream { ms: 20 }) },
     Step { at_us: 71462, act: Fault(Refuse { error: Novel, stored: true }) },
     Step { at_us: 75850, act: Fault(HalfOpen { client: 2, way: Up }) },
-    Step { at_us: 76333, act: Fault(fault::Fault::Purge { key: 1 }) },
+    Step { at_us: 76333, act: Fault(PurgeKey { key: 1 }) },
     Step { at_us: 94157, act: Fault(Close { client: 2 }) },
     Step { at_us: 109908, act: Fault(Infos { client: 0, count: 50 }) },
     Step { at_us: 127778, act: Fault(Stall { client: 0, ms: 20 }) },
@@ -108,7 +107,7 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 932725, act: Call { client: 1, timeout_ms: 0, ask: Sleep { ms: 100 } } },
     Step { at_us: 940453, act: Fault(Jump { client: 0, ms: 300 }) },
     Step { at_us: 958230, act: Fault(Reply { how: Twice, ms: 1 }) },
-    Step { at_us: 1048827, act: Fault(Reply { how: fault::Reply::Late, ms: 1500 }) },
+    Step { at_us: 1048827, act: Fault(Reply { how: Late, ms: 1500 }) },
     Step { at_us: 1373983, act: Fault(Stray { client: 2 }) },
     Step { at_us: 1622326, act: Fault(Cut { client: 1, way: Down, after: 63, how: Reset }) },
     Step { at_us: 1763840, act: Fault(Reply { how: Garbage, ms: 20 }) },
@@ -121,7 +120,7 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 2942180, act: Fault(Cancel { client: 1, nth: 5 }) },
     Step { at_us: 3253399, act: Fault(Cut { client: 2, way: Up, after: 100, how: Finished }) },
     Step { at_us: 3455806, act: Fault(Pings { client: 1, count: 100 }) },
-    Step { at_us: 3852306, act: Fault(fault::Fault::Late { client: 1, ms: 100 }) },
+    Step { at_us: 3852306, act: Fault(PolledLate { client: 1, ms: 100 }) },
     Step { at_us: 3925902, act: Fault(Refuse { error: StoreFailed, stored: false }) },
     Step { at_us: 4793095, act: Fault(Connect { server: 0, how: Refuses, ms: 20 }) },
 ]);

@@ -74,7 +74,7 @@ fn of_read(result: Result<Option<Entry>, ReadError>) -> Answer {
             ReadError::Closed => Cause::Closed,
             ReadError::ResultsFull => Cause::Full,
             ReadError::Server(error) => Cause::Server(error.err_code().unwrap_or(0)),
-            _ => Cause::Other,
+            ReadError::InvalidKey(_) | ReadError::Malformed { .. } | _ => Cause::Other,
         }),
     }
 }
