@@ -46,6 +46,27 @@ impl Bug {
         }
     }
 
+    /// What the violations say, one of them at least, by which it is to be found. Any other one may be an
+    /// accident.
+    #[must_use]
+    pub const fn shows_as(self) -> &'static [&'static str] {
+        match self {
+            Self::Client(mutant) => client_shows_as(mutant),
+            Self::World(mutant) => match mutant {
+                Mutant::ConditionNotChecked => &["ConditionIgnored"],
+                Mutant::StoredTwice => &["AppliedTwice", "Unaccounted"],
+                Mutant::AcknowledgedAndDropped => &["NotItsRevision"],
+                Mutant::StaleLeaderRead => &["NotSeen"],
+                Mutant::RefusedAndStored => &["AppliedAfterAll", "Unaccounted"],
+                Mutant::ConsumerLeftBehind => &["LeftBehind"],
+                Mutant::RewindNotTold | Mutant::CommitUnseen => {
+                    &["NotSeen", "NotItsRevision", "ConditionIgnored"]
+                }
+                Mutant::Canary => &["Canary"],
+            },
+        }
+    }
+
     /// Plants it, instead of what was planted before.
     pub fn plant(self) {
         uproot();
@@ -53,6 +74,37 @@ impl Bug {
             Self::Client(mutant) => kv_proto::mutant::plant(Some(mutant)),
             Self::World(mutant) => mutant::plant(Some(mutant)),
         }
+    }
+}
+
+const fn client_shows_as(mutant: kv_proto::mutant::Mutant) -> &'static [&'static str] {
+    use kv_proto::mutant::Mutant;
+
+    match mutant {
+        Mutant::CreateWithoutCondition => &["CreatedOverValue"],
+        Mutant::CreateForgetsTtl => &["OtherTtl"],
+        Mutant::ConflictWithItself | Mutant::PutSentTwice => {
+            &["AppliedAfterAll", "AppliedTwice", "Unaccounted"]
+        }
+        Mutant::LossIsNotApplied => &["AppliedAfterAll", "SentAfterAll"],
+        Mutant::CancelCutsFrame => &["Malformed", "NeverSent"],
+        Mutant::FrameContinuedOnNextLink => &["Malformed"],
+        Mutant::TokenUsedTooEarly => &[
+            "NotItsRevision",
+            "AppliedAfterAll",
+            "NotSeen",
+            "Unaccounted",
+        ],
+        Mutant::SlotLeaked => &["Leaked"],
+        Mutant::SecondAuthErrorIsFinal => &["Closed, last Some(Authentication"],
+        Mutant::LameDuckIgnored => &["Stayed"],
+        Mutant::DiscoveredReplaceConfigured => &["Reconnecting, last"],
+        Mutant::MaxPayloadNeverChanges => &["Oversize"],
+        Mutant::NobodyIsNotFound => &["NotSeen"],
+        Mutant::DeadlineRestarts => &["Overdue"],
+        Mutant::SilenceIsLife => &["timed out", "TimedOut"],
+        Mutant::BadHeadersEndLink => &["UncausedDisconnect"],
+        _ => &[],
     }
 }
 
@@ -69,11 +121,12 @@ pub struct Kill {
     pub seeds: u64,
     /// Its seed.
     pub seed: u64,
-    /// The promise that it broke first.
+    /// The promise that it broke.
     pub violation: Violation,
 }
 
-/// Runs seeds with a bug planted until one breaks a promise that it keeps without the bug.
+/// Runs seeds with a bug planted until one breaks the promise that the bug is known by, and breaks none
+/// without the bug.
 #[must_use]
 pub fn hunt(bug: Bug, seeds: std::ops::Range<u64>, mix: Mix) -> Option<Kill> {
     let from = seeds.start;
@@ -82,7 +135,11 @@ pub fn hunt(bug: Bug, seeds: std::ops::Range<u64>, mix: Mix) -> Option<Kill> {
         bug.plant();
         let outcome = run_caught(&scenario);
         uproot();
-        let Some(violation) = outcome.violations.into_iter().next() else {
+        let is_known = |violation: &Violation| {
+            let text = violation.to_string();
+            bug.shows_as().iter().any(|sign| text.contains(sign))
+        };
+        let Some(violation) = outcome.violations.into_iter().find(is_known) else {
             continue;
         };
         if run_caught(&scenario).violations.is_empty() {

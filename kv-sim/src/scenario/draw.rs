@@ -205,7 +205,11 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
         },
         25 => Fault::Stray { client },
         26 => rng.pick(&[Fault::Infos { client, count: 50 }, Fault::Urls { client }]),
-        27 => Fault::LameDuck { server, ms },
+        // A server that goes gives its clients time.
+        27 => Fault::LameDuck {
+            server,
+            ms: ms.max(1_500),
+        },
         28 => Fault::MaxPayload {
             bytes: rng.pick(&[64, 600, 65_536]),
             ms,

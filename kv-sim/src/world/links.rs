@@ -27,7 +27,7 @@ impl World<'_> {
             match action {
                 LinkAction::Dial { link, server } => self.dial(client, link, &server),
                 LinkAction::Close { link } => self.hang_up(client, link),
-                _ => {}
+                LinkAction::Authenticate { .. } | _ => {} // credentials are configured
             }
         }
     }
