@@ -41,6 +41,13 @@ pub(crate) fn is_literal(subject: &[u8]) -> bool {
 /// Whether every subject that matches `subject` (a literal or a pattern) matches `pattern` too. A subject
 /// with an empty token matches nothing.
 pub(crate) fn matches(subject: &[u8], pattern: &[u8]) -> bool {
+    // Most differ from the first byte on.
+    if let (Some(have), Some(want)) = (subject.first(), pattern.first())
+        && have != want
+        && !matches!(want, b'*' | b'>')
+    {
+        return false;
+    }
     let mut subject = tokens(subject);
     for want in tokens(pattern) {
         match (want, subject.next()) {
