@@ -169,8 +169,9 @@ impl<'a> World<'a> {
             }
         };
         if let Some(step) = self.scenario.steps.get(self.next_step) {
-            let at = self.storm_at + Duration::from_micros(step.at_us);
-            consider(at, Source::Step);
+            let nanos = step.at_us.saturating_mul(1_000);
+            let at = self.storm_at.as_nanos().saturating_add(nanos);
+            consider(Instant::from_nanos(at), Source::Step);
         }
         if let Some(((at, _), _)) = self.undo.first_key_value() {
             consider(*at, Source::Undo);

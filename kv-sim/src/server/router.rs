@@ -15,6 +15,8 @@ pub(crate) type Key = (ConnId, Bytes);
 pub(crate) struct Subscription {
     pub(crate) subject: Bytes,
     is_pattern: bool,
+    /// How many bytes come before its first wildcard.
+    literal: usize,
     pub(crate) queue: Option<Bytes>,
     /// Delivered so far, and after how many it ends.
     delivered: u64,
@@ -36,11 +38,13 @@ impl Subscription {
 
     /// Whether it gets messages on that subject.
     fn sees(&self, subject: &[u8]) -> bool {
-        let matches = if self.is_pattern {
-            subject::matches(subject, &self.subject)
-        } else {
-            subject == self.subject // none has an empty token
-        };
+        let literal = self.subject.get(..self.literal).unwrap_or_default();
+        let matches = subject.starts_with(literal)
+            && if self.is_pattern {
+                subject::matches(subject, &self.subject)
+            } else {
+                subject.len() == literal.len() // none has an empty token
+            };
         let mut hidden = self.hidden.iter();
         matches && !hidden.any(|deny| subject::matches(subject, deny.as_bytes()))
     }
@@ -68,6 +72,7 @@ impl Router {
         }
         let subscription = Subscription {
             is_pattern: subject::has_wildcard(&subject),
+            literal: subject::literal_prefix(&subject),
             subject,
             queue,
             delivered: 0,
