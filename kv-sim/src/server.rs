@@ -299,6 +299,12 @@ impl Cluster {
             .unwrap_or_default()
     }
 
+    /// The bytes that are ready for a client, to be taken out by whoever delivers them.
+    pub(crate) fn output(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        let connection = self.connections.get_mut(&conn)?;
+        Some(&mut connection.output)
+    }
+
     /// Moves all bytes that are ready for a client to the end of a buffer.
     pub fn drain_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(&conn) {

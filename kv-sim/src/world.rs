@@ -86,7 +86,15 @@ pub(crate) struct World<'a> {
     trace: Trace,
     violations: Vec<Violation>,
     work: Work,
-    buffer: Vec<u8>,
+    /// Whose timers may have changed since they were last looked at.
+    touched: Touched,
+}
+
+/// Clients that something was done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    All,
+    One(usize),
 }
 
 /// Runs longer than any scenario does are endless loops.
@@ -137,6 +145,7 @@ impl<'a> World<'a> {
 
     /// Lets everything happen up to a moment.
     fn run_until(&mut self, end: Instant) {
+        self.touched = Touched::All;
         while self.violations.is_empty() {
             let Some((at, source)) = self.next().filter(|(at, _)| *at <= end) else {
                 break;
@@ -149,6 +158,7 @@ impl<'a> World<'a> {
                     what: "endless".into(),
                 });
             }
+            self.touched = self.touched_by(source);
             self.happen(source);
         }
         self.now = self.now.max(end);
@@ -163,16 +173,20 @@ impl<'a> World<'a> {
             }
         };
         if let Some(step) = self.scenario.steps.get(self.next_step) {
-            let at = self.storm_at + Duration::from_micros(step.at_us);
-            consider(at, Source::Step);
+            let nanos = step.at_us.saturating_mul(1_000);
+            let at = self.storm_at.as_nanos().saturating_add(nanos);
+            consider(Instant::from_nanos(at), Source::Step);
         }
         if let Some(((at, _), _)) = self.undo.first_key_value() {
             consider(*at, Source::Undo);
         }
         let now = self.now;
-        if self.timers_first {
-            for client in &mut self.clients {
-                consider(or_never(client.next_timer(now)), Source::Timer(client.id));
+        for client in &mut self.clients {
+            if [Touched::All, Touched::One(client.id)].contains(&self.touched) {
+                client.timer_at = or_never(client.next_timer(now));
+            }
+            if self.timers_first {
+                consider(client.timer_at, Source::Timer(client.id));
             }
         }
         let cluster = &self.cluster;
@@ -195,14 +209,28 @@ impl<'a> World<'a> {
                 consider(stalled, Source::Unstalled(at));
             }
         }
-        for client in &mut self.clients {
+        for client in &self.clients {
             if !self.timers_first {
-                consider(or_never(client.next_timer(now)), Source::Timer(client.id));
+                consider(client.timer_at, Source::Timer(client.id));
             }
             consider(or_never(client.round_at), Source::Round(client.id));
             consider(or_never(client.open_at), Source::Open(client.id));
         }
         (first.0 < Instant::END).then_some(first)
+    }
+
+    /// Whose sessions and clocks an event can change.
+    fn touched_by(&self, source: Source) -> Touched {
+        match source {
+            Source::Step | Source::Undo | Source::Server => Touched::All,
+            Source::Dial(at) | Source::Up(at) | Source::Down(at) | Source::Unstalled(at) => {
+                let wire = self.wires.get(at);
+                wire.map_or(Touched::All, |wire| Touched::One(wire.client))
+            }
+            Source::Timer(client) | Source::Round(client) | Source::Open(client) => {
+                Touched::One(client)
+            }
+        }
     }
 
     fn happen(&mut self, source: Source) {
@@ -349,9 +377,9 @@ impl<'a> World<'a> {
             .iter()
             .find(|pending| pending.deadline < now || (timers_served && pending.deadline == now));
         let overdue = overdue.map(|pending| pending.call.unwrap_or(CallId(u32::MAX)));
+        let torn = std::mem::take(&mut asked.torn);
         let mut wires = self.wires.iter().filter(|wire| wire.client == client);
-        let anonymous = wires.any(|wire| wire.frames.is_anonymous()) || asked.torn;
-        asked.torn = false;
+        let anonymous = !told.is_empty() && (torn || wires.any(|wire| wire.frames.is_anonymous()));
         for (id, answer) in told {
             self.told(id, &answer);
             if let Some(record) = self.history.record(id) {
@@ -383,10 +411,15 @@ impl<'a> World<'a> {
             let Some(conn) = wire.conn else {
                 continue;
             };
-            self.buffer.clear();
-            self.cluster.drain_output(conn, &mut self.buffer);
-            wire.written += self.buffer.len() as u64;
-            wire.down.push(self.now, &self.buffer);
+            if let Some(output) = self
+                .cluster
+                .output(conn)
+                .filter(|output| !output.is_empty())
+            {
+                wire.written += output.len() as u64;
+                wire.down.push(self.now, output);
+                output.clear();
+            }
         }
         // Before the connection that the server closes for it is forgotten.
         while let Some((conn, breach)) = self.cluster.poll_breach() {

@@ -96,6 +96,8 @@ impl Verb {
     }
 }
 
+/// Room is made for so many bytes at least.
+const ROOM: usize = 1024;
 /// No operation has more.
 const MAX_ARGUMENTS: usize = 4;
 
@@ -116,6 +118,9 @@ const VERBS: [(&[u8], Verb, bool); 10] = [
 impl Parser {
     /// Adds what came from the socket.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.buffer.capacity() - self.buffer.len() < bytes.len() {
+            self.buffer.reserve(bytes.len().max(ROOM));
+        }
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -245,10 +250,13 @@ impl Parser {
 
 /// The verb at the beginning, and where its arguments may begin; `None` when it may still become one.
 fn verb(buffer: &[u8]) -> Result<Option<(Verb, usize)>, Fault> {
-    if buffer.is_empty() {
+    let Some(first) = buffer.first().map(u8::to_ascii_uppercase) else {
         return Ok(None);
-    }
+    };
     for (name, verb, needs_blank) in VERBS {
+        if name.first() != Some(&first) {
+            continue;
+        }
         let seen = buffer.len().min(name.len());
         let same = buffer.get(..seen).zip(name.get(..seen));
         if !same.is_some_and(|(seen, name)| seen.eq_ignore_ascii_case(name)) {

@@ -15,6 +15,8 @@ pub(crate) type Key = (ConnId, Bytes);
 pub(crate) struct Subscription {
     pub(crate) subject: Bytes,
     is_pattern: bool,
+    /// How many bytes come before its first wildcard.
+    literal: usize,
     pub(crate) queue: Option<Bytes>,
     /// Delivered so far, and after how many it ends.
     delivered: u64,
@@ -24,13 +26,25 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// Counts a message; returns whether it was the last one.
+    fn count_delivery(&mut self) -> bool {
+        self.delivered += 1;
+        self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.max.is_some_and(|max| self.delivered >= max)
+    }
+
     /// Whether it gets messages on that subject.
     fn sees(&self, subject: &[u8]) -> bool {
-        let matches = if self.is_pattern {
-            subject::matches(subject, &self.subject)
-        } else {
-            subject == self.subject // none has an empty token
-        };
+        let literal = self.subject.get(..self.literal).unwrap_or_default();
+        let matches = subject.starts_with(literal)
+            && if self.is_pattern {
+                subject::matches(subject, &self.subject)
+            } else {
+                subject.len() == literal.len() // none has an empty token
+            };
         let mut hidden = self.hidden.iter();
         matches && !hidden.any(|deny| subject::matches(subject, deny.as_bytes()))
     }
@@ -58,6 +72,7 @@ impl Router {
         }
         let subscription = Subscription {
             is_pattern: subject::has_wildcard(&subject),
+            literal: subject::literal_prefix(&subject),
             subject,
             queue,
             delivered: 0,
@@ -122,20 +137,29 @@ impl Router {
         rng: &mut Rng,
     ) -> Vec<Key> {
         let mut out = Vec::new();
-        let mut groups: BTreeMap<&Bytes, Vec<&Key>> = BTreeMap::new();
-        let others = self.all.iter().filter(|(key, _)| Some(key.0) != except);
+        let mut groups: BTreeMap<Bytes, Vec<Key>> = BTreeMap::new();
+        let mut ended = false;
+        let others = self.all.iter_mut().filter(|(key, _)| Some(key.0) != except);
         for (key, subscription) in others.filter(|(_, one)| one.sees(subject)) {
             match &subscription.queue {
-                None => out.push(key.clone()),
-                Some(queue) => groups.entry(queue).or_default().push(key),
+                None => {
+                    out.push(key.clone());
+                    ended |= subscription.count_delivery();
+                }
+                Some(queue) => groups.entry(queue.clone()).or_default().push(key.clone()),
             }
         }
         for members in groups.into_values() {
             let pick = usize::try_from(rng.below(members.len() as u64)).unwrap_or(0);
-            out.extend(members.into_iter().nth(pick).cloned());
+            if let Some(key) = members.into_iter().nth(pick) {
+                let subscription = self.all.get_mut(&key);
+                ended |= subscription.is_some_and(Subscription::count_delivery);
+                out.push(key);
+            }
         }
-        for key in &out {
-            self.count_delivery(key);
+        if ended {
+            self.all.retain(|_, one| !one.is_over());
+            self.changed = true;
         }
         out
     }
@@ -148,19 +172,6 @@ impl Router {
     /// Whether subscriptions changed since this was last asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
-    }
-
-    fn count_delivery(&mut self, key: &Key) {
-        let Some(subscription) = self.all.get_mut(key) else {
-            return;
-        };
-        subscription.delivered += 1;
-        if subscription
-            .max
-            .is_some_and(|max| subscription.delivered >= max)
-        {
-            self.remove(key);
-        }
     }
 
     fn of(&self, conn: ConnId) -> impl Iterator<Item = (&Key, &Subscription)> {

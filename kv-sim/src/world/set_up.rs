@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_proto::{BucketConfig, Instant};
 
-use super::World;
+use super::{Touched, World};
 use crate::client::{Client, PASSWORD, USER, bucket_config};
 use crate::coverage::Coverage;
 use crate::history::History;
@@ -64,7 +64,7 @@ impl<'a> World<'a> {
             trace: Trace::new(text),
             violations: Vec::new(),
             work: Work::default(),
-            buffer: Vec::new(),
+            touched: Touched::All,
         }
     }
 
