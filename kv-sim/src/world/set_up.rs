@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kv_proto::{BucketConfig, Instant};
 
-use super::{Touched, World};
+use super::World;
+use super::agenda::Touched;
 use crate::client::{Client, PASSWORD, USER, bucket_config};
 use crate::coverage::Coverage;
 use crate::history::History;
@@ -168,8 +169,8 @@ fn config(scenario: &Scenario) -> Config {
     config.replication.commit = micros(profile.commit_us);
     config.replication.lag = micros(profile.lag_us);
     config.replication.election = micros(profile.lag_us.saturating_mul(4));
-    config.replication.prefers_own_server = scenario.seed % 4 != 0;
-    if scenario.seed % 3 == 0 {
+    config.replication.prefers_own_server = !scenario.seed.is_multiple_of(4);
+    if scenario.seed.is_multiple_of(3) {
         config.ping_interval = Duration::from_secs(2);
     }
     if profile.auth {
