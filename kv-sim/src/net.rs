@@ -91,6 +91,10 @@ impl Pipe {
         if self.dead || self.ends.is_some() || bytes.is_empty() {
             return;
         }
+        if self.in_flight() == 0 {
+            self.bytes.clear();
+            self.head = 0;
+        }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         if let Some(damage) = self.damage.take() {

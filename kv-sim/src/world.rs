@@ -13,6 +13,7 @@
 //! records, and notes what can be seen on the way (a timer that does not move, a frame begun too late, bytes
 //! that a server cannot read).
 
+mod agenda;
 mod calm;
 mod faults;
 mod leave;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use kv_proto::Instant;
 
+use self::agenda::{Source, Touched};
 use self::faults::Undo;
 use crate::client::Client;
 use crate::coverage::Coverage;
@@ -39,21 +41,6 @@ use crate::server::{Breach, Change, Cluster, Event};
 use crate::trace::Trace;
 use crate::violation::Violation;
 use crate::wire::Wire;
-
-/// What happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Step,
-    Undo,
-    Server,
-    Dial(usize),
-    Up(usize),
-    Down(usize),
-    Unstalled(usize),
-    Timer(usize),
-    Round(usize),
-    Open(usize),
-}
 
 #[derive(Debug)]
 pub(crate) struct World<'a> {
@@ -88,13 +75,6 @@ pub(crate) struct World<'a> {
     work: Work,
     /// Whose timers may have changed since they were last looked at.
     touched: Touched,
-}
-
-/// Clients that something was done to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touched {
-    All,
-    One(usize),
 }
 
 /// Runs longer than any scenario does are endless loops.
@@ -162,75 +142,6 @@ impl<'a> World<'a> {
             self.happen(source);
         }
         self.now = self.now.max(end);
-    }
-
-    /// The earliest of everything that can happen.
-    fn next(&mut self) -> Option<(Instant, Source)> {
-        let mut first = (Instant::END, Source::Step);
-        let mut consider = |at: Instant, source: Source| {
-            if at < first.0 {
-                first = (at, source);
-            }
-        };
-        if let Some(step) = self.scenario.steps.get(self.next_step) {
-            let nanos = step.at_us.saturating_mul(1_000);
-            let at = self.storm_at.as_nanos().saturating_add(nanos);
-            consider(Instant::from_nanos(at), Source::Step);
-        }
-        if let Some(((at, _), _)) = self.undo.first_key_value() {
-            consider(*at, Source::Undo);
-        }
-        let now = self.now;
-        for client in &mut self.clients {
-            if [Touched::All, Touched::One(client.id)].contains(&self.touched) {
-                client.timer_at = or_never(client.next_timer(now));
-            }
-            if self.timers_first {
-                consider(client.timer_at, Source::Timer(client.id));
-            }
-        }
-        let cluster = &self.cluster;
-        let due = self
-            .server_due
-            .get_or_insert_with(|| cluster.poll_timeout());
-        consider(or_never(*due), Source::Server);
-        for (at, wire) in self.wires.iter().enumerate() {
-            if let Some(dial) = &wire.dial {
-                consider(dial.at, Source::Dial(at));
-            }
-            if wire.conn.is_some() {
-                consider(wire.up.due(), Source::Up(at));
-            }
-            if wire.client_open {
-                consider(wire.down.due(), Source::Down(at));
-            }
-            let stalled = wire.up.stalled_until();
-            if stalled > now {
-                consider(stalled, Source::Unstalled(at));
-            }
-        }
-        for client in &self.clients {
-            if !self.timers_first {
-                consider(client.timer_at, Source::Timer(client.id));
-            }
-            consider(or_never(client.round_at), Source::Round(client.id));
-            consider(or_never(client.open_at), Source::Open(client.id));
-        }
-        (first.0 < Instant::END).then_some(first)
-    }
-
-    /// Whose sessions and clocks an event can change.
-    fn touched_by(&self, source: Source) -> Touched {
-        match source {
-            Source::Step | Source::Undo | Source::Server => Touched::All,
-            Source::Dial(at) | Source::Up(at) | Source::Down(at) | Source::Unstalled(at) => {
-                let wire = self.wires.get(at);
-                wire.map_or(Touched::All, |wire| Touched::One(wire.client))
-            }
-            Source::Timer(client) | Source::Round(client) | Source::Open(client) => {
-                Touched::One(client)
-            }
-        }
     }
 
     fn happen(&mut self, source: Source) {
@@ -481,11 +392,6 @@ impl<'a> World<'a> {
         self.trace.line(self.now, || format!("broken: {violation}"));
         self.violations.push(violation);
     }
-}
-
-/// The end of time is never.
-fn or_never(at: Option<Instant>) -> Instant {
-    at.unwrap_or(Instant::END)
 }
 
 fn brief(change: &Change) -> String {

@@ -16,6 +16,9 @@ use crate::trace::Printable;
 use crate::violation::Violation;
 use crate::wire::{Dial, Wire};
 
+/// A client makes room for so many bytes at least, rather than for each piece.
+const ROOM: usize = 1024;
+
 impl World<'_> {
     /// Does with links what the session asks for.
     pub(super) fn follow_links(&mut self, client: usize) {
@@ -270,6 +273,9 @@ impl World<'_> {
         });
         if bytes.is_empty() && !breaks {
             return self.lose_client_end(at, LinkErrorKind::Read, "end of stream");
+        }
+        if wire.input.capacity() - wire.input.len() < bytes.len() {
+            wire.input.reserve(bytes.len().max(ROOM));
         }
         wire.input.extend_from_slice(bytes);
         let arrived = bytes.len();

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kv_proto::{BucketConfig, Instant};
 
-use super::{Touched, World};
+use super::World;
+use super::agenda::Touched;
 use crate::client::{Client, PASSWORD, USER, bucket_config};
 use crate::coverage::Coverage;
 use crate::history::History;
