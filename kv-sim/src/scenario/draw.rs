@@ -62,12 +62,13 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
     let key = u8::try_from(key)
         .unwrap_or(0)
         .min(profile.keys.saturating_sub(1));
-    let size = rng.pick(&[0, 20, 20, 20, 20, 20, 100, 511, 700, 5_000]);
+    let size = rng.pick(&[0, 20, 20, 20, 20, 20, 20, 20, 100, 100, 511, 700]);
     let wide = profile.net.window > 60_000 && profile.net.latency_us <= 2_000;
     let large = if wide { 300_000 } else { 20_000 };
     let size = match rng.below(1_000) {
         0 => large,
-        1..6 => 20_000,
+        1..4 => 20_000,
+        4..30 => 5_000,
         _ => size,
     };
     let ttl = if profile.bucket.markers && rng.chance(30) {
