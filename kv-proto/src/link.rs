@@ -10,6 +10,7 @@
 //! nothing of key-value operations. What it finds it returns to the session.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -65,8 +66,8 @@ pub(crate) enum Notice {
     None,
     /// `INFO` came: read [`Link::info`].
     Info,
-    /// The server has seen all that was sent before some `PING`.
-    Pong,
+    /// The server has seen all that was sent before the `PING` that begins there.
+    Pong(u64),
     /// The handshake is over.
     Ready,
     /// Credentials are wanted from the embedder.
@@ -96,11 +97,14 @@ pub(crate) struct Link {
     /// Bytes arrived since liveness was last checked.
     heard: bool,
     pings_unanswered: u32,
-    /// `PING`s sent and `PONG`s received in all: the server answers in order.
-    pings: u64,
-    pongs: u64,
+    /// Where the `PING`s begin that are not answered; the server answers in order.
+    pings: VecDeque<u64>,
     /// Refused publishes whose senders are still to be found out.
     denials: Vec<Denial>,
+    /// Publishes that nobody waits for any more, and that can still be refused.
+    orphans: VecDeque<Orphan>,
+    /// Where the last one begins that there was no room to remember.
+    forgotten: Option<u64>,
     /// A `PONG` that the transport has not begun to take: further `PING`s are
     /// answered by it, so a flood of them costs nothing.
     pong: Option<Span>,
@@ -112,10 +116,20 @@ pub(crate) struct Link {
 pub(crate) struct Denial {
     pub(crate) subject: String,
     pub(crate) count: usize,
-    /// The `PING`, by its number and its place in the output.
-    number: u64,
-    pub(crate) ping: Span,
+    /// Where that `PING` begins.
+    pub(crate) ping: u64,
 }
+
+/// A publish whose operation ended without an answer.
+#[derive(Debug)]
+struct Orphan {
+    subject: String,
+    start: u64,
+}
+
+/// Most orphans, and most subjects of refusals, that are remembered for one round trip: with more, refusals
+/// end nothing.
+const MAX_ORPHANS: usize = 256;
 
 /// Pings that may stay unanswered before the server counts as dead.
 const MAX_PINGS_UNANSWERED: u32 = 2;
@@ -136,9 +150,10 @@ impl Link {
             inbox_denied: None,
             heard: false,
             pings_unanswered: 0,
-            pings: 0,
-            pongs: 0,
+            pings: VecDeque::new(),
             denials: Vec::new(),
+            orphans: VecDeque::new(),
+            forgotten: None,
             pong: None,
         }
     }
@@ -210,19 +225,19 @@ impl Link {
             }
             Credentials::Token(token) => options.auth_token = Some(token.expose()),
         }
-        self.outbox.frame(|out| {
+        let span = self.outbox.frame(|out| {
             wire::connect(out, &options);
             wire::ping(out);
         });
-        self.pings += 1;
+        self.pings.push_back(span.start());
         self.state = State::LoggingIn;
     }
 
     pub(crate) fn on_pong(&mut self) -> Notice {
         self.pings_unanswered = 0;
-        self.pongs += 1;
+        let answered = self.pings.pop_front();
         if self.state != State::LoggingIn {
-            return Notice::Pong;
+            return answered.map_or(Notice::None, Notice::Pong);
         }
         self.state = State::Ready;
         let inbox = self.mux.prefix();
@@ -252,9 +267,10 @@ impl Link {
         true
     }
 
-    fn ping(&mut self) -> Span {
-        self.pings += 1;
-        self.outbox.frame(wire::ping)
+    fn ping(&mut self) -> u64 {
+        let start = self.outbox.frame(wire::ping).start();
+        self.pings.push_back(start);
+        start
     }
 
     /// Notes that a publish to that subject was refused, and asks the server for a sign that it has told of
@@ -264,21 +280,45 @@ impl Link {
             known.count += 1;
             return;
         }
+        if self.denials.len() >= MAX_ORPHANS {
+            return;
+        }
         let ping = self.ping();
         self.denials.push(Denial {
             subject: subject.into(),
             count: 1,
-            number: self.pings,
             ping,
         });
     }
 
-    /// Takes the refusals of which the server has told all.
-    pub(crate) fn told_denials(&mut self) -> Vec<Denial> {
-        let pongs = self.pongs;
-        self.denials
-            .extract_if(.., |one| one.number <= pongs)
-            .collect()
+    /// Remembers a publish that nobody waits for any more: it can still be refused.
+    pub(crate) fn orphan(&mut self, subject: String, span: Span) {
+        let start = span.start();
+        if self.orphans.len() >= MAX_ORPHANS {
+            self.forgotten = self.orphans.pop_front().map(|one| one.start);
+        }
+        self.orphans.push_back(Orphan { subject, start });
+    }
+
+    /// Takes the refusals of which the server has told all, as it has answered the `PING` that begins there;
+    /// each with the number of those that can concern nobody who still waits. What cannot be known for want
+    /// of room is left out.
+    pub(crate) fn told_denials(&mut self, answered: u64) -> Vec<(Denial, usize)> {
+        let told = self.denials.extract_if(.., |one| one.ping <= answered);
+        let mut told: Vec<Denial> = told.collect();
+        told.retain(|_| self.forgotten.is_none());
+        let orphans = |denial: &Denial| {
+            let before = self.orphans.iter().filter(|one| one.start < denial.ping);
+            before.filter(|one| one.subject == denial.subject).count()
+        };
+        let counted = told.into_iter().map(|denial| {
+            let count = orphans(&denial);
+            (denial, count)
+        });
+        let counted = counted.collect();
+        self.orphans.retain(|one| one.start > answered);
+        self.forgotten = self.forgotten.filter(|start| *start > answered);
+        counted
     }
 
     /// Sorts an `-ERR` line. Texts that are not known are left to the socket:
@@ -389,7 +429,7 @@ mod tests {
         assert!(connect.ends_with(b"}\r\nPING\r\n"), "{connect:?}");
         assert_eq!(link.on_pong(), Notice::Ready);
         assert!(written(&mut link).ends_with(b".* 1\r\n"));
-        assert_eq!(link.on_pong(), Notice::Pong);
+        assert_eq!(link.on_pong(), Notice::None); // nobody has asked
     }
 
     #[test]

@@ -262,6 +262,24 @@ fn reply_and_deadline_at_the_same_instant() {
     }
 }
 
+/// What comes before the question has left answers an older one: the second copy of an acknowledgement must
+/// not put a write in doubt that nobody has seen yet.
+#[test]
+fn a_reply_that_comes_before_its_question_is_none() {
+    let (mut world, bucket) = World::with_bucket(config());
+    let link = world.link();
+    world.peer.rule("$KV.b.", Rule::Copy);
+    let first = world.put(&bucket, "k", "v");
+    assert_eq!(world.done(first), applied(1));
+    let second = world.put(&bucket, "k", "w");
+    world.peer.release(0);
+    world.receive(link, usize::MAX);
+    let later = world.now + seconds(1);
+    world.at(later);
+    assert_eq!(world.session.stats().stray_messages, 1);
+    assert_eq!(world.done(second), applied(2));
+}
+
 /// G-T1: an operation whose time-out is zero ends at the next timer call of
 /// the same instant, and a write of it leaves nothing behind.
 #[test]

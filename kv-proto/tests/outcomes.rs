@@ -17,7 +17,7 @@ use kv_proto::{
     LinkErrorKind, Outcome, PurgeOptions, ReadError, Revision, ServerError, WriteError,
 };
 use support::embedder::{CALL, World, config, key, limits, name, outcome, seconds};
-use support::peer::{Rule, ack, refusal};
+use support::peer::{Message, Rule, ack, direct_block, refusal};
 
 fn rev(revision: u64) -> Revision {
     Revision::new(revision)
@@ -343,10 +343,14 @@ fn a_denied_publish_ends_requests_to_that_subject_alone() {
     let others = ["k", "k.a.b", "other"].map(|k| world.put(&bucket, k, "v"));
     world.settle();
     let link = world.link();
-    world.inject(
-        link,
-        b"-ERR 'Permissions Violation for Publish to \"$KV.b.k.a\"'\r\n",
-    );
+    let refusal = b"-ERR 'Permissions Violation for Publish to \"$KV.b.k.a\"'\r\n";
+    // One of the two was refused, and the server does not say which: the other one may have been applied
+    // before the permission went, and its acknowledgement be lost.
+    world.inject(link, refusal);
+    for op in denied.iter().chain(&others) {
+        assert!(world.runs(*op), "{op:?}");
+    }
+    world.inject(link, &refusal.repeat(2));
     for op in denied {
         let subject = "$KV.b.k.a".to_owned();
         let error = WriteError::NotApplied(Cause::Denied { subject });
@@ -368,6 +372,30 @@ fn a_denied_publish_ends_requests_to_that_subject_alone() {
             assert!(world.runs(op), "{text}");
         }
     }
+}
+
+/// A replica that is behind the revision for which a `create` was refused does not decide what is there.
+#[test]
+fn a_stale_replica_does_not_decide_a_conflict() {
+    let (mut world, bucket) = World::with_bucket(config());
+    let message = Message {
+        subject: "$KV.b.k".into(),
+        block: Vec::new(),
+        payload: b"old".to_vec(),
+    };
+    let shows = |seq| Rule::Headed(direct_block("KV_b", seq, &message), b"old".to_vec());
+    let lost = Rule::Reply(refusal(10_071, "wrong last sequence: 7"));
+    let denied = "Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.KV_b\"";
+    world.peer.rule("$KV.b.k", lost);
+    world
+        .peer
+        .rule("$JS.API.STREAM.MSG.GET", Rule::Err(denied.into()));
+    world.peer.rule("$JS.API.DIRECT.GET", shows(6));
+    world.peer.rule("$JS.API.DIRECT.GET", shows(7));
+    let op = world.create(&bucket, "k", "mine");
+    let revision = Revision::new(7);
+    assert_eq!(world.wait(op), Err(WriteError::Exists { revision }));
+    assert_eq!(world.peer.rules_left(), 0);
 }
 
 /// A denial speaks of what was published before it. A write whose frame is

@@ -164,24 +164,28 @@ impl Check<'_> {
             .get(&revision)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let mut commits = places
+        let commits = places
             .iter()
             .filter_map(|place| self.oracle.commits.get(*place));
-        let kind = match record.call {
-            Call::Delete { .. } => Kind::Delete,
-            Call::Purge { .. } => Kind::Purge,
-            _ => Kind::Value,
-        };
+        let kind = kind_of(record.call);
         let fits = |commit: &&Commit| {
             commit.key == record.key
                 && commit.kind == kind
                 && (kind != Kind::Value || commit.by == Some(call))
+                && (kind == Kind::Value || commit.expected == record.call.expected())
                 && (record.called..=at).contains(&commit.at)
         };
-        let found = commits.find(fits);
-        let Some(commit) = found else {
+        let fitting: Vec<&Commit> = commits.filter(fits).collect();
+        let Some(commit) = fitting.first() else {
             return Some(Violation::NotItsRevision { call, revision });
         };
+        // A revision that was used again can have been two purges, with and without an end.
+        if fitting
+            .iter()
+            .any(|commit| check_ttl(record, commit).is_none())
+        {
+            return None;
+        }
         check_ttl(record, commit)
     }
 
@@ -241,12 +245,12 @@ impl Check<'_> {
             .iter()
             .filter_map(|place| self.oracle.commits.get(*place));
         let mut commits = commits.filter(|commit| commit.key == record.key && commit.at <= at);
-        let fits = match answer {
-            Answer::Absent => commits
-                .all(|commit| commit.at >= from || commit.gone.is_some_and(|gone| gone <= at)),
-            _ => commits.any(|commit| {
+        let fits = if *answer == Answer::Absent {
+            commits.all(|commit| commit.at >= from || commit.gone.is_some_and(|gone| gone <= at))
+        } else {
+            commits.any(|commit| {
                 commit.gone.is_none_or(|gone| gone >= from) && is_answer(Some(commit), answer)
-            }),
+            })
         };
         (!fits).then_some(Violation::NotSeen { call: record.id })
     }
@@ -268,11 +272,7 @@ impl Check<'_> {
         let mut open: BTreeMap<Group, Vec<Instant>> = BTreeMap::new();
         let mut told: BTreeMap<(Group, u64), Vec<RangeInclusive<Instant>>> = BTreeMap::new();
         for record in self.history.calls.iter().filter(|one| one.call.buries()) {
-            let kind = match record.call {
-                Call::Purge { .. } => Kind::Purge,
-                _ => Kind::Delete,
-            };
-            let group = (record.key, kind, record.call.expected());
+            let group = (record.key, kind_of(record.call), record.call.expected());
             match &record.answer {
                 Some((at, Answer::Applied(revision))) => {
                     let times = told.entry((group, *revision)).or_default();
@@ -309,6 +309,22 @@ impl Check<'_> {
         let left = told.into_iter().filter(|(_, times)| !times.is_empty());
         violations.extend(left.map(|((_, revision), _)| Violation::ToldTwice { revision }));
         violations
+    }
+}
+
+/// What a write stores.
+fn kind_of(call: Call) -> Kind {
+    match call {
+        Call::Delete { .. } => Kind::Delete,
+        Call::Purge { .. } => Kind::Purge,
+        Call::Put
+        | Call::Create { .. }
+        | Call::Update { .. }
+        | Call::Get
+        | Call::GetLeader
+        | Call::GetRevision { .. }
+        | Call::Manage
+        | Call::Sleep => Kind::Value,
     }
 }
 
@@ -349,3 +365,6 @@ fn is_answer(state: Option<&Commit>, answer: &Answer) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

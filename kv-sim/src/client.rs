@@ -70,6 +70,8 @@ pub(crate) struct Client {
     pub(crate) late_until: Instant,
     /// When the session's timer is due on its clock, and when it will be served.
     timer: Option<(Instant, Instant)>,
+    /// The answer of `next_timer`, for the world; the end of time if there is none.
+    pub(crate) timer_at: Instant,
     /// When the embedder next looks after everything.
     pub(crate) round_at: Option<Instant>,
     /// How often the session's timers were served.
@@ -106,6 +108,7 @@ impl Client {
             rng,
             late_until: Instant::ORIGIN,
             timer: None,
+            timer_at: Instant::END,
             round_at: Some(now),
             timer_calls: 0,
             open_at: Some(now),

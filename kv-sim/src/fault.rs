@@ -177,13 +177,13 @@ pub enum Fault {
     /// Somebody else writes to a key.
     Foreign { key: u8, tombstone: bool },
     /// F-S15: an administrator purges a key's messages.
-    Purge { key: u8 },
+    PurgeKey { key: u8 },
     /// F-C1: a clock jumps, forwards or back.
     Jump { client: u8, ms: i32 },
     /// F-C1: a clock stands still for a while.
     Freeze { client: u8, ms: u16 },
     /// F-C2: a client is polled late, by up to 50 ms, for a while.
-    Late { client: u8, ms: u16 },
+    PolledLate { client: u8, ms: u16 },
     /// F-C3: a client is polled with nothing to do.
     Wake { client: u8, count: u8 },
     /// F-C5: one of a client's operations is cancelled.
@@ -195,6 +195,55 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The names of all faults that a swarm can have.
+    pub const NAMES: [&'static str; 43] = [
+        "F-N2 clog",
+        "F-N3 cut: reset",
+        "F-N3 cut: finished",
+        "F-N3 cut: write fails",
+        "F-N4 half-open",
+        "F-N5 stall",
+        "F-N6 refused",
+        "F-N6 black hole",
+        "F-N6 silent",
+        "F-N6 hangs up",
+        "F-N6 no name",
+        "F-S1 restart",
+        "F-S1 restart, memory lost",
+        "F-S2 rewind",
+        "F-S3 re-created",
+        "F-S4 election",
+        "F-S10 lagging replica",
+        "F-S9 reply lost",
+        "F-S9 reply late",
+        "F-S9 reply twice",
+        "F-S9 reply garbage",
+        "F-S9 error, stored",
+        "F-S9 error, not stored",
+        "F-S9 stray message",
+        "F-S11 INFO storm",
+        "F-S11 lame duck",
+        "F-S11 max_payload",
+        "F-S11 no JetStream",
+        "F-S12 -ERR",
+        "F-S12 logins refused",
+        "F-S13 PING flood",
+        "F-S16 denied",
+        "S-1 poison",
+        "foreign write",
+        "F-S15 purge",
+        "F-C1 clock back",
+        "F-C1 clock forward",
+        "F-C1 clock stands",
+        "F-C2 polled late",
+        "F-C3 spurious wake-up",
+        "F-C5 cancel",
+        "F-C6 dropped",
+        "F-C6 closed",
+    ];
+    /// The name of the fault that only the hostile profile has.
+    pub const HOSTILE: &'static str = "F-N8 garbled";
+
     /// The family and name, as tables show it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -214,7 +263,7 @@ impl Fault {
                 Reception::Hangs => "F-N6 hangs up",
                 Reception::Nameless => "F-N6 no name",
             },
-            Self::Garble { .. } => "F-N8 garbled",
+            Self::Garble { .. } => Self::HOSTILE,
             Self::Restart {
                 keep_memory: true, ..
             } => "F-S1 restart",
@@ -245,7 +294,7 @@ impl Fault {
             Self::Deny { .. } => "F-S16 denied",
             Self::Poison { .. } => "S-1 poison",
             Self::Foreign { .. } => "foreign write",
-            Self::Purge { .. } => "F-S15 purge",
+            Self::PurgeKey { .. } => "F-S15 purge",
             Self::Jump { ms, .. } => {
                 if *ms < 0 {
                     "F-C1 clock back"
@@ -254,7 +303,7 @@ impl Fault {
                 }
             }
             Self::Freeze { .. } => "F-C1 clock stands",
-            Self::Late { .. } => "F-C2 polled late",
+            Self::PolledLate { .. } => "F-C2 polled late",
             Self::Wake { .. } => "F-C3 spurious wake-up",
             Self::Cancel { .. } => "F-C5 cancel",
             Self::Drop { .. } => "F-C6 dropped",

@@ -282,6 +282,8 @@ pub struct Record {
     pub answer: Option<(Instant, Answer)>,
     /// What of it has left; known only of calls that carry a value.
     pub sent: Sent,
+    /// How often its frame was begun; known only of calls that carry a value.
+    pub attempts: u32,
 }
 
 impl Record {
@@ -296,6 +298,7 @@ impl Record {
             called,
             answer: None,
             sent: Sent::Nothing,
+            attempts: 0,
         }
     }
 }

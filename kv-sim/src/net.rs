@@ -48,6 +48,8 @@ pub(crate) struct Pipe {
     /// When the end of the stream arrives, after all bytes.
     ends: Option<Instant>,
     damage: Option<Damage>,
+    /// When something arrives next; the end of time if nothing does.
+    due: Instant,
 }
 
 impl Pipe {
@@ -65,6 +67,7 @@ impl Pipe {
             cut_after: None,
             ends: None,
             damage: None,
+            due: Instant::END,
         }
     }
 
@@ -88,13 +91,20 @@ impl Pipe {
         if self.dead || self.ends.is_some() || bytes.is_empty() {
             return;
         }
+        if self.in_flight() == 0 {
+            self.bytes.clear();
+            self.head = 0;
+        }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         if let Some(damage) = self.damage.take() {
             self.apply(damage, start);
         }
         let mut left = self.bytes.len() - start;
-        let least = left / MAX_CHUNKS;
+        let least = match self.weather.max_chunk {
+            0 => 1,
+            _ => left / MAX_CHUNKS,
+        };
         while left > 0 {
             let max = u64::from(self.weather.max_chunk.max(1));
             let size = 1 + usize::try_from(self.rng.below(max)).unwrap_or(0);
@@ -103,6 +113,7 @@ impl Pipe {
             self.chunks.push_back((at, size));
             left -= size;
         }
+        self.look_ahead();
     }
 
     /// When a piece that is sent now arrives: after all before it.
@@ -145,13 +156,19 @@ impl Pipe {
 
     /// When something arrives next.
     pub(crate) fn next(&self) -> Option<Instant> {
-        if self.dead {
-            return None;
-        }
-        match self.chunks.front() {
-            Some((at, _)) => Some(*at.max(&self.clogged_until)),
-            None => self.ends.map(|at| at.max(self.clogged_until)),
-        }
+        (self.due < Instant::END).then_some(self.due)
+    }
+
+    /// The same; the end of time if nothing arrives.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Works out what arrives next, after any change: it is asked for far more often than it changes.
+    fn look_ahead(&mut self) {
+        let first = self.chunks.front().map(|(at, _)| *at).or(self.ends);
+        let first = first.filter(|_| !self.dead);
+        self.due = first.map_or(Instant::END, |at| at.max(self.clogged_until));
     }
 
     /// Takes the piece that arrives now; an empty one is the end of the stream. The second value tells that
@@ -163,6 +180,7 @@ impl Pipe {
         let Some((at, len)) = self.chunks.pop_front() else {
             self.ends = None;
             self.dead = true;
+            self.due = Instant::END;
             return Some((&[], false));
         };
         if self.head > 4096 && self.head * 2 > self.bytes.len() {
@@ -183,6 +201,7 @@ impl Pipe {
             }
             None => (len, false),
         };
+        self.look_ahead();
         let from = self.head;
         self.head += len;
         Some((self.bytes.get(from..self.head).unwrap_or_default(), breaks))
@@ -193,6 +212,7 @@ impl Pipe {
         if self.ends.is_none() {
             let at = self.arrival(now);
             self.ends = Some(at);
+            self.look_ahead();
         }
     }
 
@@ -207,11 +227,13 @@ impl Pipe {
             *len > 0
         });
         self.cut_after = None;
+        self.look_ahead();
         self.end(now);
     }
 
     pub(crate) fn clog(&mut self, until: Instant) {
         self.clogged_until = self.clogged_until.max(until);
+        self.look_ahead();
     }
 
     pub(crate) fn stall(&mut self, until: Instant) {
@@ -227,6 +249,7 @@ impl Pipe {
         self.dead = true;
         self.chunks.clear();
         self.head = self.bytes.len();
+        self.due = Instant::END;
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -251,6 +274,7 @@ impl Pipe {
             *at = (*at).min(now + Duration::from_millis(100));
         }
         self.last_arrival = self.chunks.back().map_or(now, |(at, _)| *at);
+        self.look_ahead();
     }
 
     /// A part of `len` bytes, as a failing write leaves it.
@@ -262,6 +286,9 @@ impl Pipe {
 /// The first multiple of the quantum that is not earlier.
 pub(crate) fn round_up(at: Instant, quantum: Duration) -> Instant {
     let quantum = u64::try_from(quantum.as_nanos()).unwrap_or(1).max(1);
+    if quantum == 1 {
+        return at;
+    }
     let at = at.as_nanos();
     Instant::from_nanos(at.div_ceil(quantum).saturating_mul(quantum))
 }

@@ -67,7 +67,8 @@ pub struct Bucket {
 pub struct Net {
     /// The mean time for one way, in microseconds.
     pub latency_us: u32,
-    /// The largest piece in which bytes arrive.
+    /// The largest piece in which bytes arrive; long writes come in larger ones, unless it is 0: then
+    /// everything arrives byte by byte.
     pub max_chunk: u32,
     /// Bytes that can be on their way before the writer has to wait.
     pub window: u32,

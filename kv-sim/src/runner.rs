@@ -2,7 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::coverage::Coverage;
+use crate::coverage::{self, Coverage, Point};
+use crate::fault::Fault;
 use crate::outcome::{Outcome, Work};
 use crate::profile::Mix;
 use crate::scenario::Scenario;
@@ -51,15 +52,20 @@ pub struct Summary {
     pub failures: Vec<(u64, Violation)>,
     /// The hash over all hashes.
     pub hash: u64,
+    /// The faults that the runs could have.
+    pub mix: Mix,
 }
 
 /// Of a hundred runs so many may do too little.
 const MAX_IDLE_PERCENT: u64 = 5;
+/// So many runs of a swarm come across everything that is expected of them.
+const LONG: u64 = 2_000;
 
 impl Summary {
     /// Adds a run.
     pub fn add(&mut self, seed: u64, mix: Mix, outcome: &Outcome) {
         self.seeds += 1;
+        self.mix = mix;
         self.counting += u64::from(outcome.work.counts(mix != Mix::Quiet));
         self.calls += outcome.work.calls;
         self.ended += outcome.work.ended;
@@ -76,7 +82,31 @@ impl Summary {
     #[must_use]
     pub fn is_good(&self) -> bool {
         let idle = self.seeds - self.counting;
-        self.failures.is_empty() && idle * 100 <= self.seeds * MAX_IDLE_PERCENT
+        let enough = idle * 100 <= self.seeds * MAX_IDLE_PERCENT;
+        let seen_all = self.never_fired().is_empty() && self.never_seen().is_empty();
+        self.failures.is_empty() && enough && (!self.is_long() || seen_all)
+    }
+
+    /// Whether there were enough runs of a swarm to expect everything of them.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.mix == Mix::Swarm && self.seeds >= LONG
+    }
+
+    /// The faults of a swarm that had no effect in any run.
+    #[must_use]
+    pub fn never_fired(&self) -> Vec<&'static str> {
+        let mut names = Fault::NAMES.to_vec();
+        names.retain(|name| !self.coverage.has(name));
+        names
+    }
+
+    /// What no run came across, and should have.
+    #[must_use]
+    pub fn never_seen(&self) -> Vec<Point> {
+        let mut points = coverage::expected();
+        points.retain(|point| self.coverage.get(*point).times == 0);
+        points
     }
 }
 

@@ -170,6 +170,8 @@ pub struct Cluster {
     rng: Rng,
     /// The largest time seen; it never runs backwards.
     now: Instant,
+    /// Something may have happened since [`take_changed`](Self::take_changed).
+    changed: bool,
 }
 
 impl Cluster {
@@ -201,6 +203,7 @@ impl Cluster {
             disturbances: Disturbances::default(),
             rng,
             now: Instant::ORIGIN,
+            changed: true,
             config,
         }
     }
@@ -236,7 +239,9 @@ impl Cluster {
 
     /// Takes bytes that a client sent.
     pub fn handle_input(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        let now = self.advance(now);
+        // Most pieces of a frame change nothing.
+        self.now = self.now.max(now);
+        let now = self.now;
         let Some(connection) = self.connections.get_mut(&conn).filter(|conn| !conn.closed) else {
             return;
         };
@@ -294,6 +299,12 @@ impl Cluster {
             .unwrap_or_default()
     }
 
+    /// The bytes that are ready for a client, to be taken out by whoever delivers them.
+    pub(crate) fn output(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        let connection = self.connections.get_mut(&conn)?;
+        Some(&mut connection.output)
+    }
+
     /// Moves all bytes that are ready for a client to the end of a buffer.
     pub fn drain_output(&mut self, conn: ConnId, into: &mut Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(&conn) {
@@ -337,7 +348,14 @@ impl Cluster {
         self.settle();
     }
 
+    /// Whether there may be output, another timeout or something closed or written down since this was last
+    /// asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     fn advance(&mut self, now: Instant) -> Instant {
+        self.changed = true;
         self.now = self.now.max(now);
         self.now
     }

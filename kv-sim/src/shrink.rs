@@ -11,10 +11,17 @@ const BUDGET: usize = 2_000;
 /// none is returned as it is.
 #[must_use]
 pub fn shrink(scenario: &Scenario) -> Scenario {
-    let mut best = scenario.clone();
-    let Some(kind) = broken(&best) else {
-        return best;
+    let Some(kind) = broken(scenario) else {
+        return scenario.clone();
     };
+    shrink_while(scenario, |smaller| broken(smaller).as_ref() == Some(&kind))
+}
+
+/// Deletes from a scenario what it can do without to stay as it is meant to be, and makes the weather fair
+/// where that does not matter.
+#[must_use]
+pub fn shrink_while(scenario: &Scenario, mut stays: impl FnMut(&Scenario) -> bool) -> Scenario {
+    let mut best = scenario.clone();
     let mut budget = BUDGET;
     let mut size = best.steps.len().div_ceil(2);
     while size > 0 && budget > 0 {
@@ -25,7 +32,7 @@ pub fn shrink(scenario: &Scenario) -> Scenario {
             let to = (from + size).min(smaller.steps.len());
             smaller.steps.drain(from..to);
             budget -= 1;
-            if broken(&smaller).as_ref() == Some(&kind) {
+            if stays(&smaller) {
                 best = smaller;
             } else {
                 from += size;
@@ -36,11 +43,10 @@ pub fn shrink(scenario: &Scenario) -> Scenario {
         }
         size = if size == 1 { 1 } else { size.div_ceil(2) };
     }
-    simplify(best, &kind)
+    simplify(best, stays)
 }
 
-/// Makes the weather fair where that does not matter.
-fn simplify(mut best: Scenario, kind: &str) -> Scenario {
+fn simplify(mut best: Scenario, mut stays: impl FnMut(&Scenario) -> bool) -> Scenario {
     let changes: [fn(&mut Scenario); 7] = [
         |scenario| scenario.profile.clients.count = 1,
         |scenario| scenario.profile.clients.count = 2,
@@ -54,7 +60,7 @@ fn simplify(mut best: Scenario, kind: &str) -> Scenario {
         let mut simpler = best.clone();
         change(&mut simpler);
         let fewer = simpler.profile.clients.count <= best.profile.clients.count;
-        if simpler != best && fewer && broken(&simpler).as_deref() == Some(kind) {
+        if simpler != best && fewer && stays(&simpler) {
             best = simpler;
         }
     }

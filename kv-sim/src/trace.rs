@@ -48,6 +48,7 @@ impl Trace {
     }
 
     /// Writes a line, if anybody will read it.
+    #[inline]
     pub(crate) fn line(&mut self, now: Instant, text: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             let micros = now.as_nanos() / 1_000;

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 use kv_proto::{Instant, LinkId};
 
-use crate::fault::{Ending, Reception};
+use crate::fault::{Ending, Reception, Way};
 use crate::frames::Frames;
 use crate::net::Pipe;
 use crate::server::{ConnId, ServerId};
@@ -65,6 +65,13 @@ impl Wire {
     /// Whether neither end needs it any more.
     pub(crate) fn is_gone(&self) -> bool {
         !self.client_open && self.conn.is_none()
+    }
+
+    pub(crate) fn pipe(&mut self, way: Way) -> &mut Pipe {
+        match way {
+            Way::Up => &mut self.up,
+            Way::Down => &mut self.down,
+        }
     }
 
     /// Whether one direction swallows everything.

@@ -13,6 +13,7 @@
 //! records, and notes what can be seen on the way (a timer that does not move, a frame begun too late, bytes
 //! that a server cannot read).
 
+mod agenda;
 mod calm;
 mod faults;
 mod leave;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use kv_proto::Instant;
 
+use self::agenda::{Source, Touched};
 use self::faults::Undo;
 use crate::client::Client;
 use crate::coverage::Coverage;
@@ -39,21 +41,6 @@ use crate::server::{Breach, Change, Cluster, Event};
 use crate::trace::Trace;
 use crate::violation::Violation;
 use crate::wire::Wire;
-
-/// What happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Step,
-    Undo,
-    Server,
-    Dial(usize),
-    Up(usize),
-    Down(usize),
-    Unstalled(usize),
-    Timer(usize),
-    Round(usize),
-    Open(usize),
-}
 
 #[derive(Debug)]
 pub(crate) struct World<'a> {
@@ -86,7 +73,8 @@ pub(crate) struct World<'a> {
     trace: Trace,
     violations: Vec<Violation>,
     work: Work,
-    buffer: Vec<u8>,
+    /// Whose timers may have changed since they were last looked at.
+    touched: Touched,
 }
 
 /// Runs longer than any scenario does are endless loops.
@@ -112,10 +100,9 @@ impl<'a> World<'a> {
         if mutant::is(Mutant::Canary) {
             self.violations.push(Violation::Canary);
         }
-        for record in &self.history.calls {
-            if let Some((_, answer)) = &record.answer {
-                self.coverage.hit(answer.name());
-            }
+        self.coverage.hit_answers(&self.history);
+        for client in &self.clients {
+            self.coverage.hit_recoveries(client.session.stats());
         }
         self.work.virtual_time = self.now.saturating_duration_since(Instant::ORIGIN);
         let (hash, mut trace) = self.trace.finish();
@@ -138,6 +125,7 @@ impl<'a> World<'a> {
 
     /// Lets everything happen up to a moment.
     fn run_until(&mut self, end: Instant) {
+        self.touched = Touched::All;
         while self.violations.is_empty() {
             let Some((at, source)) = self.next().filter(|(at, _)| *at <= end) else {
                 break;
@@ -150,66 +138,10 @@ impl<'a> World<'a> {
                     what: "endless".into(),
                 });
             }
+            self.touched = self.touched_by(source);
             self.happen(source);
         }
         self.now = self.now.max(end);
-    }
-
-    /// The earliest of everything that can happen.
-    fn next(&mut self) -> Option<(Instant, Source)> {
-        let mut first: Option<(Instant, Source)> = None;
-        let mut consider = |at: Option<Instant>, source: Source| {
-            if let Some(at) = at
-                && first.is_none_or(|(earliest, _)| at < earliest)
-            {
-                first = Some((at, source));
-            }
-        };
-        let step = self.scenario.steps.get(self.next_step);
-        consider(
-            step.map(|step| self.storm_at + Duration::from_micros(step.at_us)),
-            Source::Step,
-        );
-        consider(
-            self.undo.first_key_value().map(|((at, _), _)| *at),
-            Source::Undo,
-        );
-        if self.timers_first {
-            for client in &mut self.clients {
-                consider(client.next_timer(self.now), Source::Timer(client.id));
-            }
-        }
-        let cluster = &self.cluster;
-        consider(
-            *self
-                .server_due
-                .get_or_insert_with(|| cluster.poll_timeout()),
-            Source::Server,
-        );
-        for (at, wire) in self.wires.iter().enumerate() {
-            consider(wire.dial.map(|dial| dial.at), Source::Dial(at));
-            consider(
-                wire.up.next().filter(|_| wire.conn.is_some()),
-                Source::Up(at),
-            );
-            consider(
-                wire.down.next().filter(|_| wire.client_open),
-                Source::Down(at),
-            );
-            let stalled = wire.up.stalled_until();
-            consider(
-                (stalled > self.now).then_some(stalled),
-                Source::Unstalled(at),
-            );
-        }
-        for client in &mut self.clients {
-            if !self.timers_first {
-                consider(client.next_timer(self.now), Source::Timer(client.id));
-            }
-            consider(client.round_at, Source::Round(client.id));
-            consider(client.open_at, Source::Open(client.id));
-        }
-        first
     }
 
     fn happen(&mut self, source: Source) {
@@ -356,9 +288,9 @@ impl<'a> World<'a> {
             .iter()
             .find(|pending| pending.deadline < now || (timers_served && pending.deadline == now));
         let overdue = overdue.map(|pending| pending.call.unwrap_or(CallId(u32::MAX)));
+        let torn = std::mem::take(&mut asked.torn);
         let mut wires = self.wires.iter().filter(|wire| wire.client == client);
-        let anonymous = wires.any(|wire| wire.frames.is_anonymous()) || asked.torn;
-        asked.torn = false;
+        let anonymous = !told.is_empty() && (torn || wires.any(|wire| wire.frames.is_anonymous()));
         for (id, answer) in told {
             self.told(id, &answer);
             if let Some(record) = self.history.record(id) {
@@ -378,15 +310,27 @@ impl<'a> World<'a> {
 
     /// Takes what the servers have to say after anything was done to them.
     fn collect(&mut self) {
+        if self.cluster.take_changed() {
+            self.collect_changes();
+        }
+        self.watch_replicas();
+    }
+
+    fn collect_changes(&mut self) {
         self.server_due = None;
         for wire in &mut self.wires {
             let Some(conn) = wire.conn else {
                 continue;
             };
-            self.buffer.clear();
-            self.cluster.drain_output(conn, &mut self.buffer);
-            wire.written += self.buffer.len() as u64;
-            wire.down.push(self.now, &self.buffer);
+            if let Some(output) = self
+                .cluster
+                .output(conn)
+                .filter(|output| !output.is_empty())
+            {
+                wire.written += output.len() as u64;
+                wire.down.push(self.now, output);
+                output.clear();
+            }
         }
         // Before the connection that the server closes for it is forgotten.
         while let Some((conn, breach)) = self.cluster.poll_breach() {
@@ -412,7 +356,7 @@ impl<'a> World<'a> {
         self.watch_journal();
     }
 
-    /// Learns from the journal how old answers can be.
+    /// Tells what was committed.
     fn watch_journal(&mut self) {
         let journal = self.cluster.journal();
         let new = journal.get(self.journal_read..).unwrap_or_default();
@@ -425,6 +369,10 @@ impl<'a> World<'a> {
                 .line(now, || format!("    committed: {}", brief(change)));
         }
         self.journal_read = journal.len();
+    }
+
+    /// Learns how old answers can be.
+    fn watch_replicas(&mut self) {
         if self.scenario.profile.bucket.replicas < 2 {
             return;
         }

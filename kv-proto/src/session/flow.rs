@@ -294,6 +294,10 @@ impl Session {
                     known.mux.complete(token, None);
                     Handover::None
                 } else {
+                    let request = running.machine.as_ref().and_then(Machine::request);
+                    if let Some(request) = request {
+                        known.orphan(request.subject.concat(), span);
+                    }
                     if !mutant::is(Mutant::SlotLeaked) {
                         known.mux.abandon(token);
                     }

@@ -168,7 +168,7 @@ impl Session {
                 self.authorize(id);
             }
             Notice::Ready => self.on_ready(id),
-            Notice::Pong => self.settle_denials(id),
+            Notice::Pong(answered) => self.settle_denials(id, answered),
             Notice::PublishDenied(subject) => self.on_denied(id, &subject),
             Notice::InboxDenied => self.on_deaf(id),
             Notice::End(reason) => {
@@ -406,15 +406,14 @@ impl Session {
     /// Ends publishes of which the server has refused as many as it has seen. If it has refused fewer, one
     /// of them had its effect before the permission went, and its acknowledgement is lost: then nobody can
     /// tell which, and all wait for what their deadlines bring.
-    fn settle_denials(&mut self, id: LinkId) {
-        let told = self
-            .link_mut(id)
-            .map(Link::told_denials)
-            .unwrap_or_default();
-        for denial in told {
+    fn settle_denials(&mut self, id: LinkId, answered: u64) {
+        let Some(link) = self.link_mut(id) else {
+            return;
+        };
+        for (denial, orphans) in link.told_denials(answered) {
             let mut sent = self.sent_to(id, &denial.subject);
-            sent.retain(|(_, span)| span.start() < denial.ping.start());
-            if sent.len() <= denial.count {
+            sent.retain(|(_, span)| span.start() < denial.ping);
+            if sent.len() + orphans <= denial.count {
                 for (op, _) in sent {
                     self.answer(op, Answer::Denied(denial.subject.clone()));
                 }

@@ -144,12 +144,20 @@ fn run(seeds: std::ops::Range<u64>, profile: &str, failures: usize) -> ExitCode 
 }
 
 fn report(summary: &Summary, profile: &str, time: Duration) {
-    println!("{:24} {:>10} {:>8}", "", "times", "% seeds");
+    println!("{:52} {:>10} {:>8}", "", "times", "% seeds");
     for (point, hits) in summary.coverage.iter() {
         let percent = 100.0 * hits.seeds as f64 / summary.seeds.max(1) as f64;
-        println!("{point:36} {:>10} {percent:>8.2}", hits.times);
+        println!("{point:52} {:>10} {percent:>8.2}", hits.times);
     }
     println!();
+    if summary.is_long() {
+        for fault in summary.never_fired() {
+            println!("never fired: {fault}");
+        }
+        for point in summary.never_seen() {
+            println!("never seen: {point}");
+        }
+    }
     for (seed, violation) in &summary.failures {
         println!("seed {seed}: {violation}");
         println!("    kv-sim replay {seed} --profile {profile}");

@@ -108,44 +108,55 @@ impl Client {
         timeout: Duration,
     ) -> Begun {
         let options = CallOptions::default().timeout(timeout);
-        let seconds = |ttl: u8| Duration::from_secs(u64::from(ttl));
         let session = &mut self.session;
         let manage = |error: kv_proto::BucketError| super::told::of_bucket(&error);
-        if let Ask::Status | Ask::Open = ask {
-            let name = BucketName::new(BUCKET).map_err(|_| Answer::Failed(Cause::Other))?;
-            return if ask == Ask::Open {
-                session
-                    .open(local, &name, options)
-                    .map(Ticket::Open)
-                    .map_err(manage)
-            } else {
-                session
-                    .status(local, &name, options)
-                    .map(Ticket::Status)
-                    .map_err(manage)
-            };
-        }
+        let bucket = || BucketName::new(BUCKET).map_err(|_| Answer::Failed(Cause::Other));
         match ask {
+            Ask::Status => {
+                let asked = session.status(local, &bucket()?, options);
+                asked.map(Ticket::Status).map_err(manage)
+            }
+            Ask::Open => {
+                let asked = session.open(local, &bucket()?, options);
+                asked.map(Ticket::Open).map_err(manage)
+            }
             Ask::Names => {
-                return session
-                    .bucket_names(local, 0, options)
-                    .map(Ticket::Names)
-                    .map_err(manage);
+                let asked = session.bucket_names(local, 0, options);
+                asked.map(Ticket::Names).map_err(manage)
             }
             Ask::Statuses => {
-                return session
-                    .bucket_statuses(local, 0, options)
-                    .map(Ticket::Statuses)
-                    .map_err(manage);
+                let asked = session.bucket_statuses(local, 0, options);
+                asked.map(Ticket::Statuses).map_err(manage)
             }
             Ask::Sleep { .. } => {
                 let slept = session.sleep(local, timeout);
-                return slept
-                    .map(Ticket::Sleep)
-                    .map_err(|refused| super::told::of_refused(&refused));
+                let refused = |refused| super::told::of_refused(&refused);
+                slept.map(Ticket::Sleep).map_err(refused)
             }
-            _ => {}
+            Ask::Put { .. }
+            | Ask::Create { .. }
+            | Ask::Update { .. }
+            | Ask::Delete { .. }
+            | Ask::Purge { .. }
+            | Ask::Get { .. }
+            | Ask::GetLeader { .. }
+            | Ask::GetRevision { .. } => self.request_key(local, id, key, ask, call, timeout),
         }
+    }
+
+    /// A request about a key of the bucket.
+    fn request_key(
+        &mut self,
+        local: Instant,
+        id: CallId,
+        key: u8,
+        ask: Ask,
+        call: Call,
+        timeout: Duration,
+    ) -> Begun {
+        let options = CallOptions::default().timeout(timeout);
+        let seconds = |ttl: u8| Duration::from_secs(u64::from(ttl));
+        let session = &mut self.session;
         let Some(bucket) = self.binding.clone() else {
             return Err(Answer::Failed(Cause::Other));
         };

@@ -74,7 +74,7 @@ fn of_read(result: Result<Option<Entry>, ReadError>) -> Answer {
             ReadError::Closed => Cause::Closed,
             ReadError::ResultsFull => Cause::Full,
             ReadError::Server(error) => Cause::Server(error.err_code().unwrap_or(0)),
-            _ => Cause::Other,
+            ReadError::InvalidKey(_) | ReadError::Malformed { .. } | _ => Cause::Other,
         }),
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn of_write(error: &WriteError) -> Answer {
             Doubt::Malformed => "unknown: malformed",
             _ => "unknown: other",
         }),
-        _ => Answer::NotApplied(Cause::Other),
+        WriteError::InvalidKey(_) | _ => Answer::NotApplied(Cause::Other),
     }
 }
 
@@ -117,7 +117,12 @@ pub(super) fn of_bucket(error: &BucketError) -> Answer {
         BucketError::Unavailable => Cause::Unavailable,
         BucketError::TimedOut | BucketError::Unknown(_) => Cause::TimedOut,
         BucketError::Server(error) => Cause::Server(error.err_code().unwrap_or(0)),
-        _ => Cause::Other,
+        BucketError::InvalidName(_)
+        | BucketError::InvalidConfig(_)
+        | BucketError::NotABucket
+        | BucketError::Exists { .. }
+        | BucketError::Unsupported { .. }
+        | _ => Cause::Other,
     })
 }
 

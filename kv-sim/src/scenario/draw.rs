@@ -62,12 +62,13 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
     let key = u8::try_from(key)
         .unwrap_or(0)
         .min(profile.keys.saturating_sub(1));
-    let size = rng.pick(&[0, 20, 20, 20, 20, 20, 100, 511, 700, 5_000]);
+    let size = rng.pick(&[0, 20, 20, 20, 20, 20, 20, 20, 100, 100, 511, 700]);
     let wide = profile.net.window > 60_000 && profile.net.latency_us <= 2_000;
     let large = if wide { 300_000 } else { 20_000 };
     let size = match rng.below(1_000) {
         0 => large,
-        1..6 => 20_000,
+        1..4 => 20_000,
+        4..30 => 5_000,
         _ => size,
     };
     let ttl = if profile.bucket.markers && rng.chance(30) {
@@ -240,14 +241,14 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
                 key,
                 tombstone: false,
             },
-            Fault::Purge { key },
+            Fault::PurgeKey { key },
         ]),
         36 => Fault::Jump {
             client,
             ms: rng.pick(&[-500, -5_000, 300, 1_000, 60_000, 3_600_000]),
         },
         37 => Fault::Freeze { client, ms },
-        38 => Fault::Late { client, ms },
+        38 => Fault::PolledLate { client, ms },
         39 => Fault::Wake { client, count: 20 },
         40 => Fault::Cancel {
             client,

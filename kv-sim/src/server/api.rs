@@ -304,7 +304,7 @@ fn required_level(request: &Request<'_>) -> Result<(), ApiError> {
 /// Begins an answer.
 fn begin(kind: &str) -> Writer {
     let mut out = Writer::object();
-    out.text("type", &format!("{TYPE}{kind}_response"));
+    out.text_of("type", &[TYPE, kind, "_response"]);
     out
 }
 

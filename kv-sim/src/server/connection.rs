@@ -6,6 +6,7 @@
 //!                     └───────── fault, -ERR ──────────────────┘
 //! ```
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use kv_proto::Instant;
@@ -19,6 +20,8 @@ use super::rng::Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub(crate) u64);
 
+/// What a message's frame adds to its parts at most: verb, blanks, line ends, two sizes.
+const MAX_FRAME: usize = 32;
 /// After accept, the first PING comes this soon if the client has sent none.
 const FIRST_PING: Duration = Duration::from_secs(2);
 
@@ -170,23 +173,32 @@ impl Connection {
         headers: &[u8],
         payload: &[u8],
     ) {
-        let with_headers = self.options.headers && !headers.is_empty();
-        let verb: &[u8] = if with_headers { b"HMSG " } else { b"MSG " };
-        let mut frame = [verb, subject, b" ", sid, b" "].concat();
-        if !reply.is_empty() {
-            frame.extend_from_slice(reply);
-            frame.push(b' ');
+        if self.closed {
+            return;
         }
-        if with_headers {
-            let total = headers.len() + payload.len();
-            frame.extend_from_slice(format!("{} {total}\r\n", headers.len()).as_bytes());
-            frame.extend_from_slice(headers);
+        let headers = if self.options.headers { headers } else { b"" };
+        let size = subject.len() + sid.len() + reply.len() + headers.len() + payload.len();
+        let out = &mut self.output;
+        out.reserve(size + MAX_FRAME);
+        let verb: &[u8] = if headers.is_empty() {
+            b"MSG "
         } else {
-            frame.extend_from_slice(format!("{}\r\n", payload.len()).as_bytes());
+            b"HMSG "
+        };
+        for part in [verb, subject, b" ", sid, b" ", reply] {
+            out.extend_from_slice(part);
         }
-        frame.extend_from_slice(payload);
-        frame.extend_from_slice(b"\r\n");
-        self.send(&frame);
+        if !reply.is_empty() {
+            out.push(b' ');
+        }
+        // Writing to a Vec cannot fail.
+        let _ = match headers.len() {
+            0 => write!(out, "{}\r\n", payload.len()),
+            own => write!(out, "{own} {}\r\n", own + payload.len()),
+        };
+        for part in [headers, payload, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
 
     pub(crate) fn admit(&mut self, permissions: Permissions) {

@@ -26,7 +26,9 @@ impl Cluster {
                 return;
             };
             let rules = connection.rules(line, payload);
-            match connection.parser.next(rules) {
+            let next = connection.parser.next(rules);
+            self.changed |= !matches!(next, Ok(None));
+            match next {
                 Ok(None) => return,
                 Ok(Some(operation)) => self.execute(conn, operation),
                 Err(fault) => {
@@ -117,7 +119,7 @@ impl Cluster {
         }
     }
 
-    fn subscribe(&mut self, conn: ConnId, subject: Vec<u8>, queue: Option<Vec<u8>>, sid: Vec<u8>) {
+    fn subscribe(&mut self, conn: ConnId, subject: Bytes, queue: Option<Bytes>, sid: Bytes) {
         let count = self.router.count(conn);
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
@@ -169,22 +171,20 @@ impl Cluster {
         }
         connection.send_ok();
         let except = (!connection.options.echo).then_some(conn);
-        let message = Inbound {
-            subject: message.subject.into(),
-            reply: message.reply.into(),
+        let outgoing = Outgoing {
+            to: message.subject.clone(),
+            subject: message.subject,
+            reply: message.reply,
             headers: message.headers,
             payload: message.payload,
         };
-        let by_clients = self.deliver(
-            except,
-            &Outgoing {
-                to: message.subject.clone(),
-                subject: message.subject.clone(),
-                reply: message.reply.clone(),
-                headers: message.headers.clone(),
-                payload: message.payload.clone(),
-            },
-        );
+        let by_clients = self.deliver(except, &outgoing);
+        let message = Inbound {
+            subject: outgoing.subject,
+            reply: outgoing.reply,
+            headers: outgoing.headers,
+            payload: outgoing.payload,
+        };
         let by_server = self.serve(conn, &message);
         if !by_clients && !by_server && !message.reply.is_empty() {
             self.send_no_responders(conn, &message);
@@ -196,7 +196,7 @@ impl Cluster {
         if !self.config.jetstream {
             return false;
         }
-        let text = lossy(&message.subject).into_owned();
+        let text = lossy(&message.subject);
         if text.starts_with(PREFIX) {
             let now = self.moment();
             let server = self.connections.get(&conn).map_or(0, |conn| conn.server);
@@ -310,6 +310,10 @@ impl Cluster {
     /// Sends what waits in the outbox and moves consumers on, until nothing more happens.
     pub(super) fn settle(&mut self) {
         for _ in 0..MAX_CASCADE {
+            if self.is_settled() {
+                return;
+            }
+            self.changed = true;
             if let Some(message) = self.outbox.pop_front() {
                 let Some(message) = self.disturbances.meet(message, self.now) else {
                     continue;
@@ -335,6 +339,14 @@ impl Cluster {
             }
         }
         self.outbox.clear();
+    }
+
+    /// Whether nothing is left to do at this moment.
+    fn is_settled(&self) -> bool {
+        let mut streams = self.jetstream.streams.values();
+        self.outbox.is_empty()
+            && self.router.is_unchanged()
+            && streams.all(|stream| stream.is_at_rest(self.now))
     }
 
     fn tell_interest(&mut self) {

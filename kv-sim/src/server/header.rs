@@ -84,9 +84,16 @@ fn index(block: &[u8], name: &str) -> Option<usize> {
 }
 
 pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes
-        .windows(needle.len())
-        .position(|window| window == needle)
+    let (first, rest) = needle.split_first()?;
+    let mut from = 0;
+    loop {
+        let after = bytes.get(from..)?;
+        let at = from + after.iter().position(|byte| byte == first)?;
+        from = at + 1;
+        if bytes.get(from..)?.starts_with(rest) {
+            return Some(at);
+        }
+    }
 }
 
 trait TrimBlanks {

@@ -3,6 +3,7 @@
 //! Own code for two reasons: requests are strict or lenient by server version with Go's error texts, and
 //! replies keep Go's member order and escapes (`>` is `\u003e`).
 
+mod base64;
 mod write;
 
 pub(crate) use self::write::{Writer, go_time, texts};
@@ -295,7 +296,10 @@ impl Reader<'_> {
             match byte {
                 b'"' => {
                     self.at += 1;
-                    return Ok(String::from_utf8_lossy(&out).into_owned());
+                    let whole = String::from_utf8(out);
+                    return Ok(whole.unwrap_or_else(|bad| {
+                        String::from_utf8_lossy(bad.as_bytes()).into_owned()
+                    }));
                 }
                 b'\\' => {
                     self.at += 1;
@@ -303,9 +307,12 @@ impl Reader<'_> {
                     out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 0..=0x1f => return Err(self.unexpected(byte, "in string literal")),
-                other => {
-                    self.at += 1;
-                    out.push(other);
+                _ => {
+                    let rest = self.text.get(self.at..).unwrap_or_default();
+                    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+                    let length = rest.iter().position(ends).unwrap_or(rest.len());
+                    out.extend_from_slice(rest.get(..length).unwrap_or_default());
+                    self.at += length;
                 }
             }
         }

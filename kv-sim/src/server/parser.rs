@@ -9,20 +9,20 @@
 //!                     └── PUB, HPUB ──► payload ──CR LF──► operation
 //! ```
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Something a client said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
-    Connect(Vec<u8>),
+    Connect(Bytes),
     Publish(Publish),
     Subscribe {
-        subject: Vec<u8>,
-        queue: Option<Vec<u8>>,
-        sid: Vec<u8>,
+        subject: Bytes,
+        queue: Option<Bytes>,
+        sid: Bytes,
     },
     Unsubscribe {
-        sid: Vec<u8>,
+        sid: Bytes,
         max: Option<u64>,
     },
     Ping,
@@ -32,8 +32,8 @@ pub(super) enum Operation {
 /// A published message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Publish {
-    pub(super) subject: Vec<u8>,
-    pub(super) reply: Vec<u8>,
+    pub(super) subject: Bytes,
+    pub(super) reply: Bytes,
     pub(super) headers: Bytes,
     pub(super) payload: Bytes,
 }
@@ -61,15 +61,17 @@ pub(super) struct Rules {
 /// One connection's unread bytes, and how far they are understood.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
+    /// So many of them are known to hold no line's end.
+    searched: usize,
     /// A PUB whose payload has not all come.
     pending: Option<Pending>,
 }
 
 #[derive(Debug)]
 struct Pending {
-    subject: Vec<u8>,
-    reply: Vec<u8>,
+    subject: Bytes,
+    reply: Bytes,
     header_size: usize,
     size: usize,
 }
@@ -88,6 +90,17 @@ enum Verb {
     Err,
 }
 
+impl Verb {
+    fn has_arguments(self) -> bool {
+        matches!(self, Self::Pub | Self::Hpub | Self::Sub | Self::Unsub)
+    }
+}
+
+/// Room is made for so many bytes at least.
+const ROOM: usize = 1024;
+/// No operation has more.
+const MAX_ARGUMENTS: usize = 4;
+
 /// `blank`: the verb must be followed by one.
 const VERBS: [(&[u8], Verb, bool); 10] = [
     (b"CONNECT", Verb::Connect, false),
@@ -105,6 +118,9 @@ const VERBS: [(&[u8], Verb, bool); 10] = [
 impl Parser {
     /// Adds what came from the socket.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.buffer.capacity() - self.buffer.len() < bytes.len() {
+            self.buffer.reserve(bytes.len().max(ROOM));
+        }
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -131,7 +147,7 @@ impl Parser {
     }
 
     /// Cuts off a whole control line; returns its arguments.
-    fn line(&mut self, verb: Verb, after: usize, limit: usize) -> Result<Option<Vec<u8>>, Fault> {
+    fn line(&mut self, verb: Verb, after: usize, limit: usize) -> Result<Option<Bytes>, Fault> {
         let rest = self.buffer.get(after..).unwrap_or_default();
         let skip = rest
             .iter()
@@ -139,50 +155,61 @@ impl Parser {
         let start = after + skip.count();
         let arguments = self.buffer.get(start..).unwrap_or_default();
         let limited = verb != Verb::Ping && verb != Verb::Pong;
-        let Some(length) = arguments.iter().position(|byte| *byte == b'\n') else {
+        let fresh = self.searched.max(start);
+        let unread = self.buffer.get(fresh..).unwrap_or_default();
+        let Some(length) = unread.iter().position(|byte| *byte == b'\n') else {
             if limited && arguments.len() > limit {
                 return Err(Fault::ControlLine);
             }
+            self.searched = self.buffer.len();
             return Ok(None);
         };
-        let mut line = arguments.get(..length).unwrap_or_default().to_vec();
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        if limited && line.len() > limit {
+        self.searched = 0;
+        let end = fresh + length;
+        let cr = end > start && self.buffer.get(end - 1) == Some(&b'\r');
+        let line_end = end - usize::from(cr);
+        if limited && line_end - start > limit {
             return Err(Fault::ControlLine);
         }
-        self.buffer.drain(..start + length + 1);
-        Ok(Some(line))
+        let line = self.buffer.split_to(end + 1).freeze();
+        Ok(Some(line.slice(start..line_end)))
     }
 
     fn control(
         &mut self,
         verb: Verb,
-        line: Vec<u8>,
+        line: Bytes,
         rules: Rules,
     ) -> Result<Option<Operation>, Fault> {
-        let arguments: Vec<&[u8]> = line
-            .split(|byte| *byte == b' ' || *byte == b'\t' || *byte == b'\r' || *byte == b'\n')
-            .filter(|argument| !argument.is_empty())
-            .collect();
+        let mut arguments = [[].as_slice(); MAX_ARGUMENTS + 1];
+        let words = line
+            .split(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+            .filter(|argument| !argument.is_empty());
+        let mut count = 0;
+        if verb.has_arguments() {
+            for (place, word) in arguments.iter_mut().zip(words) {
+                *place = word;
+                count += 1;
+            }
+        }
+        let arguments = arguments.get(..count).unwrap_or_default();
         match verb {
             Verb::Connect => Ok(Some(Operation::Connect(line))),
             Verb::Ping => Ok(Some(Operation::Ping)),
             Verb::Pong => Ok(Some(Operation::Pong)),
             Verb::Info | Verb::PlusOk => Ok(None),
             Verb::Err => Err(Fault::Silent),
-            Verb::Sub => subscribe(&arguments).map(Some),
-            Verb::Unsub => unsubscribe(&arguments).map(Some),
+            Verb::Sub => subscribe(arguments).map(Some),
+            Verb::Unsub => unsubscribe(arguments).map(Some),
             Verb::Pub => {
-                let pending = publish(&arguments)?;
+                let pending = publish(&line, arguments)?;
                 self.expect(pending, rules)
             }
             Verb::Hpub => {
                 if !rules.headers {
                     return Err(Fault::Silent);
                 }
-                let pending = publish_with_headers(&arguments)?;
+                let pending = publish_with_headers(&line, arguments)?;
                 self.expect(pending, rules)
             }
         }
@@ -209,8 +236,8 @@ impl Parser {
         let Some(pending) = self.pending.take() else {
             return Ok(None);
         };
-        let whole: Bytes = self.buffer.drain(..end + 2).take(end).collect();
-        let mut payload = whole;
+        let mut payload = self.buffer.split_to(end + 2).freeze();
+        payload.truncate(end);
         let headers = payload.split_to(pending.header_size);
         Ok(Some(Operation::Publish(Publish {
             subject: pending.subject,
@@ -223,10 +250,13 @@ impl Parser {
 
 /// The verb at the beginning, and where its arguments may begin; `None` when it may still become one.
 fn verb(buffer: &[u8]) -> Result<Option<(Verb, usize)>, Fault> {
-    if buffer.is_empty() {
+    let Some(first) = buffer.first().map(u8::to_ascii_uppercase) else {
         return Ok(None);
-    }
+    };
     for (name, verb, needs_blank) in VERBS {
+        if name.first() != Some(&first) {
+            continue;
+        }
         let seen = buffer.len().min(name.len());
         let same = buffer.get(..seen).zip(name.get(..seen));
         if !same.is_some_and(|(seen, name)| seen.eq_ignore_ascii_case(name)) {
@@ -248,13 +278,13 @@ fn verb(buffer: &[u8]) -> Result<Option<(Verb, usize)>, Fault> {
 fn subscribe(arguments: &[&[u8]]) -> Result<Operation, Fault> {
     let (subject, queue, sid) = match arguments {
         [subject, sid] => (subject, None, sid),
-        [subject, queue, sid] => (subject, Some(queue.to_vec()), sid),
+        [subject, queue, sid] => (subject, Some(Bytes::copy_from_slice(queue)), sid),
         _ => return Err(Fault::Silent),
     };
     Ok(Operation::Subscribe {
-        subject: subject.to_vec(),
+        subject: Bytes::copy_from_slice(subject),
         queue,
-        sid: sid.to_vec(),
+        sid: Bytes::copy_from_slice(sid),
     })
 }
 
@@ -264,25 +294,25 @@ fn unsubscribe(arguments: &[&[u8]]) -> Result<Operation, Fault> {
         [sid, max] => (sid, size(max).and_then(|max| u64::try_from(max).ok())),
         _ => return Err(Fault::Silent),
     };
-    let sid = sid.to_vec();
+    let sid = Bytes::copy_from_slice(sid);
     Ok(Operation::Unsubscribe { sid, max })
 }
 
-fn publish(arguments: &[&[u8]]) -> Result<Pending, Fault> {
+fn publish(line: &Bytes, arguments: &[&[u8]]) -> Result<Pending, Fault> {
     let (subject, reply, bytes) = match arguments {
         [subject, bytes] => (subject, [].as_slice(), bytes),
         [subject, reply, bytes] => (subject, *reply, bytes),
         _ => return Err(Fault::Silent),
     };
     Ok(Pending {
-        subject: subject.to_vec(),
-        reply: reply.to_vec(),
+        subject: line.slice_ref(subject),
+        reply: line.slice_ref(reply),
         header_size: 0,
         size: size(bytes).ok_or(Fault::Silent)?,
     })
 }
 
-fn publish_with_headers(arguments: &[&[u8]]) -> Result<Pending, Fault> {
+fn publish_with_headers(line: &Bytes, arguments: &[&[u8]]) -> Result<Pending, Fault> {
     let (subject, reply, headers, bytes) = match arguments {
         [subject, headers, bytes] => (subject, [].as_slice(), headers, bytes),
         [subject, reply, headers, bytes] => (subject, *reply, headers, bytes),
@@ -294,8 +324,8 @@ fn publish_with_headers(arguments: &[&[u8]]) -> Result<Pending, Fault> {
         return Err(Fault::Silent);
     }
     Ok(Pending {
-        subject: subject.to_vec(),
-        reply: reply.to_vec(),
+        subject: line.slice_ref(subject),
+        reply: line.slice_ref(reply),
         header_size,
         size,
     })

@@ -46,9 +46,13 @@ impl Rng {
         self.below(100) < percent
     }
 
-    /// One of several; of none, there is none to pick.
+    /// One of several.
+    ///
+    /// # Panics
+    ///
+    /// If there is none to pick.
+    #[allow(clippy::indexing_slicing, reason = "the lists are our own")]
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        let at = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
-        *from.get(at).unwrap_or(&from[0])
+        from[usize::try_from(self.below(from.len() as u64)).unwrap_or(0)]
     }
 }

@@ -1,18 +1,23 @@
 //! Who subscribes to what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 
 use super::connection::ConnId;
 use super::rng::Rng;
 use super::subject;
 
 /// A subscription by its connection and its client-chosen id.
-pub(crate) type Key = (ConnId, Vec<u8>);
+pub(crate) type Key = (ConnId, Bytes);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
-    pub(crate) subject: Vec<u8>,
-    pub(crate) queue: Option<Vec<u8>>,
+    pub(crate) subject: Bytes,
+    is_pattern: bool,
+    /// How many bytes come before its first wildcard.
+    literal: usize,
+    pub(crate) queue: Option<Bytes>,
     /// Delivered so far, and after how many it ends.
     delivered: u64,
     max: Option<u64>,
@@ -20,12 +25,35 @@ pub(crate) struct Subscription {
     pub(crate) hidden: Vec<String>,
 }
 
-/// All subscriptions of a cluster.
+impl Subscription {
+    /// Counts a message; returns whether it was the last one.
+    fn count_delivery(&mut self) -> bool {
+        self.delivered += 1;
+        self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.max.is_some_and(|max| self.delivered >= max)
+    }
+
+    /// Whether it gets messages on that subject.
+    fn sees(&self, subject: &[u8]) -> bool {
+        let literal = self.subject.get(..self.literal).unwrap_or_default();
+        let matches = subject.starts_with(literal)
+            && if self.is_pattern {
+                subject::matches(subject, &self.subject)
+            } else {
+                subject.len() == literal.len() // none has an empty token
+            };
+        let mut hidden = self.hidden.iter();
+        matches && !hidden.any(|deny| subject::matches(subject, deny.as_bytes()))
+    }
+}
+
+/// All subscriptions of a cluster. Clients have few: looking at each is faster than an index.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     all: BTreeMap<Key, Subscription>,
-    literal: BTreeMap<Vec<u8>, BTreeSet<Key>>,
-    patterns: BTreeSet<Key>,
     /// Something was subscribed or unsubscribed since it was last asked.
     changed: bool,
 }
@@ -35,32 +63,23 @@ impl Router {
     pub(crate) fn subscribe(
         &mut self,
         key: Key,
-        subject: Vec<u8>,
-        queue: Option<Vec<u8>>,
+        subject: Bytes,
+        queue: Option<Bytes>,
         hidden: Vec<String>,
     ) {
         if self.all.contains_key(&key) {
             return;
         }
-        if subject::has_wildcard(&subject) {
-            self.patterns.insert(key.clone());
-        } else {
-            self.literal
-                .entry(subject.clone())
-                .or_default()
-                .insert(key.clone());
-        }
-        let (delivered, max) = (0, None);
-        self.all.insert(
-            key,
-            Subscription {
-                subject,
-                queue,
-                delivered,
-                max,
-                hidden,
-            },
-        );
+        let subscription = Subscription {
+            is_pattern: subject::has_wildcard(&subject),
+            literal: subject::literal_prefix(&subject),
+            subject,
+            queue,
+            delivered: 0,
+            max: None,
+            hidden,
+        };
+        self.all.insert(key, subscription);
         self.changed = true;
     }
 
@@ -89,21 +108,21 @@ impl Router {
     /// Whether some subscription, other than a queue's, is for exactly that subject. A pattern that
     /// matches does not count: consumers are bound by literal subjects only.
     pub(crate) fn has_literal(&self, subject: &[u8], queue: &str) -> bool {
-        let keys = self.literal.get(subject).into_iter().flatten();
-        let mut subscriptions = keys.filter_map(|key| self.all.get(key));
+        let literal = |one: &&Subscription| !one.is_pattern && one.subject == subject;
+        let mut subscriptions = self.all.values().filter(literal);
         subscriptions.any(|subscription| match &subscription.queue {
             None => queue.is_empty(),
-            Some(own) => own.as_slice() == queue.as_bytes(),
+            Some(own) => own == queue.as_bytes(),
         })
     }
 
     /// Whether anybody would get a message on that subject.
     pub(crate) fn has_interest(&self, subject: &[u8]) -> bool {
-        !self.matching(subject).is_empty()
+        self.all.values().any(|one| one.sees(subject))
     }
 
     /// The id of a subscription of this connection that would get a reply.
-    pub(crate) fn reply_sid(&self, conn: ConnId, reply: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn reply_sid(&self, conn: ConnId, reply: &[u8]) -> Option<Bytes> {
         let mut own = self.of(conn);
         let found = own.find(|(_, one)| subject::matches(reply, &one.subject))?;
         Some(found.0.1.clone())
@@ -118,24 +137,36 @@ impl Router {
         rng: &mut Rng,
     ) -> Vec<Key> {
         let mut out = Vec::new();
-        let mut groups: BTreeMap<Vec<u8>, Vec<Key>> = BTreeMap::new();
-        for key in self.matching(subject) {
-            if Some(key.0) == except {
-                continue;
-            }
-            match self.all.get(&key).and_then(|one| one.queue.clone()) {
-                None => out.push(key),
-                Some(queue) => groups.entry(queue).or_default().push(key),
+        let mut groups: BTreeMap<Bytes, Vec<Key>> = BTreeMap::new();
+        let mut ended = false;
+        let others = self.all.iter_mut().filter(|(key, _)| Some(key.0) != except);
+        for (key, subscription) in others.filter(|(_, one)| one.sees(subject)) {
+            match &subscription.queue {
+                None => {
+                    out.push(key.clone());
+                    ended |= subscription.count_delivery();
+                }
+                Some(queue) => groups.entry(queue.clone()).or_default().push(key.clone()),
             }
         }
         for members in groups.into_values() {
             let pick = usize::try_from(rng.below(members.len() as u64)).unwrap_or(0);
-            out.extend(members.into_iter().nth(pick));
+            if let Some(key) = members.into_iter().nth(pick) {
+                let subscription = self.all.get_mut(&key);
+                ended |= subscription.is_some_and(Subscription::count_delivery);
+                out.push(key);
+            }
         }
-        for key in &out {
-            self.count_delivery(key);
+        if ended {
+            self.all.retain(|_, one| !one.is_over());
+            self.changed = true;
         }
         out
+    }
+
+    /// Whether nothing was subscribed or unsubscribed since that was last taken.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        !self.changed
     }
 
     /// Whether subscriptions changed since this was last asked.
@@ -143,55 +174,12 @@ impl Router {
         std::mem::take(&mut self.changed)
     }
 
-    fn count_delivery(&mut self, key: &Key) {
-        let Some(subscription) = self.all.get_mut(key) else {
-            return;
-        };
-        subscription.delivered += 1;
-        if subscription
-            .max
-            .is_some_and(|max| subscription.delivered >= max)
-        {
-            self.remove(key);
-        }
-    }
-
-    fn matching(&self, subject: &[u8]) -> Vec<Key> {
-        let literal = self.literal.get(subject).into_iter().flatten(); // none has an empty token
-        let patterns = self.patterns.iter().filter(|key| {
-            let one = self.all.get(*key);
-            one.is_some_and(|one| subject::matches(subject, &one.subject))
-        });
-        let visible = |key: &&Key| {
-            let hidden = self
-                .all
-                .get(*key)
-                .map(|one| one.hidden.as_slice())
-                .unwrap_or_default();
-            !hidden
-                .iter()
-                .any(|deny| subject::matches(subject, deny.as_bytes()))
-        };
-        let both: BTreeSet<&Key> = literal.chain(patterns).filter(visible).collect();
-        both.into_iter().cloned().collect()
-    }
-
     fn of(&self, conn: ConnId) -> impl Iterator<Item = (&Key, &Subscription)> {
-        let all = self.all.range((conn, Vec::new())..);
+        let all = self.all.range((conn, Bytes::new())..);
         all.take_while(move |((owner, _), _)| *owner == conn)
     }
 
     fn remove(&mut self, key: &Key) {
-        let Some(subscription) = self.all.remove(key) else {
-            return;
-        };
-        self.patterns.remove(key);
-        if let Some(keys) = self.literal.get_mut(&subscription.subject) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.literal.remove(&subscription.subject);
-            }
-        }
-        self.changed = true;
+        self.changed |= self.all.remove(key).is_some();
     }
 }

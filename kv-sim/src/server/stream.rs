@@ -231,6 +231,18 @@ impl Stream {
         }
     }
 
+    /// Whether replication and consumers have nothing to do at that moment.
+    pub(crate) fn is_at_rest(&self, now: Instant) -> bool {
+        let is_later = |due: Option<Instant>| due.is_none_or(|due| due > now);
+        let mut first = self.proposals.iter().take(1);
+        self.consumers.is_empty()
+            && self.store.has_no_steps()
+            && first.all(|proposal| proposal.waits(now))
+            && is_later(self.group.gives_up_at)
+            && is_later(self.group.elects_at)
+            && (!self.group.is_replicated() || self.group.is_at_rest(now))
+    }
+
     /// When something will happen by itself.
     pub(crate) fn next_timeout(&self, now: Now, peers: &Peers) -> Option<Instant> {
         let replication = self.next_replication(peers);

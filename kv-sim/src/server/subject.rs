@@ -33,6 +33,13 @@ pub(crate) fn has_wildcard(subject: &[u8]) -> bool {
     tokens(subject).any(|token| token == b"*" || token == b">")
 }
 
+/// How many bytes come before the first wildcard token.
+pub(crate) fn literal_prefix(subject: &[u8]) -> usize {
+    let literal = tokens(subject).take_while(|token| !matches!(*token, b"*" | b">"));
+    let length: usize = literal.map(|token| token.len() + 1).sum();
+    length.min(subject.len())
+}
+
 /// Whether it is valid and without wildcards.
 pub(crate) fn is_literal(subject: &[u8]) -> bool {
     is_valid(subject) && !has_wildcard(subject)
@@ -41,6 +48,13 @@ pub(crate) fn is_literal(subject: &[u8]) -> bool {
 /// Whether every subject that matches `subject` (a literal or a pattern) matches `pattern` too. A subject
 /// with an empty token matches nothing.
 pub(crate) fn matches(subject: &[u8], pattern: &[u8]) -> bool {
+    // Most differ from the first byte on.
+    if let (Some(have), Some(want)) = (subject.first(), pattern.first())
+        && have != want
+        && !matches!(want, b'*' | b'>')
+    {
+        return false;
+    }
     let mut subject = tokens(subject);
     for want in tokens(pattern) {
         match (want, subject.next()) {

@@ -16,6 +16,9 @@ use crate::trace::Printable;
 use crate::violation::Violation;
 use crate::wire::{Dial, Wire};
 
+/// A client makes room for so many bytes at least, rather than for each piece.
+const ROOM: usize = 1024;
+
 impl World<'_> {
     /// Does with links what the session asks for.
     pub(super) fn follow_links(&mut self, client: usize) {
@@ -27,7 +30,7 @@ impl World<'_> {
             match action {
                 LinkAction::Dial { link, server } => self.dial(client, link, &server),
                 LinkAction::Close { link } => self.hang_up(client, link),
-                _ => {}
+                LinkAction::Authenticate { .. } | _ => {} // credentials are configured
             }
         }
     }
@@ -138,6 +141,9 @@ impl World<'_> {
             let torn = wire.frames.is_anonymous();
             if let Some(closer) = self.clients.get_mut(client) {
                 closer.torn |= torn;
+                if let Some(reason) = closer.session.last_disconnect() {
+                    self.coverage.hit_disconnect(reason);
+                }
             }
         }
         self.sweep();
@@ -186,6 +192,9 @@ impl World<'_> {
             loser
                 .session
                 .handle_closed(local, link, LinkError::new(kind, detail));
+            if let Some(reason) = loser.session.last_disconnect() {
+                self.coverage.hit_disconnect(reason);
+            }
         }
         self.sweep();
         self.touch(client);
@@ -265,6 +274,9 @@ impl World<'_> {
         if bytes.is_empty() && !breaks {
             return self.lose_client_end(at, LinkErrorKind::Read, "end of stream");
         }
+        if wire.input.capacity() - wire.input.len() < bytes.len() {
+            wire.input.reserve(bytes.len().max(ROOM));
+        }
         wire.input.extend_from_slice(bytes);
         let arrived = bytes.len();
         wire.arrive(self.now, arrived);
@@ -318,6 +330,7 @@ impl World<'_> {
                             }
                             if let Some(record) = history.record(call) {
                                 record.sent = Sent::Part;
+                                record.attempts += 1;
                             }
                         }
                         Seen::Whole { call } => {

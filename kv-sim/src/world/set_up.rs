@@ -6,6 +6,7 @@ use std::time::Duration;
 use kv_proto::{BucketConfig, Instant};
 
 use super::World;
+use super::agenda::Touched;
 use crate::client::{Client, PASSWORD, USER, bucket_config};
 use crate::coverage::Coverage;
 use crate::history::History;
@@ -64,7 +65,7 @@ impl<'a> World<'a> {
             trace: Trace::new(text),
             violations: Vec::new(),
             work: Work::default(),
-            buffer: Vec::new(),
+            touched: Touched::All,
         }
     }
 
@@ -169,8 +170,8 @@ fn config(scenario: &Scenario) -> Config {
     config.replication.commit = micros(profile.commit_us);
     config.replication.lag = micros(profile.lag_us);
     config.replication.election = micros(profile.lag_us.saturating_mul(4));
-    config.replication.prefers_own_server = scenario.seed % 4 != 0;
-    if scenario.seed % 3 == 0 && profile.net.latency_us <= 2_000 {
+    config.replication.prefers_own_server = !scenario.seed.is_multiple_of(4);
+    if scenario.seed.is_multiple_of(3) && profile.net.latency_us <= 2_000 {
         config.ping_interval = Duration::from_secs(2);
     }
     if profile.auth {

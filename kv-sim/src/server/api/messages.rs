@@ -124,10 +124,10 @@ impl JetStream {
             .text("subject", &String::from_utf8_lossy(&message.subject))
             .number("seq", message.seq);
         if !asked.no_headers {
-            stored.some_text("hdrs", &base64(&message.headers));
+            stored.some_base64("hdrs", &message.headers);
         }
         stored
-            .some_text("data", &base64(&message.payload))
+            .some_base64("data", &message.payload)
             .time("time", Some(message.time));
         let mut out = begin("stream_msg_get");
         out.raw("message", &stored.end());
@@ -177,57 +177,5 @@ impl JetStream {
         let mut out = begin("stream_msg_delete");
         out.bool("success", true);
         Ok(out)
-    }
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Standard base64 with padding.
-fn base64(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    let letter = |bits: u32| {
-        let letter = ALPHABET.get((bits & 63) as usize);
-        char::from(letter.copied().unwrap_or(b'='))
-    };
-    let (triples, rest) = bytes.as_chunks::<3>();
-    for [a, b, c] in triples {
-        let bits = u32::from(*a) << 16 | u32::from(*b) << 8 | u32::from(*c);
-        let four = [bits >> 18, bits >> 12, bits >> 6, bits];
-        out.extend(four.map(letter));
-    }
-    match rest {
-        [a] => {
-            let bits = u32::from(*a) << 16;
-            out.extend([letter(bits >> 18), letter(bits >> 12), '=', '=']);
-        }
-        [a, b] => {
-            let bits = u32::from(*a) << 16 | u32::from(*b) << 8;
-            out.extend([
-                letter(bits >> 18),
-                letter(bits >> 12),
-                letter(bits >> 6),
-                '=',
-            ]);
-        }
-        _ => {}
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_pads() {
-        for (text, expected) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("fooba", "Zm9vYmE="),
-        ] {
-            assert_eq!(base64(text.as_bytes()), expected);
-        }
     }
 }

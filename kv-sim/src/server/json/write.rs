@@ -5,6 +5,11 @@ use std::fmt::Write as _;
 
 use kv_proto::Timestamp;
 
+use super::base64::base64_into;
+
+/// Enough for most answers.
+const CAPACITY: usize = 240;
+
 /// Builds an object member by member, as Go's encoder would print it.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
@@ -14,12 +19,18 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn object() -> Self {
-        let out = "{".to_owned();
+        let mut out = String::with_capacity(CAPACITY);
+        out.push('{');
         Self { out, first: true }
     }
 
     pub(crate) fn end(mut self) -> String {
         self.out.push('}');
+        self.out
+    }
+
+    /// What is written so far, for those who write on by themselves.
+    pub(crate) fn unfinished(self) -> String {
         self.out
     }
 
@@ -34,24 +45,50 @@ impl Writer {
         self
     }
 
-    /// A member whose value is already JSON.
-    pub(crate) fn raw(&mut self, name: &str, json: &str) -> &mut Self {
+    fn name(&mut self, name: &str) -> &mut String {
         if !self.first {
             self.out.push(',');
         }
         self.first = false;
         quote_into(&mut self.out, name);
         self.out.push(':');
-        self.out.push_str(json);
+        &mut self.out
+    }
+
+    /// A member whose value is already JSON.
+    pub(crate) fn raw(&mut self, name: &str, json: &str) -> &mut Self {
+        self.name(name).push_str(json);
         self
     }
 
     pub(crate) fn text(&mut self, name: &str, value: &str) -> &mut Self {
-        self.raw(name, &quote(value))
+        quote_into(self.name(name), value);
+        self
+    }
+
+    /// A text in parts that need no escapes.
+    pub(crate) fn text_of(&mut self, name: &str, parts: &[&str]) -> &mut Self {
+        let out = self.name(name);
+        out.push('"');
+        parts.iter().for_each(|part| out.push_str(part));
+        out.push('"');
+        self
+    }
+
+    /// Bytes in base64; none is no member.
+    pub(crate) fn some_base64(&mut self, name: &str, bytes: &[u8]) -> &mut Self {
+        if !bytes.is_empty() {
+            let out = self.name(name);
+            out.push('"');
+            base64_into(out, bytes);
+            out.push('"');
+        }
+        self
     }
 
     pub(crate) fn number(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
-        self.raw(name, &value.to_string())
+        let _ = write!(self.name(name), "{value}"); // a String takes it
+        self
     }
 
     pub(crate) fn bool(&mut self, name: &str, value: bool) -> &mut Self {
@@ -59,8 +96,14 @@ impl Writer {
     }
 
     pub(crate) fn time(&mut self, name: &str, value: Option<Timestamp>) -> &mut Self {
-        let text = value.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), go_time);
-        self.raw(name, &format!("\"{text}\""))
+        let out = self.name(name);
+        out.push('"');
+        match value {
+            Some(time) => go_time_into(out, time),
+            None => out.push_str("0001-01-01T00:00:00Z"),
+        }
+        out.push('"');
+        self
     }
 
     pub(crate) fn some_text(&mut self, name: &str, value: &str) -> &mut Self {
@@ -108,24 +151,25 @@ impl Writer {
 
 /// A JSON array of strings.
 pub(crate) fn texts(values: &[String]) -> String {
-    let quoted: Vec<String> = values.iter().map(|value| quote(value)).collect();
-    format!("[{}]", quoted.join(","))
-}
-
-/// A JSON string in Go's escaping.
-fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    quote_into(&mut out, text);
+    let mut out = "[".to_owned();
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        quote_into(&mut out, value);
+    }
+    out.push(']');
     out
 }
 
+/// A JSON string in Go's escaping.
 fn quote_into(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.find(is_escaped) {
-        let (plain, escaped) = rest.split_at(at);
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at(at);
         out.push_str(plain);
-        let mut chars = escaped.chars();
+        let mut chars = special.chars();
         if let Some(c) = chars.next() {
             escape_into(out, c);
         }
@@ -135,11 +179,9 @@ fn quote_into(out: &mut String, text: &str) {
     out.push('"');
 }
 
-fn is_escaped(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\\' | '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}'
-    )
+/// Whether a character is escaped that begins with this byte, or may be.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0..=0x1f | 0xe2)
 }
 
 fn escape_into(out: &mut String, c: char) {
@@ -151,27 +193,32 @@ fn escape_into(out: &mut String, c: char) {
         '\t' => r"\t",
         '\u{8}' => r"\b",
         '\u{c}' => r"\f",
-        _ => {
+        '<' | '>' | '&' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => {
             let _ = write!(out, "\\u{:04x}", u32::from(c)); // a String takes it
             return;
         }
+        plain => return out.push(plain),
     };
     out.push_str(short);
 }
 
 /// RFC 3339 with as many fractional digits as needed, the form Go gives times.
 pub(crate) fn go_time(time: Timestamp) -> String {
-    let full = time.to_string();
-    let Some((seconds, rest)) = full.split_once('.') else {
-        return full;
-    };
-    let fraction = rest.trim_end_matches('Z').trim_end_matches('0');
-    if fraction.is_empty() {
-        return format!("{seconds}Z");
-    }
-    let mut out = String::with_capacity(full.len());
-    let _ = write!(out, "{seconds}.{fraction}Z"); // writing to a String cannot fail
+    let mut out = String::with_capacity(32);
+    go_time_into(&mut out, time);
     out
+}
+
+fn go_time_into(out: &mut String, time: Timestamp) {
+    let start = out.len();
+    let _ = write!(out, "{time}"); // writing to a String cannot fail
+    let full = out.get(start..).unwrap_or_default();
+    if full.contains('.') {
+        let digits = full.trim_end_matches('Z').trim_end_matches('0');
+        let end = start + digits.trim_end_matches('.').len();
+        out.truncate(end);
+        out.push('Z');
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ impl Member {
         }
     }
 
+    /// Whether it is a whole replica with nothing to apply at that moment.
+    fn is_at_rest(&self, now: Instant) -> bool {
+        self.answers() && self.queue.front().is_none_or(|(due, ..)| *due > now)
+    }
+
     fn answers(&self) -> bool {
         self.up && !self.joining && !self.behind
     }
@@ -209,6 +214,11 @@ impl Group {
             }
             member.joining &= !led || member.behind || !member.queue.is_empty();
         }
+    }
+
+    /// Whether the followers have nothing to apply at that moment.
+    pub(super) fn is_at_rest(&self, now: Instant) -> bool {
+        self.leader.is_some() && self.members.iter().all(|member| member.is_at_rest(now))
     }
 
     /// When a follower applies something next.

@@ -35,6 +35,13 @@ pub(super) struct Proposal {
     orphaned: bool,
 }
 
+impl Proposal {
+    /// Whether it is not to be committed yet.
+    pub(super) fn waits(&self, now: Instant) -> bool {
+        !self.orphaned && self.commits_at > now
+    }
+}
+
 impl Stream {
     /// Checks a message and proposes it, or refuses it at once.
     pub(super) fn propose(
@@ -70,7 +77,7 @@ impl Stream {
     pub(super) fn commit(&mut self, now: Now, out: &mut Outbox) {
         while self.group.standing() == Standing::Led {
             let first = self.proposals.front();
-            if !first.is_some_and(|one| one.orphaned || one.commits_at <= now.instant) {
+            if first.is_none_or(|one| one.waits(now.instant)) {
                 return;
             }
             let Some(proposal) = self.proposals.pop_front() else {

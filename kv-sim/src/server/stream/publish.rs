@@ -274,9 +274,9 @@ impl Stream {
         } else {
             ""
         };
-        let open = out.end();
-        let open = open.trim_end_matches('}');
-        format!("{open},{blank}\"seq\":{seq}")
+        let mut out = out.unfinished();
+        let _ = write!(out, ",{blank}\"seq\":{seq}"); // a String takes it
+        out
     }
 
     fn refusal(&self, error: &ApiError) -> String {

@@ -39,6 +39,11 @@ impl Store {
         std::mem::take(&mut self.steps)
     }
 
+    /// Whether nothing was done to it since that was last asked.
+    pub(crate) fn has_no_steps(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Repeats what was done to another replica.
     pub(crate) fn repeat(&mut self, step: Step) {
         match step {

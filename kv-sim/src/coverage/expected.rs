@@ -1,0 +1,117 @@
+//! What a long run of a swarm comes across, but for the faults themselves, which have
+//! [names](crate::fault::Fault::NAMES) of their own.
+
+use super::Point;
+
+/// Every write can end like this.
+const WRITES: [&str; 7] = [
+    "put",
+    "create",
+    "update",
+    "delete",
+    "delete at",
+    "purge",
+    "purge at",
+];
+const WRITTEN: [&str; 10] = [
+    "applied",
+    "not applied: full",
+    "not applied: timed out",
+    "not applied: unavailable",
+    "not applied: no bucket",
+    "not applied: no JetStream",
+    "not applied: server",
+    "unknown: timed out",
+    "unknown: link lost",
+    "unknown: server",
+];
+
+/// Every read can end like this.
+const READS: [&str; 3] = ["get", "leader get", "get revision"];
+const READ: [&str; 8] = [
+    "absent",
+    "found",
+    "found tombstone",
+    "failed: full",
+    "failed: timed out",
+    "failed: unavailable",
+    "failed: no bucket",
+    "failed: no JetStream",
+];
+
+/// The table of evidence, row by row, and what shows that clients recover.
+const ROWS: [Point; 47] = [
+    // Never sent.
+    Point("nothing left", "not applied: full"),
+    Point("nothing left", "not applied: too large"),
+    Point("nothing left", "not applied: timed out"),
+    Point("nothing left", "abandoned"),
+    // Cancelled in the middle of a frame, and behind it.
+    Point("a part left", "abandoned"),
+    Point("all left", "abandoned"),
+    // A truncated frame is executed by nobody.
+    Point("a part left", "not applied: link lost"),
+    Point("a part left", "unknown: timed out"),
+    // What was offered to a write that failed may have left.
+    Point("a write failed", "unknown: link lost"),
+    Point("a write failed", "unknown: timed out"),
+    Point("a write failed", "applied"),
+    // Acknowledged, or not.
+    Point("all left", "applied"),
+    Point("all left", "unknown: timed out"),
+    Point("all left", "unknown: link lost"),
+    Point("all left", "unknown: malformed"),
+    Point("all left", "unknown: server"),
+    // A condition that does not hold at the first attempt.
+    Point("create", "exists"),
+    Point("update", "conflict"),
+    Point("delete at", "conflict"),
+    Point("purge at", "conflict"),
+    // After a doubtful attempt the outcome is found out.
+    Point("condition sent again", "applied"),
+    Point("condition sent again", "conflict"),
+    Point("condition sent again", "exists"),
+    Point("condition sent again", "unknown: timed out"),
+    Point("condition sent again", "unknown: link lost"),
+    // A put that surely had no effect is sent again.
+    Point("put sent again", "applied"),
+    // Refused for good.
+    Point("server said no", "10023 resources"),
+    Point("server said no", "10077 limits"),
+    Point("all left", "not applied: unavailable"),
+    Point("all left", "not applied: no JetStream"),
+    Point("all left", "not applied: no bucket"),
+    Point("put", "not applied: denied"),
+    Point("create", "not applied: denied"),
+    Point("update", "not applied: denied"),
+    // Reads.
+    Point("get", "failed: denied"),
+    Point("leader get", "failed: denied"),
+    Point("get", "malformed entry"),
+    Point("leader get", "malformed entry"),
+    // Why connections end, and that they are made again.
+    Point("disconnected", "transport"),
+    Point("disconnected", "server said why"),
+    Point("disconnected", "authentication"),
+    Point("disconnected", "handshake timed out"),
+    Point("disconnected", "stale"),
+    Point("disconnected", "lame duck"),
+    Point("disconnected", "closed"),
+    Point("connected again", ""),
+    Point("reply that nobody waits for", ""),
+];
+
+/// All of it.
+#[must_use]
+pub fn expected() -> Vec<Point> {
+    let pairs = |whats: &'static [&'static str], hows: &'static [&'static str]| {
+        let pairs = whats
+            .iter()
+            .flat_map(move |what| hows.iter().map(move |how| Point(what, how)));
+        pairs.collect::<Vec<Point>>()
+    };
+    let mut points = ROWS.to_vec();
+    points.extend(pairs(&WRITES, &WRITTEN));
+    points.extend(pairs(&READS, &READ));
+    points
+}
