@@ -316,7 +316,11 @@ impl Link {
             (denial, count)
         });
         let counted = counted.collect();
-        self.orphans.retain(|one| one.start > answered);
+        // What is past cannot be refused any more, but may have been among what is still to be told.
+        let open = &self.denials;
+        let still_open = |one: &Orphan| open.iter().any(|denial| denial.subject == one.subject);
+        self.orphans
+            .retain(|one| one.start > answered || still_open(one));
         self.forgotten = self.forgotten.filter(|start| *start > answered);
         counted
     }

@@ -46,8 +46,6 @@ pub enum Violation {
     NeverSent { call: CallId, doubt: &'static str },
     /// A bucket was reported as missing, and was there all the time.
     BucketWasThere { call: CallId },
-    /// An answer that nothing in the run can cause.
-    Uncaused { call: CallId, answer: &'static str },
     /// A connection ended for a reason that nothing in the run can cause.
     UncausedDisconnect { client: usize, reason: String },
     /// I-4: something is held for operations that are over.
@@ -55,11 +53,7 @@ pub enum Violation {
     /// I-4: the servers hold something for clients that do not need it.
     LeftBehind { what: String },
     /// I-5: more is held than was declared.
-    TooMuchHeld {
-        client: usize,
-        held: usize,
-        bound: usize,
-    },
+    TooMuchHeld { client: usize, what: String },
     /// I-6: an operation runs on after its deadline.
     Overdue { call: CallId },
     /// I-6: a frame was begun after the deadline of its operation.

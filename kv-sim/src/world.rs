@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kv_proto::Instant;
+use kv_proto::limits::MAX_LINKS;
 
 use self::agenda::{Source, Touched};
 use self::faults::Undo;
@@ -210,7 +211,24 @@ impl<'a> World<'a> {
         if let Some((_, answer)) = at_once {
             self.told(id, &answer);
         }
+        self.check_limits(client);
         self.touch(client);
+    }
+
+    /// Nothing grows past the limits that the client was given.
+    fn check_limits(&mut self, client: usize) {
+        let limits = crate::client::limits(self.scenario.profile.clients.small_limits);
+        let Some(usage) = self.clients.get(client).map(|one| one.session.usage()) else {
+            return;
+        };
+        let held = usage.operations <= limits.max_ops
+            && usage.pending_bytes <= limits.max_pending_bytes
+            && usage.result_bytes <= limits.max_result_bytes
+            && usage.links <= MAX_LINKS;
+        if !held {
+            let what = format!("{usage:?}");
+            self.broken(Violation::TooMuchHeld { client, what });
+        }
     }
 
     /// Notes what a client was told.
