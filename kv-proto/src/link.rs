@@ -92,6 +92,8 @@ pub(crate) struct Link {
     pub(crate) liveness: Option<TimerId>,
     pub(crate) drained: Option<TimerId>,
     info: Box<ServerInfo>,
+    /// The server goes, and another one is looked for.
+    pub(crate) leaving: bool,
     /// The subject of the reply inbox, if the server refused it.
     pub(crate) inbox_denied: Option<String>,
     /// Bytes arrived since liveness was last checked.
@@ -147,6 +149,7 @@ impl Link {
             liveness: None,
             drained: None,
             info: Box::default(),
+            leaving: false,
             inbox_denied: None,
             heard: false,
             pings_unanswered: 0,

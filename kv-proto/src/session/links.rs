@@ -191,7 +191,11 @@ impl Session {
         let moves = info.ldm && link.state == State::Ready && self.pool.has_other_than(&link.addr);
         let max_payload = link.max_payload();
         self.refuse_larger(id, max_payload);
-        if moves && self.active == Some(id) {
+        // Being told again must not put the move off.
+        let news = self
+            .link_mut(id)
+            .is_some_and(|link| moves && !core::mem::replace(&mut link.leaving, true));
+        if news && self.active == Some(id) {
             self.pool.lost(self.now, &mut self.rng);
             self.want_link();
         }

@@ -5,13 +5,10 @@ use std::time::Duration;
 use super::World;
 use crate::violation::Violation;
 
-/// What makes a client's time pass otherwise than the world's, or draws its delay anew.
+/// What makes a client's time pass otherwise than the world's, or lets it dial in vain.
 const EXCUSES: &[&str] = &[
     "F-C1 clock back",
     "F-C1 clock stands",
-    "F-S11 INFO storm",
-    "F-S11 max_payload",
-    "F-S11 no JetStream",
     "F-S11 unreachable servers",
 ];
 
