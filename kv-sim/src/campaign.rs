@@ -62,6 +62,9 @@ impl Bug {
                 Mutant::RewindNotTold | Mutant::CommitUnseen => {
                     &["NotSeen", "NotItsRevision", "ConditionIgnored"]
                 }
+                Mutant::StoredElsewhere => &["NeverAskedFor"],
+                Mutant::BucketHidden => &["BucketWasThere"],
+                Mutant::Panic => &["Panicked"],
                 Mutant::Canary => &["Canary"],
             },
         }

@@ -59,7 +59,10 @@ mutants! {
     6 ConsumerLeftBehind: "a client that is dropped leaves a consumer behind";
     7 RewindNotTold: "the journal does not tell of a rewind";
     8 CommitUnseen: "the oracle does not see every fiftieth message that was stored";
-    9 Canary: "nothing is wrong, and every run breaks a promise";
+    9 StoredElsewhere: "servers store a message under another key now and then";
+    10 BucketHidden: "the leader says now and then that there is no such bucket";
+    11 Panic: "servers panic now and then";
+    12 Canary: "nothing is wrong, and every run breaks a promise";
 }
 
 /// The number of the bug; 0 for none.

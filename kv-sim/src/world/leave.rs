@@ -35,9 +35,9 @@ impl World<'_> {
         for wire in &mut self.wires {
             let alone = open.iter().filter(|client| **client == wire.client).count() == 1;
             let goes = |conn| self.cluster.is_told_to_leave(conn);
-            if alone && wire.client_open && wire.conn.is_some_and(goes) {
+            let news = wire.leave_at.is_none() && wire.told_to_leave.is_none();
+            if news && alone && wire.client_open && wire.conn.is_some_and(goes) {
                 wire.leave_at = Some(wire.written);
-                wire.told_to_leave = None;
             }
         }
     }

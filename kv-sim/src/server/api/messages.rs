@@ -112,6 +112,9 @@ impl JetStream {
         if asked.batch > 0 || asked.max_bytes > 0 || nothing || asked.is_contradictory() {
             return Err(ApiError::BAD_REQUEST);
         }
+        if mutant::strikes(Mutant::BucketHidden, self.requests) {
+            return Err(ApiError::STREAM_NOT_FOUND);
+        }
         let stream = self.found(name)?;
         let message = asked
             .find_as_leader(stream.leader_store(request.now.instant), version)

@@ -162,12 +162,17 @@ impl Stream {
 
     pub(super) fn store_admitted(
         &mut self,
-        inbound: Inbound,
+        mut inbound: Inbound,
         admitted: Admitted,
         lifetime: Option<i64>,
         now: Now,
         out: &mut Outbox,
     ) -> u64 {
+        let before = self.store.last_seq();
+        assert!(!mutant::strikes(Mutant::Panic, before), "planted");
+        if mutant::strikes(Mutant::StoredElsewhere, before) {
+            inbound.subject = Bytes::from_static(b"$KV.b.k3");
+        }
         let previous = self
             .store
             .last_for(&inbound.subject)
@@ -186,7 +191,7 @@ impl Stream {
             expires: expires.filter(|_| self.config.allow_msg_ttl),
             never_expires: lifetime.is_some_and(|seconds| seconds < 0) && self.config.allow_msg_ttl,
         };
-        if mutant::strikes(Mutant::StoredTwice, self.store.last_seq()) {
+        if mutant::strikes(Mutant::StoredTwice, before) {
             self.store.append(message.clone());
         }
         let seq = self.store.append(message);
