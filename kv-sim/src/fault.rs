@@ -196,7 +196,7 @@ pub enum Fault {
 
 impl Fault {
     /// The names of all faults that a swarm can have.
-    pub const NAMES: [&'static str; 43] = [
+    pub const NAMES: [&'static str; 44] = [
         "F-N2 clog",
         "F-N3 cut: reset",
         "F-N3 cut: finished",
@@ -222,6 +222,7 @@ impl Fault {
         "F-S9 error, not stored",
         "F-S9 stray message",
         "F-S11 INFO storm",
+        "F-S11 unreachable servers",
         "F-S11 lame duck",
         "F-S11 max_payload",
         "F-S11 no JetStream",

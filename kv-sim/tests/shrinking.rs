@@ -82,6 +82,7 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 76333, act: Fault(PurgeKey { key: 1 }) },
     Step { at_us: 94157, act: Fault(Close { client: 2 }) },
     Step { at_us: 109908, act: Fault(Infos { client: 0, count: 50 }) },
+    Step { at_us: 109908, act: Fault(Urls { client: 0 }) },
     Step { at_us: 127778, act: Fault(Stall { client: 0, ms: 20 }) },
     Step { at_us: 136995, act: Call { client: 0, timeout_ms: 0, ask: Update { key: 0, size: 511, base: Seen } } },
     Step { at_us: 138587, act: Call { client: 2, timeout_ms: 0, ask: Create { key: 0, size: 100, ttl: 0 } } },

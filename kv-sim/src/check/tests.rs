@@ -386,3 +386,20 @@ fn a_condition_can_end_before_the_commit() {
     assert_eq!(story(true, false), []);
     assert_eq!(story(false, true), []);
 }
+
+/// A stream that lost its end can store two purges under one number, with and without an end: whoever was
+/// told that number may have put either.
+#[test]
+fn a_number_can_have_been_two_purges() {
+    let purge = |ttl| Call::Purge {
+        expected: None,
+        ttl,
+    };
+    let mut run = Accounts::new();
+    run.call(purge(None), 1, 3, Answer::Applied(1));
+    run.call(purge(Some(30)), 1, 9, Answer::Applied(1));
+    run.buries(2, 1, PURGE);
+    run.change(5, Change::Rewound { last: 0 });
+    run.buries(6, 1, &format!("{PURGE}Nats-TTL: 30\r\n"));
+    assert_eq!(run.verdict(), []);
+}
