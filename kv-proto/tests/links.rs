@@ -13,6 +13,8 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kv_proto::{
     BucketConfig, Cause, Config, ConnectError, ConnectionState, Disconnect, Doubt, Entry,
@@ -176,6 +178,32 @@ fn a_lame_duck_is_left_without_a_gap() {
     world.settle();
     assert_eq!(world.closed, [old]);
     assert_eq!(world.session.state(), ConnectionState::Connected);
+}
+
+/// Servers repeat themselves: whatever changes in the cluster, each INFO of a lame duck says it again. The
+/// move comes when it was to come.
+#[test]
+fn being_told_again_does_not_put_the_move_off() {
+    let moves_after = |again: bool| {
+        let (mut world, _) = World::with_bucket(config());
+        let old = world.link();
+        let mut info = world.peer.info.clone();
+        info["ldm"] = true.into();
+        info["connect_urls"] = serde_json::json!(["two:2"]);
+        let news = format!("INFO {info}\r\n");
+        world.inject(old, news.as_bytes());
+        let told = world.now;
+        while world.dialed.len() < 2 {
+            let later = world.now + Duration::from_millis(20);
+            world.at(later);
+            world.settle();
+            if again && world.dialed.len() < 2 {
+                world.inject(old, news.as_bytes());
+            }
+        }
+        world.now.saturating_duration_since(told)
+    };
+    assert_eq!(moves_after(true), moves_after(false));
 }
 
 /// A link that is left is closed soon after the last operation on it ends,
