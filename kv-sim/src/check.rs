@@ -92,15 +92,12 @@ impl Check<'_> {
     /// Whether a revision was used again, after a stream lost its end or began anew: a condition on it can
     /// then hold once more (a limitation that `update` tells).
     fn reused(&self, revision: u64) -> bool {
-        let places = self.oracle.by_revision.get(&revision);
-        places.is_some_and(|places| places.len() > 1)
+        self.oracle.of_revision(revision).nth(1).is_some()
     }
 
     /// Whether a revision of the same key ended by itself just before a commit.
     fn ended_before(&self, commit: &Commit, revision: u64) -> bool {
-        let places = self.oracle.by_revision.get(&revision).into_iter().flatten();
-        let mut earlier = places.filter_map(|place| self.oracle.commits.get(*place));
-        earlier.any(|one| {
+        self.oracle.of_revision(revision).any(|one| {
             let ended = one.gone.is_some_and(|gone| gone <= commit.at);
             one.key == commit.key && ended && commit.found < revision
         })
@@ -158,15 +155,6 @@ impl Check<'_> {
 
     fn applied(&self, record: &Record, at: Instant, revision: u64) -> Option<Violation> {
         let call = record.id;
-        let places = self
-            .oracle
-            .by_revision
-            .get(&revision)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let commits = places
-            .iter()
-            .filter_map(|place| self.oracle.commits.get(*place));
         let kind = kind_of(record.call);
         let fits = |commit: &&Commit| {
             commit.key == record.key
@@ -175,7 +163,7 @@ impl Check<'_> {
                 && (kind == Kind::Value || commit.expected == record.call.expected())
                 && (record.called..=at).contains(&commit.at)
         };
-        let fitting: Vec<&Commit> = commits.filter(fits).collect();
+        let fitting: Vec<&Commit> = self.oracle.of_revision(revision).filter(fits).collect();
         let Some(commit) = fitting.first() else {
             return Some(Violation::NotItsRevision { call, revision });
         };
@@ -235,16 +223,10 @@ impl Check<'_> {
         answer: &Answer,
     ) -> Option<Violation> {
         let from = self.history.oldest_view(record.called, at, false);
-        let places = self
+        let mut commits = self
             .oracle
-            .by_revision
-            .get(&revision)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let commits = places
-            .iter()
-            .filter_map(|place| self.oracle.commits.get(*place));
-        let mut commits = commits.filter(|commit| commit.key == record.key && commit.at <= at);
+            .of_revision(revision)
+            .filter(|commit| commit.key == record.key && commit.at <= at);
         let fits = if *answer == Answer::Absent {
             commits.all(|commit| commit.at >= from || commit.gone.is_some_and(|gone| gone <= at))
         } else {

@@ -84,7 +84,7 @@ pub(crate) struct Oracle {
     pub(crate) commits: Vec<Commit>,
     pub(crate) keys: BTreeMap<u8, KeyLife>,
     /// The commits of each revision; a rewind or a new stream uses numbers again.
-    pub(crate) by_revision: BTreeMap<u64, Vec<usize>>,
+    by_revision: BTreeMap<u64, Vec<usize>>,
     pub(crate) by_call: BTreeMap<CallId, Vec<usize>>,
     /// When the bucket came and went.
     pub(crate) exists: Vec<(Instant, bool)>,
@@ -155,6 +155,12 @@ impl Oracle {
             commit: Some(place),
         });
         self.commits.push(commit);
+    }
+
+    /// The commits that had a revision: more than one if its number was used again.
+    pub(crate) fn of_revision(&self, revision: u64) -> impl Iterator<Item = &Commit> {
+        let places = self.by_revision.get(&revision).into_iter().flatten();
+        places.filter_map(|place| self.commits.get(*place))
     }
 
     fn remove(&mut self, at: Instant, revision: u64) {
