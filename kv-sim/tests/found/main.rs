@@ -1,0 +1,7 @@
+//! Scenarios in which the simulator found the client wrong, or its own judge, shrunk, with what was wrong: each
+//! broke a promise before it was mended.
+
+mod acknowledgements;
+mod closing;
+mod judge;
+mod reads;

@@ -1,0 +1,166 @@
+//! Which replica and which revision a read is about.
+
+use kv_sim::fault::Fault::*;
+use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};
+use kv_sim::server::Version::*;
+
+/// A revision that belongs to another key was reported as damaged instead of absent.
+#[test]
+fn a_damaged_entry_harms_no_reader_of_another_key() {
+    let scenario = Scenario::new(
+        1194,
+        Profile {
+            version: V2_15,
+            servers: 2,
+            auth: false,
+            commit_us: 0,
+            lag_us: 0,
+            bucket: Bucket {
+                history: 64,
+                replicas: 1,
+                max_age_ms: 0,
+                markers: false,
+                max_bytes: 0,
+                direct: true,
+                memory: false,
+            },
+            net: Net {
+                latency_us: 300,
+                max_chunk: 4096,
+                window: 80,
+                quantum_us: 0,
+            },
+            clients: Clients {
+                count: 1,
+                request_ms: 300,
+                ping_ms: 1000,
+                connect_ms: 1000,
+                reconnect_ms: 10,
+                reconnect_max_ms: 1000,
+                lazy_us: 0,
+                hints: true,
+                all_urls: true,
+                small_limits: false,
+            },
+            keys: 5,
+            hostile: false,
+            storm_ms: 8000,
+        },
+        vec![
+            Step {
+                at_us: 374160,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Delete { key: 0, base: None },
+                },
+            },
+            Step {
+                at_us: 374659,
+                act: Fault(Poison { key: 3 }),
+            },
+            Step {
+                at_us: 782063,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: GetRevision { key: 0, back: 1 },
+                },
+            },
+        ],
+    );
+    assert_eq!(kv_sim::run(&scenario).violations, []);
+}
+
+/// After nobody had answered for a moment, a leader read was repeated as a read of any replica.
+#[test]
+fn a_leader_read_stays_one() {
+    let scenario = Scenario::new(
+        11823,
+        Profile {
+            version: V2_11,
+            servers: 3,
+            auth: false,
+            commit_us: 300,
+            lag_us: 400000,
+            bucket: Bucket {
+                history: 1,
+                replicas: 3,
+                max_age_ms: 0,
+                markers: true,
+                max_bytes: 0,
+                direct: true,
+                memory: false,
+            },
+            net: Net {
+                latency_us: 50,
+                max_chunk: 512,
+                window: 80,
+                quantum_us: 0,
+            },
+            clients: Clients {
+                count: 4,
+                request_ms: 300,
+                ping_ms: 5000,
+                connect_ms: 5000,
+                reconnect_ms: 10,
+                reconnect_max_ms: 10000,
+                lazy_us: 0,
+                hints: true,
+                all_urls: true,
+                small_limits: false,
+            },
+            keys: 5,
+            hostile: false,
+            storm_ms: 4000,
+        },
+        vec![
+            Step {
+                at_us: 94545,
+                act: Call {
+                    client: 3,
+                    timeout_ms: 0,
+                    ask: Delete { key: 1, base: None },
+                },
+            },
+            Step {
+                at_us: 150562,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Update {
+                        key: 0,
+                        size: 20,
+                        base: Zero,
+                    },
+                },
+            },
+            Step {
+                at_us: 253712,
+                act: Call {
+                    client: 3,
+                    timeout_ms: 0,
+                    ask: GetLeader { key: 0 },
+                },
+            },
+            Step {
+                at_us: 253712,
+                act: Call {
+                    client: 3,
+                    timeout_ms: 200,
+                    ask: Update {
+                        key: 0,
+                        size: 5000,
+                        base: Older,
+                    },
+                },
+            },
+            Step {
+                at_us: 253833,
+                act: Fault(NoJetStream { ms: 1 }),
+            },
+        ],
+    );
+    assert_eq!(kv_sim::run(&scenario).violations, []);
+}
