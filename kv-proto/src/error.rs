@@ -12,11 +12,13 @@ use thiserror::Error;
 
 pub use crate::js::error::ServerError;
 pub use crate::kv::config::{ConfigDifference, InvalidConfig};
-pub use crate::name::{InvalidBucketName, InvalidKey, InvalidSubject};
+pub use crate::kv::watch::options::{InvalidPosition, InvalidWatch};
+pub use crate::name::{InvalidBucketName, InvalidFilter, InvalidKey, InvalidSubject};
 pub use crate::server::InvalidUrl;
 pub use crate::wire::{HeaderDefect, ProtocolError};
 
 use crate::kv::entry::Revision;
+use crate::kv::watch::options::ResetReason;
 
 /// What is known of the effect of a write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -281,6 +283,69 @@ impl ReadError {
             | Self::Denied { .. }
             | Self::Closed
             | Self::Malformed { .. } => false,
+        }
+    }
+}
+
+/// Why a watch or a listing ended. Nothing follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// A filter is not valid; nothing was sent.
+    #[error("invalid filter")]
+    InvalidFilter(#[from] InvalidFilter),
+    /// The options contradict each other; nothing was sent.
+    #[error("invalid watch")]
+    InvalidOptions(#[from] InvalidWatch),
+    /// The session did not accept the request.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// There is no such bucket, or not any more: the server said so (10059).
+    #[error("bucket not found")]
+    BucketNotFound,
+    /// The server has no JetStream, or not for this account.
+    #[error("JetStream is not enabled")]
+    NoJetStream,
+    /// The server does not give this user permission for a subject.
+    #[error("permission for {subject:?} is denied")]
+    Denied {
+        /// The refused subject.
+        subject: String,
+    },
+    /// Nobody answered for the bucket in time: it has no leader, or no server
+    /// that holds it could be reached.
+    #[error("bucket is not available")]
+    Unavailable,
+    /// It did not open in time, or a listing made no progress, or the deadline
+    /// on the whole is over.
+    #[error("timed out")]
+    TimedOut,
+    /// The bucket began anew, or went back, in the middle of a listing: what
+    /// was listed before no longer stands.
+    #[error("listing was interrupted: {0}")]
+    Interrupted(#[source] ResetReason),
+    /// The client was closed first.
+    #[error("client was closed")]
+    Closed,
+    /// The server refused the watch.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+impl WatchError {
+    /// Returns whether the same watch or listing may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(refused) => *refused == Refused::Full,
+            Self::Unavailable | Self::TimedOut | Self::Interrupted(_) => true,
+            Self::Server(error) => error.is_transient(),
+            Self::InvalidFilter(_)
+            | Self::InvalidOptions(_)
+            | Self::BucketNotFound
+            | Self::NoJetStream
+            | Self::Denied { .. }
+            | Self::Closed => false,
         }
     }
 }

@@ -38,8 +38,9 @@ pub use config::Config;
 pub use credentials::{Authentication, Credentials, Secret};
 pub use error::{
     BucketError, Cause, ConfigDifference, ConnectError, Disconnect, Doubt, EntryDefect,
-    HeaderDefect, InvalidBucketName, InvalidConfig, InvalidKey, InvalidSubject, InvalidUrl,
-    LinkError, LinkErrorKind, Outcome, ProtocolError, ReadError, Refused, ServerError, WriteError,
+    HeaderDefect, InvalidBucketName, InvalidConfig, InvalidFilter, InvalidKey, InvalidPosition,
+    InvalidSubject, InvalidUrl, InvalidWatch, LinkError, LinkErrorKind, Outcome, ProtocolError,
+    ReadError, Refused, ServerError, WatchError, WriteError,
 };
 pub use kv::binding::Binding;
 pub use kv::config::{
@@ -49,9 +50,15 @@ pub use kv::config::{
 pub use kv::entry::{Entry, MarkerReason, Operation, Revision};
 pub use kv::list::{NamesPage, StatusPage};
 pub use kv::status::{BucketStatus, Replica, SourceStatus};
+pub use kv::watch::WatchId;
+pub use kv::watch::options::{
+    Damage, MAX_FILTERS, Position, ResetReason, Update, WatchOptions, WatchState,
+};
 pub use limits::Limits;
 pub use link::LinkId;
-pub use name::{BucketName, Key, MAX_BUCKET_NAME_LEN, MAX_KEY_LEN, MAX_SUBJECT_LEN, Subject};
+pub use name::{
+    BucketName, Key, KeyFilter, MAX_BUCKET_NAME_LEN, MAX_KEY_LEN, MAX_SUBJECT_LEN, Subject,
+};
 pub use op::{Elapsed, Op, OpId, OpResult};
 pub use options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions};
 pub use out::Transmit;

@@ -67,6 +67,8 @@ const JSON_GROWTH: usize = 160;
 ///     max_pending_bytes: 256 * 1024,
 ///     max_result_bytes: 256 * 1024,
 ///     max_message: 64 * 1024,
+///     max_watches: 16,
+///     max_watch_bytes: 256 * 1024,
 ///     ..Limits::default()
 /// };
 /// assert!(small.worst_case_bytes() < 24 * 1024 * 1024);
@@ -95,12 +97,21 @@ pub struct Limits {
     /// Most bytes of results that were received and not yet taken.
     /// Default 64 MiB.
     pub max_result_bytes: usize,
+    /// Most watches and listings that exist at the same time. Default 1,024.
+    pub max_watches: usize,
+    /// Most bytes of entries that wait for the readers of all watches. When it
+    /// is reached, the watch that holds most of them pauses. Default 64 MiB.
+    pub max_watch_bytes: usize,
 }
 
 /// What one operation takes beside its key, value and result: its place in
 /// the table, a reply slot on each link, two timers, its places in two queues
 /// (each in a vector that doubles), and the text of an error.
 const PER_OP: usize = 8 * 1024;
+
+/// What one watch takes beside what waits for its reader: its place in the
+/// tables, its options, timers, and the requests that keep it alive.
+const PER_WATCH: usize = 16 * 1024;
 
 /// What a session takes beside all that grows: itself, 256 discovered servers
 /// while they are merged, and the smallest capacities of its queues.
@@ -126,6 +137,8 @@ impl Limits {
             answer,
             2 * self.max_pending_bytes,
             PINNED * self.max_result_bytes,
+            PINNED * (self.max_watch_bytes + self.max_message),
+            self.max_watches * PER_WATCH,
             self.max_ops * PER_OP,
             FIXED,
         ];
@@ -154,6 +167,8 @@ impl Default for Limits {
             max_ops: 16 * 1024,
             max_pending_bytes: 64 * 1024 * 1024,
             max_result_bytes: 64 * 1024 * 1024,
+            max_watches: 1_024,
+            max_watch_bytes: 64 * 1024 * 1024,
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Names that are parsed once and valid for ever: [`Key`], [`BucketName`] and
-//! [`Subject`].
+//! Names that are parsed once and valid for ever: [`Key`], [`KeyFilter`],
+//! [`BucketName`] and [`Subject`].
 //!
 //! Everything that ends up in a control line passes through one of these, so
 //! no unvalidated text can reach the encoder and no blank, CR, LF or NUL can
 //! be injected into the protocol.
+
+mod filter;
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -15,6 +17,8 @@ use core::ops::Deref;
 use core::str::FromStr;
 
 use thiserror::Error;
+
+pub use filter::{InvalidFilter, KeyFilter};
 
 /// Longest key in bytes.
 ///
@@ -263,7 +267,7 @@ impl Subject {
     }
 }
 
-/// What all three names share: they read as text and parse from text.
+/// What all names share: they read as text and parse from text.
 macro_rules! text_name {
     ($name:ident, $error:ident) => {
         impl $name {
@@ -363,6 +367,7 @@ macro_rules! text_name {
         }
     };
 }
+use text_name;
 text_name!(Key, InvalidKey);
 text_name!(BucketName, InvalidBucketName);
 text_name!(Subject, InvalidSubject);

@@ -4,6 +4,7 @@ mod flow;
 mod links;
 mod requests;
 mod usage;
+mod watches;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -13,6 +14,7 @@ use bytes::BytesMut;
 
 use crate::config::Config;
 use crate::error::{ConnectError, Disconnect};
+use crate::kv::watch::WatchId;
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
 use crate::mutant::TornFrame;
@@ -136,6 +138,10 @@ pub enum LinkAction {
 pub enum Event {
     /// The operation ended: [`take`](Session::take) its result.
     Op(OpId),
+    /// The watch has something to tell: ask for its
+    /// [`next_update`](Session::next_update), or its
+    /// [`watch_state`](Session::watch_state).
+    Watch(WatchId),
     /// The connection changed: look at [`state`](Session::state).
     Connection,
 }
@@ -227,6 +233,7 @@ impl Session {
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Connection => self.connection_hinted = false,
+                Event::Watch(_) => {}
                 Event::Op(id) => match self.ops.get_mut(id) {
                     Some(running) => running.hinted = false,
                     None => continue,

@@ -122,6 +122,7 @@ impl State {
                     let waker = self.ops.get_mut(id.index()).and_then(Option::take);
                     wakers.extend(waker);
                 }
+                Event::Watch(_) => {}
                 Event::Connection => wakers.append(&mut self.connection),
             }
         }

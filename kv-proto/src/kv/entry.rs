@@ -112,14 +112,20 @@ pub struct Entry {
     pub bucket: BucketName,
     /// Its key.
     pub key: Key,
-    /// Its value; empty for a tombstone.
+    /// Its value; empty for a tombstone, and where only meta-data was asked for.
     pub value: Bytes,
+    /// The length of its value in bytes, known also where only meta-data was
+    /// asked for.
+    pub length: u64,
     /// Its position in the bucket.
     pub revision: Revision,
     /// When the server stored it, by the server's clock.
     pub created: Timestamp,
     /// Whether it stored a value, or what removed the key.
     pub operation: Operation,
+    /// How many further revisions of the watched keys the server knew of when
+    /// it delivered this one; 0 for what was read by itself.
+    pub delta: u64,
 }
 
 /// A payload in the read buffer, and the means to keep it.

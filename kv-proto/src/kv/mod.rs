@@ -9,6 +9,7 @@ pub(crate) mod manage;
 pub(crate) mod read;
 pub(crate) mod status;
 pub(crate) mod step;
+pub(crate) mod watch;
 pub(crate) mod write;
 
 use alloc::boxed::Box;

@@ -261,10 +261,12 @@ impl Read {
             Some(_) | None => Step::Done(Output::Read(Ok(Some(Entry {
                 bucket: self.binding.name().clone(),
                 key: self.key,
+                length: u64::try_from(stored.value.len()).unwrap_or(u64::MAX),
                 value: stored.value,
                 revision: stored.revision,
                 created: stored.created,
                 operation: stored.operation,
+                delta: 0,
             })))),
         }
     }

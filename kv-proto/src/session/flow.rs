@@ -377,7 +377,7 @@ impl Session {
             let ops = &self.ops;
             self.events.retain(|event| match event {
                 Event::Op(id) => ops.get(*id).is_some(),
-                Event::Connection => true,
+                Event::Connection | Event::Watch(_) => true,
             });
         }
     }

@@ -45,6 +45,19 @@ pub struct Usage {
     pub links: usize,
     /// Deadlines that are set.
     pub timers: usize,
+    /// Watches and listings that were not dropped; at most
+    /// [`Limits::max_watches`](crate::Limits::max_watches).
+    pub watches: usize,
+    /// Consumers on the servers that deliver to them, or that are being made
+    /// for them.
+    pub consumers: usize,
+    /// Consumers that nobody needs any more and whose deletion the servers
+    /// have not confirmed.
+    pub deletions: usize,
+    /// Bytes of entries that wait for the readers of watches; at most
+    /// [`Limits::max_watch_bytes`](crate::Limits::max_watch_bytes) and one
+    /// message.
+    pub watch_bytes: usize,
 }
 
 impl Session {
@@ -66,6 +79,10 @@ impl Session {
             unsent_bytes: self.links.iter().map(|link| link.outbox.unsent()).sum(),
             links: self.links.len(),
             timers: self.timers.len(),
+            watches: 0,
+            consumers: 0,
+            deletions: 0,
+            watch_bytes: 0,
         }
     }
 }
