@@ -239,10 +239,7 @@ impl<'a> Stored<'a> {
                     defect: defect.into(),
                 });
             }
-            operation = Operation::from_headers(
-                headers.first("KV-Operation"),
-                headers.first("Nats-Marker-Reason"),
-            );
+            operation = operation_of(&headers);
         }
         Ok(Self {
             subject: Cow::Owned(message.subject.into_bytes()),
@@ -252,6 +249,26 @@ impl<'a> Stored<'a> {
             value: value_of(operation, || message.data),
         })
     }
+}
+
+/// Reads what a stored message did to its key. The fields belong to whoever
+/// wrote the message, so the first occurrences count, as for the server.
+pub(crate) fn operation_of(headers: &Headers<'_>) -> Operation {
+    let (mut operation, mut reason) = (None, None);
+    for (name, value) in headers.iter() {
+        match name {
+            b"KV-Operation" => operation = operation.or(Some(value)),
+            b"Nats-Marker-Reason" => reason = reason.or(Some(value)),
+            _ => {}
+        }
+    }
+    Operation::from_headers(operation, reason)
+}
+
+/// Reads the length of a value that a consumer left out (`headers_only`). The
+/// server appends it; only where it does so is the field to be believed.
+pub(crate) fn length_of(headers: &Headers<'_>) -> Option<u64> {
+    headers.last("Nats-Msg-Size").and_then(number)
 }
 
 /// A tombstone has no value, whatever its writer put there.
@@ -320,7 +337,41 @@ mod tests {
             let block = alloc::format!("NATS/1.0\r\n{line}{TAIL}");
             let stored = direct(block.as_bytes(), b"forged").unwrap();
             assert_eq!(stored.operation, operation, "{line}");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            assert_eq!(operation_of(&headers), operation, "{line}");
             assert_eq!(stored.value.is_empty(), operation.is_tombstone(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_operation_and_the_last_length_count() {
+        let read = |lines: &str| {
+            let block = alloc::format!("NATS/1.0\r\n{lines}\r\n");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            (operation_of(&headers), length_of(&headers))
+        };
+        let purge = "KV-Operation: PURGE\r\n";
+        let delete = "KV-Operation: DEL\r\n";
+        let marker = "Nats-Marker-Reason: MaxAge\r\n";
+        let expired = Operation::Marker(MarkerReason::MaxAge);
+        for (lines, operation) in [
+            ([purge, delete], Operation::Purge),
+            ([delete, purge], Operation::Delete),
+            (["KV-Operation: PUT\r\n", delete], Operation::Put),
+            ([marker, delete], Operation::Delete),
+            (["KV-Operation: PUT\r\n", marker], expired),
+            ([marker, "Nats-Marker-Reason: Purge\r\n"], expired),
+        ] {
+            assert_eq!(read(&lines.concat()), (operation, None), "{lines:?}");
+        }
+        for (lines, length) in [
+            ("Nats-Msg-Size: 0\r\n", Some(0)),
+            ("Nats-Msg-Size: 999\r\nNats-Msg-Size: 5\r\n", Some(5)),
+            ("Nats-Msg-Size: 5\r\nNats-Msg-Size: x\r\n", None),
+            ("nats-msg-size: 5\r\n", None),
+            ("Nats-Msg-Size: 18446744073709551616\r\n", None),
+        ] {
+            assert_eq!(read(lines), (Operation::Put, length), "{lines}");
         }
     }
 
