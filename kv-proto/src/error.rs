@@ -264,6 +264,9 @@ pub enum EntryDefect {
     /// A field that the server adds is missing or unreadable.
     #[error("field {0} is missing or unreadable")]
     Field(&'static str),
+    /// Its subject is not that of a key.
+    #[error("subject is not that of a key")]
+    Key,
     /// The body of a leader's answer cannot be read.
     #[error("answer is not the expected JSON")]
     Body,

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::error::{BucketError, ConfigDifference, Doubt, ReadError, Refused, WriteError};
 use crate::kv::Machine;
+use crate::kv::ask::{Asker, Heard};
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Revision};
 use crate::kv::list::{NamesPage, StatusPage};
@@ -106,6 +107,8 @@ pub(crate) enum Output {
     Names(Result<Kept<NamesPage>, BucketError>),
     Statuses(Result<Kept<StatusPage>, BucketError>),
     Elapsed(Result<Elapsed, Refused>),
+    /// What the session asked for itself.
+    Heard(Asker, Heard),
 }
 
 impl Output {
@@ -126,7 +129,8 @@ impl Output {
             | Self::Deleted(_)
             | Self::Names(_)
             | Self::Statuses(_)
-            | Self::Elapsed(_) => 0,
+            | Self::Elapsed(_)
+            | Self::Heard(..) => 0,
         }
     }
 }
@@ -236,6 +240,8 @@ pub(crate) struct Running {
     pub(crate) held: usize,
     /// An event for this operation is queued.
     pub(crate) hinted: bool,
+    /// The session asks for itself.
+    pub(crate) internal: bool,
 }
 
 #[derive(Debug, Default)]
@@ -249,6 +255,7 @@ struct Slot {
 pub(crate) struct Ops {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    internal: usize,
 }
 
 impl Ops {
@@ -256,7 +263,13 @@ impl Ops {
         self.slots.len() - self.free.len()
     }
 
+    /// Those that were asked for from outside.
+    pub(crate) fn asked_for(&self) -> usize {
+        self.len() - self.internal
+    }
+
     pub(crate) fn insert(&mut self, running: Running) -> OpId {
+        self.internal += usize::from(running.internal);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -290,6 +303,7 @@ impl Ops {
             .get_mut(position(id.index))
             .filter(|slot| slot.generation == id.generation)?;
         let running = slot.running.take()?;
+        self.internal -= usize::from(running.internal);
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(running)

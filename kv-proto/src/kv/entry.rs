@@ -92,7 +92,7 @@ impl Operation {
         }
     }
 
-    fn from_headers(kv_operation: Option<&[u8]>, marker_reason: Option<&[u8]>) -> Self {
+    pub(crate) fn from_headers(kv_operation: Option<&[u8]>, marker_reason: Option<&[u8]>) -> Self {
         match (kv_operation, marker_reason) {
             (Some(b"DEL"), _) => Self::Delete,
             (Some(b"PURGE"), _) => Self::Purge,
@@ -265,12 +265,6 @@ pub(crate) fn operation_of(headers: &Headers<'_>) -> Operation {
     Operation::from_headers(operation, reason)
 }
 
-/// Reads the length of a value that a consumer left out (`headers_only`). The
-/// server appends it; only where it does so is the field to be believed.
-pub(crate) fn length_of(headers: &Headers<'_>) -> Option<u64> {
-    headers.last("Nats-Msg-Size").and_then(number)
-}
-
 /// A tombstone has no value, whatever its writer put there.
 fn value_of(operation: Operation, value: impl FnOnce() -> Bytes) -> Bytes {
     if operation.is_tombstone() {
@@ -344,11 +338,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_operation_and_the_last_length_count() {
+    fn the_first_operation_counts() {
         let read = |lines: &str| {
             let block = alloc::format!("NATS/1.0\r\n{lines}\r\n");
             let headers = Headers::parse(block.as_bytes(), &Limits::default());
-            (operation_of(&headers), length_of(&headers))
+            operation_of(&headers)
         };
         let purge = "KV-Operation: PURGE\r\n";
         let delete = "KV-Operation: DEL\r\n";
@@ -362,16 +356,7 @@ mod tests {
             (["KV-Operation: PUT\r\n", marker], expired),
             ([marker, "Nats-Marker-Reason: Purge\r\n"], expired),
         ] {
-            assert_eq!(read(&lines.concat()), (operation, None), "{lines:?}");
-        }
-        for (lines, length) in [
-            ("Nats-Msg-Size: 0\r\n", Some(0)),
-            ("Nats-Msg-Size: 999\r\nNats-Msg-Size: 5\r\n", Some(5)),
-            ("Nats-Msg-Size: 5\r\nNats-Msg-Size: x\r\n", None),
-            ("nats-msg-size: 5\r\n", None),
-            ("Nats-Msg-Size: 18446744073709551616\r\n", None),
-        ] {
-            assert_eq!(read(lines), (Operation::Put, length), "{lines}");
+            assert_eq!(read(&lines.concat()), operation, "{lines:?}");
         }
     }
 

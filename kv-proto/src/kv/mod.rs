@@ -1,6 +1,7 @@
 //! The meaning of key-value buckets over the JetStream API: each operation is
 //! a small machine that consumes answers and says what to send next.
 
+pub(crate) mod ask;
 pub(crate) mod binding;
 pub(crate) mod config;
 pub(crate) mod entry;
@@ -17,6 +18,7 @@ use alloc::boxed::Box;
 use crate::error::Refused;
 use crate::op::{Elapsed, Output};
 use crate::out::Handover;
+use ask::Ask;
 use list::List;
 use manage::Manage;
 use read::Read;
@@ -30,6 +32,7 @@ pub(crate) enum Machine {
     Read(Read),
     Manage(Box<Manage>),
     List(List),
+    Ask(Ask),
     /// Waits for its deadline.
     Sleep,
 }
@@ -42,6 +45,7 @@ impl Machine {
             Self::Read(read) => Some(read.request()),
             Self::Manage(manage) => Some(manage.request()),
             Self::List(list) => Some(list.request()),
+            Self::Ask(ask) => Some(ask.request()),
             Self::Sleep => None,
         }
     }
@@ -55,6 +59,7 @@ impl Machine {
                 manage.answer(answer, around).map(boxed)
             }
             Self::List(list) => list.answer(answer, around).map(Self::List),
+            Self::Ask(ask) => ask.answer(answer, around).map(Self::Ask),
             Self::Sleep => Step::Ignore(Self::Sleep),
         }
     }
@@ -64,7 +69,7 @@ impl Machine {
     pub(crate) fn lingered(&mut self) -> bool {
         match self {
             Self::Write(write) => write.lingered(),
-            Self::Read(_) | Self::Manage(_) | Self::List(_) | Self::Sleep => false,
+            Self::Read(_) | Self::Manage(_) | Self::List(_) | Self::Ask(_) | Self::Sleep => false,
         }
     }
 
@@ -74,6 +79,7 @@ impl Machine {
             Self::Read(read) => read.end(ending),
             Self::Manage(manage) => manage.end(ending, handover),
             Self::List(list) => list.end(ending),
+            Self::Ask(ask) => ask.unheard(),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -85,6 +91,7 @@ impl Machine {
             Self::Read(_) => Output::Read(Err(refused.into())),
             Self::Manage(manage) => manage.output(refused.into()),
             Self::List(list) => list.output(refused.into()),
+            Self::Ask(ask) => ask.unheard(),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -95,7 +102,7 @@ impl Machine {
             Self::Write(write) => write.weight(),
             Self::Read(read) => read.weight(),
             Self::Manage(manage) => manage.weight(),
-            Self::List(_) | Self::Sleep => 0,
+            Self::List(_) | Self::Ask(_) | Self::Sleep => 0,
         }
     }
 }

@@ -68,11 +68,11 @@ impl Piece {
 }
 
 /// What a pull takes out.
-#[derive(Debug)]
-pub(crate) enum Pulled {
-    Told(Result<Update, WatchError>),
-    /// The reader has caught up with what came before this request.
-    Flow(Bytes),
+#[derive(Debug, Default)]
+pub(crate) struct Pulled {
+    pub(crate) told: Option<Result<Update, WatchError>>,
+    /// The flow-control request that is due, as all before it is told.
+    pub(crate) flow: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -106,9 +106,7 @@ impl Buffer {
 
     /// Where the watch goes on: behind all that was received.
     pub(crate) fn place(&self) -> Option<Position> {
-        self.pieces
-            .back()
-            .map_or(self.told, |piece| piece.place)
+        self.pieces.back().map_or(self.told, |piece| piece.place)
     }
 
     /// How far the reader has come.
@@ -149,34 +147,25 @@ impl Buffer {
         }
     }
 
-    pub(crate) fn pull(&mut self) -> Option<Pulled> {
-        let piece = self.pieces.pop_front()?;
-        self.bytes -= piece.weight;
-        self.told = piece.place;
-        Some(match piece.item {
-            Item::Entry(entry) => Pulled::Told(Ok(Update::Entry(entry))),
-            Item::Damaged(damage) => Pulled::Told(Ok(Update::Damaged(*damage))),
-            Item::Synced => Pulled::Told(Ok(Update::Synced)),
-            Item::Reset(reason, _) => Pulled::Told(Ok(Update::Reset(reason))),
-            Item::End(error) => Pulled::Told(Err(*error)),
-            Item::Flow(reply) => Pulled::Flow(reply),
-        })
-    }
-
-    /// Takes the flow-control request whose turn has come.
-    pub(crate) fn pull_flow(&mut self) -> Option<Bytes> {
-        let piece = self
+    /// Takes the next thing to tell, and the flow control around it.
+    pub(crate) fn pull(&mut self) -> Pulled {
+        let mut pulled = Pulled::default();
+        while let Some(piece) = self
             .pieces
-            .pop_front_if(|piece| matches!(piece.item, Item::Flow(_)))?;
-        self.bytes -= piece.weight;
-        match piece.item {
-            Item::Flow(reply) => Some(reply),
-            Item::Entry(_)
-            | Item::Damaged(_)
-            | Item::Synced
-            | Item::Reset(..)
-            | Item::End(_) => None,
+            .pop_front_if(|piece| pulled.told.is_none() || matches!(piece.item, Item::Flow(_)))
+        {
+            self.bytes -= piece.weight;
+            self.told = piece.place;
+            match piece.item {
+                Item::Entry(entry) => pulled.told = Some(Ok(Update::Entry(entry))),
+                Item::Damaged(damage) => pulled.told = Some(Ok(Update::Damaged(*damage))),
+                Item::Synced => pulled.told = Some(Ok(Update::Synced)),
+                Item::Reset(reason, _) => pulled.told = Some(Ok(Update::Reset(reason))),
+                Item::End(error) => pulled.told = Some(Err(*error)),
+                Item::Flow(reply) => pulled.flow = Some(reply),
+            }
         }
+        pulled
     }
 
     /// Takes back the newest piece.

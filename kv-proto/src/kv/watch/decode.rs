@@ -127,3 +127,22 @@ fn read(headers: &Headers<'_>) -> Result<Head, HeaderDefect> {
         length: length.and_then(|digits| digits.parse().ok()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn the_length_is_what_the_server_appended() {
+        let length = |lines: &str| {
+            let block = alloc::format!("NATS/1.0\r\n{lines}\r\n");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            read(&headers).unwrap().length
+        };
+        assert_eq!(length("Nats-Msg-Size: 0\r\n"), Some(0));
+        assert_eq!(length("Nats-Msg-Size: 9\r\nNats-Msg-Size: 5\r\n"), Some(5));
+        assert_eq!(length("Nats-Msg-Size: 5\r\nNats-Msg-Size: x\r\n"), None);
+        assert_eq!(length("nats-msg-size: 5\r\n"), None);
+    }
+}

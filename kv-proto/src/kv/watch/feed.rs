@@ -15,7 +15,6 @@ use super::buffer::Buffer;
 use super::initial::Initial;
 use super::options::Cursor;
 use super::pulse::Pulse;
-use super::resume::StreamFacts;
 use crate::js::delivery::Delivery;
 use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
@@ -60,13 +59,14 @@ pub(crate) struct Feed {
     pub(crate) pulse_timer: Option<TimerId>,
     /// Where the consumer was before its first message.
     pub(crate) base: Option<Cursor>,
+    /// It brought more than there was room for, while it was not verified.
+    pub(crate) overflowed: bool,
+    /// The server refused to make the consumer.
+    pub(crate) refused: bool,
     /// The first message is not the one that was delivered last.
     pub(crate) suspect: bool,
     /// The answer to a flow-control request, while it has not left.
     pub(crate) flow: Option<Span>,
-    /// What was known of the stream before the consumer was made: what
-    /// [`Mutant::VerifiedTooEarly`] goes by.
-    pub(crate) known_before: Option<StreamFacts>,
     /// Consumer sequence of the last message.
     received: u64,
     stream_seq: u64,
@@ -93,13 +93,20 @@ impl Feed {
             pulse,
             pulse_timer: None,
             base: None,
+            overflowed: false,
+            refused: false,
             suspect: false,
             flow: None,
-            known_before: None,
             received: 0,
             stream_seq: 0,
             held: Buffer::new(None),
         }
+    }
+
+    /// What [`Mutant::SequenceNotReset`] does.
+    pub(crate) const fn after(mut self, received: u64) -> Self {
+        self.received = received;
+        self
     }
 
     /// How many messages came.
@@ -115,7 +122,8 @@ impl Feed {
     /// Takes a message's sequences.
     pub(crate) fn order(&mut self, delivery: &Delivery<'_>) -> Order {
         if delivery.consumer != self.consumer.as_bytes() {
-            return Order::Stray;
+            let slips_in = mutant::is(Mutant::OldMessageSlipsIn);
+            return if slips_in { Order::Next } else { Order::Stray };
         }
         if delivery.consumer_seq <= self.received {
             return Order::Stray;

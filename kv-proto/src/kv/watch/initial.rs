@@ -28,6 +28,10 @@ impl Initial {
         self.counted = Some(pending.saturating_add(delivered.consumer_seq));
     }
 
+    pub(crate) fn counts_nothing(&self) -> bool {
+        self.counted == Some(0)
+    }
+
     /// Takes what the server answers when it is asked, with so many received.
     pub(crate) fn confirm(&mut self, received: u64, delivered: Delivered, pending: u64) {
         self.confirmed |= delivered.consumer_seq == received && pending == 0;
@@ -39,7 +43,7 @@ impl Initial {
         let Some(counted) = self.counted else {
             return false;
         };
-        if mutant::is(Mutant::SyncedByCountOnly) && (counted == 0 || received < counted) {
+        if mutant::is(Mutant::NeverSyncedOnNothing) && counted == 0 {
             return false;
         }
         received >= counted || self.confirmed

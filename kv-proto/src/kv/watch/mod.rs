@@ -38,11 +38,12 @@ use bytes::Bytes;
 
 use crate::error::WatchError;
 use crate::js::consumer::{ConsumerInfo, DeliverPolicy};
+use crate::js::error::ServerError;
 use crate::kv::binding::Binding;
 use crate::kv::entry::Revision;
-use crate::mutant::{self, Mutant};
-use crate::time::Instant;
-use crate::timer::TimerId;
+use crate::mutant::{self, Mutant, WatchPlant};
+use crate::time::{Instant, Timestamp};
+use crate::timer::{TimerId, WatchTimer};
 use buffer::{Buffer, Item, Piece};
 use decode::{Delivered, decode};
 use feed::{Feed, Order, Stage};
@@ -75,6 +76,20 @@ pub(crate) struct WatchTimers {
     pub(crate) deadline: Option<TimerId>,
 }
 
+impl WatchTimers {
+    pub(crate) const fn set(&mut self, timer: WatchTimer, armed: TimerId) {
+        match timer {
+            WatchTimer::Patience => self.patience = Some(armed),
+            WatchTimer::Deadline => self.deadline = Some(armed),
+            WatchTimer::Pulse | WatchTimer::Rest => {}
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = TimerId> {
+        [self.patience, self.deadline].into_iter().flatten()
+    }
+}
+
 /// What a watch wants after it took in something.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -102,6 +117,21 @@ pub(crate) enum Wish {
     Finish,
 }
 
+/// What all watches together may hold, and what they hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) limit: usize,
+    pub(crate) taken: usize,
+}
+
+impl Room {
+    /// A watch that holds nothing may go over the limit by one piece.
+    const fn fits(self, weight: usize, holds_nothing: bool) -> bool {
+        self.taken.saturating_add(weight) <= self.limit
+            || (holds_nothing && self.taken <= self.limit / 2)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) binding: Binding,
@@ -124,8 +154,7 @@ pub(crate) struct Watch {
     pub(crate) hinted: bool,
     /// It is queued for a link with room.
     pub(crate) hungry: bool,
-    #[cfg(feature = "mutants")]
-    pub(crate) planted: crate::mutant::WatchPlant,
+    pub(crate) planted: WatchPlant,
 }
 
 impl Watch {
@@ -152,8 +181,7 @@ impl Watch {
             progress: now,
             hinted: false,
             hungry: false,
-            #[cfg(feature = "mutants")]
-            planted: crate::mutant::WatchPlant::default(),
+            planted: WatchPlant::default(),
         }
     }
 
@@ -204,7 +232,7 @@ impl Watch {
 
     /// Where the next feed starts.
     pub(crate) fn policy(&self) -> DeliverPolicy {
-        self.epoch.policy(self.buffer.place())
+        self.epoch.policy(self.buffer.place(), self.opened)
     }
 
     // ---- what the server says ---------------------------------------------
@@ -261,8 +289,16 @@ impl Watch {
                 cursor: base,
             });
         }
+        let overflowed = feed.overflowed;
+        let nothing_there = feed.initial.counts_nothing();
         self.buffer.append(held);
         self.opened = true;
+        if overflowed {
+            return Wish::Pause;
+        }
+        if nothing_there && mutant::is(Mutant::EndsWhenEmpty) {
+            return Wish::Finish;
+        }
         match self.look_at_initial() {
             Wish::Nothing => Wish::Told,
             other => other,
@@ -323,7 +359,7 @@ impl Watch {
     }
 
     /// A message of the bucket came.
-    pub(crate) fn on_message(&mut self, now: Instant, message: &Delivered<'_>) -> Wish {
+    pub(crate) fn on_message(&mut self, now: Instant, room: Room, message: &Delivered<'_>) -> Wish {
         let delivery = &message.delivery;
         let (revision, stored) = (Revision::new(delivery.stream_seq), delivery.stored);
         let place = self.buffer.place();
@@ -339,6 +375,9 @@ impl Watch {
         feed.pulse.heard(now);
         self.progress = now;
         let live = feed.stage == Stage::Live;
+        if feed.overflowed || feed.suspect {
+            return Wish::Nothing;
+        }
         if fresh {
             match compare(place.map(|place| place.cursor), revision, stored) {
                 Place::Next => {}
@@ -374,16 +413,23 @@ impl Watch {
             return self.after_message(delivery.pending, Wish::Nothing);
         };
         let piece = Piece::new(item, Some(reached));
-        if !self.has_room_for(&piece) {
-            if mutant::is(Mutant::DroppedWhenFull) {
+        let fits = self.has_room_for(&piece);
+        let all_fit = room.fits(piece.weight(), self.len() == 0);
+        if live {
+            if !fits && mutant::is(Mutant::DroppedWhenFull) {
                 self.buffer.skip_to(reached);
                 return Wish::Nothing;
             }
-            return Wish::Pause;
-        }
-        if live {
+            if !fits {
+                return Wish::Pause;
+            }
             self.buffer.push(piece);
         } else if let Some(feed) = self.feed_mut() {
+            // What is held is not lost: the feed is ended when it is verified.
+            feed.overflowed = !(fits && all_fit);
+            if feed.overflowed {
+                return Wish::Nothing;
+            }
             feed.held.push(piece);
         }
         let wish = if live { Wish::Told } else { Wish::Nothing };
@@ -394,14 +440,11 @@ impl Watch {
         if self.epoch.synced {
             return wish;
         }
+        if mutant::is(Mutant::SyncedTooEarly) && pending == 0 && self.is_live() {
+            return self.synced();
+        }
         match self.look_at_initial() {
-            Wish::Nothing if pending == 0 && self.is_live() => match wish {
-                Wish::Told => Wish::Ask,
-                other => match other {
-                    Wish::Nothing => Wish::Ask,
-                    other => other,
-                },
-            },
+            Wish::Nothing if pending == 0 && self.is_live() => Wish::Ask,
             Wish::Nothing => wish,
             other => other,
         }
@@ -421,6 +464,10 @@ impl Watch {
         if self.epoch.synced || feed.stage != Stage::Live || !complete {
             return Wish::Nothing;
         }
+        self.synced()
+    }
+
+    fn synced(&mut self) -> Wish {
         self.epoch.synced = true;
         self.buffer.push_item(Item::Synced);
         if self.options.until_synced {
@@ -430,7 +477,7 @@ impl Watch {
     }
 
     /// Ends the epoch.
-    fn reset(&mut self, reason: ResetReason, created: crate::time::Timestamp) -> Wish {
+    fn reset(&mut self, reason: ResetReason, created: Timestamp) -> Wish {
         if self.options.until_synced {
             return Wish::End(WatchError::Interrupted(reason));
         }
@@ -441,13 +488,16 @@ impl Watch {
 
     // ---- credit -----------------------------------------------------------
 
+    /// How many pieces wait for the reader, those that are held back included.
+    fn len(&self) -> usize {
+        self.buffer.len() + self.feed().map_or(0, |feed| feed.held.len())
+    }
+
+    /// Whether the watch's own budget allows the piece.
     fn has_room_for(&self, piece: &Piece) -> bool {
-        let held = self.feed().map(|feed| &feed.held);
-        let len = self.buffer.len() + held.map_or(0, Buffer::len);
-        let bytes = self.bytes();
-        len == 0
-            || (len < self.options.buffered_entries
-                && bytes.saturating_add(piece.weight()) <= self.options.buffered_bytes)
+        let bytes = self.bytes().saturating_add(piece.weight());
+        self.len() == 0
+            || (self.len() < self.options.buffered_entries && bytes <= self.options.buffered_bytes)
     }
 
     /// Takes back the newest half of what waits for the reader; it will be
@@ -466,9 +516,43 @@ impl Watch {
 
     // ---- failures ---------------------------------------------------------
 
-    /// Nobody answered, or only that it cannot be answered now.
-    pub(crate) const fn note_unanswered(&mut self) {
+    /// The server refused what the feed asked for.
+    pub(crate) fn on_failure(&mut self, error: ServerError) -> Wish {
+        if error.is_stream_not_found() {
+            return Wish::End(WatchError::BucketNotFound);
+        }
+        if self.is_live() {
+            let gone = error.is_consumer_not_found() || error.is_consumer_offline();
+            return if gone { Wish::Again } else { Wish::Nothing };
+        }
+        let creating = self
+            .feed()
+            .is_some_and(|feed| feed.stage == Stage::Creating);
+        if let Some(feed) = self.feed_mut() {
+            feed.refused = creating && error.code() < 500;
+        }
+        let passes = error.is_transient() || error.code() >= 500 || error.is_consumer_name_in_use();
+        if !passes && !self.opened {
+            return Wish::End(error.into());
+        }
+        self.on_unanswered()
+    }
+
+    /// Nobody answers, or only that it cannot be answered now.
+    pub(crate) fn on_unanswered(&mut self) -> Wish {
         self.unanswered = true;
+        self.on_silence()
+    }
+
+    /// No answer came. A question that only confirms is asked again anyway.
+    pub(crate) fn on_silence(&mut self) -> Wish {
+        if self.is_live() {
+            Wish::Nothing
+        } else if self.opened && mutant::is(Mutant::FirstFailureIsFinal) {
+            Wish::End(WatchError::Unavailable)
+        } else {
+            Wish::Rest
+        }
     }
 
     /// What a watch ends with that could not be opened in time.
@@ -494,14 +578,16 @@ impl Watch {
         self.progress = now;
     }
 
-    /// A feed ended by itself: how long to rest before the next one.
-    pub(crate) fn rest(&mut self, now: Instant) -> Duration {
+    /// A feed is over: how long to rest at most before the next one.
+    pub(crate) fn rest(&mut self, now: Instant, failed: bool) -> Duration {
         let lived = self.feed().is_some_and(|feed| {
             let lived = now.saturating_duration_since(feed.started);
             feed.stage == Stage::Live && lived >= self.options.heartbeat
         });
         if lived {
             self.attempts = 0;
+        }
+        if (lived && !failed) || mutant::is(Mutant::NoRest) {
             return Duration::ZERO;
         }
         let window = REST.saturating_mul(1 << self.attempts.min(MAX_DOUBLINGS));

@@ -73,19 +73,18 @@ impl Epoch {
         }
     }
 
-    /// What to ask a consumer for, with this received so far.
-    pub(crate) fn policy(&self, place: Option<Position>) -> DeliverPolicy {
+    /// What to ask a consumer for, with this received so far; `again` if it is
+    /// not the first one.
+    pub(crate) fn policy(&self, place: Option<Position>, again: bool) -> DeliverPolicy {
         if let Some(Position { cursor, .. }) = place {
             return DeliverPolicy::ByStartSequence(first_after(cursor));
         }
-        if mutant::is(Mutant::ResumeFromZero) {
+        if mutant::is(Mutant::ResumeFromZero) && again {
             return DeliverPolicy::ByStartSequence(0);
         }
         match (self.start, self.synced) {
             (Start::Updates, _) => DeliverPolicy::New,
-            (Start::Revision(revision), _) => {
-                DeliverPolicy::ByStartSequence(revision.get().max(1))
-            }
+            (Start::Revision(revision), _) => DeliverPolicy::ByStartSequence(revision.get().max(1)),
             // There was nothing when it started, so all there is now is new.
             (Start::History, _) | (Start::Last | Start::Position(_), true) => DeliverPolicy::All,
             (Start::Last | Start::Position(_), false) => DeliverPolicy::LastPerSubject,
