@@ -8,6 +8,7 @@ use crate::server::consumer::config::{Action, CreateRequest};
 use crate::server::decode::{is_empty, request as decode};
 use crate::server::error::ApiError;
 use crate::server::json::{Writer, texts};
+use crate::server::look::MadeConsumer;
 use crate::server::router::Router;
 use crate::server::stream::config::MAX_NAME;
 use crate::server::subject::token;
@@ -125,6 +126,7 @@ impl JetStream {
             store,
             bound,
             now,
+            self.habits,
             &mut self.rng,
         );
         consumer.home = home;
@@ -132,6 +134,12 @@ impl JetStream {
         let shared = stream.group.is_replicated() && consumer.is_replicated();
         let info = consumer.first_info_json(store, now, shared, cluster.as_deref());
         stream.lost_consumers.remove(&name);
+        self.made.push_back(MadeConsumer {
+            by: request.conn,
+            stream: asked.stream,
+            name: name.clone(),
+            deliver: consumer.config.deliver_subject.clone(),
+        });
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))
     }
