@@ -5,7 +5,9 @@
 //! clocks). Every fault is total: where it makes no sense it does nothing, so that any subset of a
 //! scenario's steps is a scenario.
 
-use crate::server::Refusal;
+use crate::server::{
+    ApiCall, ApiRefusal, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
+};
 
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,12 @@ pub enum Denied {
     MessageGet,
     /// `STREAM.INFO`.
     StreamInfo,
+    /// `CONSUMER.CREATE`: it is not answered, and no consumer is made.
+    CreateConsumer,
+    /// `CONSUMER.DELETE`: the consumer stays until it expires.
+    DeleteConsumer,
+    /// Subscribing where consumers deliver: the consumer is made, and delivers nothing.
+    Inbox,
 }
 
 /// One thing that goes wrong.
@@ -170,6 +178,32 @@ pub enum Fault {
     Logins { ms: u16 },
     /// F-S13: PING again and again.
     Pings { client: u8, count: u8 },
+    /// F-S5: an administrator deletes a consumer, or all of them, and tells no client. Whoever watches misses
+    /// heartbeats, and begins anew.
+    DropConsumers { nth: Option<u8> },
+    /// F-S5: the server that has a consumer in memory goes down for a while, and the consumer with it.
+    /// Clients that are connected elsewhere see nothing of it but missing heartbeats.
+    KillHost { nth: u8, ms: u16 },
+    /// F-S5: something becomes of the answer to the next such call. What was asked for is done; a client that
+    /// asks again asks for the same consumer, or leaves one that expires.
+    ApiReply { call: ApiCall, how: Reply, ms: u16 },
+    /// F-S5: the next such call is answered with an error, done or not. A client that watches asks again,
+    /// later and later, unless the error is about its rights.
+    ApiRefuse {
+        call: ApiCall,
+        error: ApiRefusal,
+        done: bool,
+    },
+    /// F-S6: something becomes of heartbeats.
+    Heartbeat { how: HeartbeatFault },
+    /// F-S6: all consumers tell where they are, at once.
+    Beat,
+    /// F-S6: something becomes of flow control.
+    Flow { how: FlowFault },
+    /// F-S7: something becomes of the next so many messages that consumers deliver.
+    Delivery { how: DeliveryFault, count: u8 },
+    /// F-S8: the next so many counts of what is to come are wrong.
+    Count { how: CountFault, count: u8 },
     /// F-S16: a permission is taken away until the client connects again.
     Deny { client: u8, what: Denied },
     /// S-1: somebody stores an entry with broken headers.
@@ -178,6 +212,10 @@ pub enum Fault {
     Foreign { key: u8, tombstone: bool },
     /// F-S15: an administrator purges a key's messages.
     PurgeKey { key: u8 },
+    /// F-S15: an administrator purges the whole bucket.
+    PurgeAll,
+    /// F-S15: a key's newest message is removed without a trace; the one before is the newest again.
+    Erase { key: u8 },
     /// F-C1: a clock jumps, forwards or back.
     Jump { client: u8, ms: i32 },
     /// F-C1: a clock stands still for a while.
@@ -196,7 +234,7 @@ pub enum Fault {
 
 impl Fault {
     /// The names of all faults that a swarm can have.
-    pub const NAMES: [&'static str; 44] = [
+    pub const NAMES: [&'static str; 74] = [
         "F-N2 clog",
         "F-N3 cut: reset",
         "F-N3 cut: finished",
@@ -230,9 +268,39 @@ impl Fault {
         "F-S12 logins refused",
         "F-S13 PING flood",
         "F-S16 denied",
+        "F-S16 denied: consumers",
+        "F-S16 denied: inbox",
+        "F-S5 API reply lost",
+        "F-S5 API reply late",
+        "F-S5 API reply twice",
+        "F-S5 API reply garbage",
+        "F-S5 API error",
+        "F-S5 API error, done",
+        "F-S5 consumer deleted in delivery",
+        "F-S6 heartbeats missing",
+        "F-S6 heartbeat late",
+        "F-S6 heartbeat early",
+        "F-S6 heartbeat: last consumer sequence too large",
+        "F-S6 heartbeat: last stream sequence too large",
+        "F-S6 flow-control request lost",
+        "F-S6 flow-control answer lost",
+        "F-S7 delivery: lost",
+        "F-S7 delivery: twice",
+        "F-S7 delivery: overtaken",
+        "F-S7 delivery: late, to an old id",
+        "F-S7 delivery: again, to an old id",
+        "F-S7 delivery: longer reply subject",
+        "F-S7 delivery: unreadable reply subject",
+        "F-S8 pending: too large",
+        "F-S8 pending: too small",
+        "F-S8 pending: zero early",
+        "F-S8 pending: too large at creation",
+        "F-S8 pending: too large in CONSUMER.INFO",
         "S-1 poison",
         "foreign write",
         "F-S15 purge",
+        "F-S15 purge of everything",
+        "F-S15 erased",
         "F-C1 clock back",
         "F-C1 clock forward",
         "F-C1 clock stands",
@@ -241,6 +309,13 @@ impl Fault {
         "F-C5 cancel",
         "F-C6 dropped",
         "F-C6 closed",
+    ];
+    /// The names of the faults that strike only where somebody watches.
+    pub const OF_WATCHES: [&'static str; 4] = [
+        "F-S5 consumer deleted",
+        "F-S5 all consumers deleted",
+        "F-S5 host lost",
+        "F-S6 heartbeats at once",
     ];
     /// The name of the fault that only the hostile profile has.
     pub const HOSTILE: &'static str = "F-N8 garbled";
@@ -292,10 +367,34 @@ impl Fault {
             Self::Err { .. } => "F-S12 -ERR",
             Self::Logins { .. } => "F-S12 logins refused",
             Self::Pings { .. } => "F-S13 PING flood",
-            Self::Deny { .. } => "F-S16 denied",
+            Self::DropConsumers { nth: Some(_) } => "F-S5 consumer deleted",
+            Self::DropConsumers { nth: None } => "F-S5 all consumers deleted",
+            Self::KillHost { .. } => "F-S5 host lost",
+            Self::ApiReply { how, .. } => match how {
+                Reply::Lost => "F-S5 API reply lost",
+                Reply::Late => "F-S5 API reply late",
+                Reply::Twice => "F-S5 API reply twice",
+                Reply::Garbage => "F-S5 API reply garbage",
+            },
+            Self::ApiRefuse { done: true, .. } => "F-S5 API error, done",
+            Self::ApiRefuse { done: false, .. } => "F-S5 API error",
+            Self::Heartbeat { how } => how.name(),
+            Self::Beat => "F-S6 heartbeats at once",
+            Self::Flow { how } => how.name(),
+            Self::Delivery { how, .. } => how.name(),
+            Self::Count { how, .. } => how.name(),
+            Self::Deny { what, .. } => match what {
+                Denied::Keys | Denied::DirectGet | Denied::MessageGet | Denied::StreamInfo => {
+                    "F-S16 denied"
+                }
+                Denied::CreateConsumer | Denied::DeleteConsumer => "F-S16 denied: consumers",
+                Denied::Inbox => "F-S16 denied: inbox",
+            },
             Self::Poison { .. } => "S-1 poison",
             Self::Foreign { .. } => "foreign write",
             Self::PurgeKey { .. } => "F-S15 purge",
+            Self::PurgeAll => "F-S15 purge of everything",
+            Self::Erase { .. } => "F-S15 erased",
             Self::Jump { ms, .. } => {
                 if *ms < 0 {
                     "F-C1 clock back"
