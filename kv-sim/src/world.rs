@@ -350,11 +350,7 @@ impl<'a> World<'a> {
                 output.clear();
             }
         }
-        while let Some(fault) = self.cluster.poll_met() {
-            self.coverage.hit_how(fault, "met");
-            self.trace.line(self.now, || format!("    met: {fault}"));
-        }
-        self.count_consumers();
+        self.note_consumers();
         // Before the connection that the server closes for it is forgotten.
         while let Some((conn, breach)) = self.cluster.poll_breach() {
             let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));
@@ -377,20 +373,6 @@ impl<'a> World<'a> {
             }
         }
         self.watch_journal();
-    }
-
-    /// Counts the consumers that the sessions of now have made.
-    fn count_consumers(&mut self) {
-        while let Some(made) = self.cluster.poll_made() {
-            let wire = self.wires.iter().find(|wire| wire.conn == Some(made.by));
-            let maker = wire.and_then(|wire| Some((self.clients.get_mut(wire.client)?, wire.life)));
-            if let Some((client, _)) = maker.filter(|(client, life)| client.life == *life) {
-                client.consumers_made += 1;
-            }
-            self.trace.line(self.now, || {
-                format!("    consumer {} delivers to {}", made.name, made.deliver)
-            });
-        }
     }
 
     /// Tells what was committed.

@@ -25,6 +25,7 @@ use kv_proto::{Instant, Timestamp};
 use self::config::{ConsumerConfig, DeliverPolicy};
 use self::delivery::FlowControl;
 pub(crate) use self::delivery::addressee;
+pub(crate) use self::place::{Habits, Site};
 use super::json::Writer;
 use super::rng::Rng;
 use super::stream::config::StreamConfig;
@@ -33,15 +34,6 @@ use super::stream::{Now, Outbox, Outgoing};
 
 /// How long an ephemeral consumer without listeners lives, if nothing else was asked for.
 const DEFAULT_INACTIVE: i64 = 5_000_000_000;
-
-/// What the servers' options make of all consumers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Habits {
-    /// The most that flow control lets be under way, in bytes.
-    pub(crate) flow_limit: u64,
-    /// Whether reply subjects name the domain and the account.
-    pub(crate) wide_replies: bool,
-}
 
 /// Consumer and stream sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,13 +100,16 @@ impl Consumer {
     pub(crate) fn new(
         mut config: ConsumerConfig,
         name: String,
-        stream: &StreamConfig,
-        store: &Store,
+        site: Site<'_>,
         interest: bool,
         now: Now,
-        habits: Habits,
         rng: &mut Rng,
     ) -> Self {
+        let Site {
+            stream,
+            store,
+            habits,
+        } = site;
         let durable = config.is_durable();
         let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
         config.inactive_threshold = stamped;

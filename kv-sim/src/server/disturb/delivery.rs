@@ -113,7 +113,7 @@ impl Disturbances {
         let said = match fault {
             CountFault::More { by } => pending + u64::from(by),
             CountFault::Fewer { by } => pending.saturating_sub(u64::from(by)).max(1).min(pending),
-            _ => 0,
+            CountFault::Nothing | CountFault::AtFirst { .. } | CountFault::Asked { .. } => 0,
         };
         if said != pending {
             self.note(fault.name());
