@@ -137,7 +137,10 @@ impl Scenario {
              use kv_sim::fault::Reply::*;\n\
              use kv_sim::profile::{Bucket, Clients, Net, Profile};\n\
              use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};\n\
-             use kv_sim::server::{Refusal::*, Version::*};\n\n",
+             use kv_sim::profile::Consumers;\n\
+             use kv_sim::server::{Refusal::*, Version::*};\n\
+             use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};\n\
+             use kv_sim::server::{FlowFault::*, HeartbeatFault::*};\n\n",
         );
         let _ = writeln!(
             out,
