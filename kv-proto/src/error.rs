@@ -297,6 +297,9 @@ pub enum WatchError {
     /// A filter is not valid; nothing was sent.
     #[error("invalid filter")]
     InvalidFilter(#[from] InvalidFilter),
+    /// The key whose history was asked for is not valid; nothing was sent.
+    #[error("invalid key")]
+    InvalidKey(#[from] InvalidKey),
     /// The options contradict each other; nothing was sent.
     #[error("invalid watch")]
     InvalidOptions(#[from] InvalidWatch),
@@ -344,6 +347,7 @@ impl WatchError {
             Self::Unavailable | Self::TimedOut | Self::Interrupted(_) => true,
             Self::Server(error) => error.is_transient(),
             Self::InvalidFilter(_)
+            | Self::InvalidKey(_)
             | Self::InvalidOptions(_)
             | Self::BucketNotFound
             | Self::NoJetStream
