@@ -364,6 +364,9 @@ pub enum BucketError {
     /// The name is not valid; nothing was sent.
     #[error("invalid bucket name")]
     InvalidName(#[from] InvalidBucketName),
+    /// The filter is not valid; nothing was sent.
+    #[error("invalid filter")]
+    InvalidFilter(#[from] InvalidFilter),
     /// The configuration is not valid; nothing was sent.
     #[error("invalid bucket configuration")]
     InvalidConfig(#[from] InvalidConfig),
@@ -428,6 +431,7 @@ impl BucketError {
         match self {
             Self::Unknown(_) => Outcome::Unknown,
             Self::InvalidName(_)
+            | Self::InvalidFilter(_)
             | Self::InvalidConfig(_)
             | Self::Refused(_)
             | Self::NotFound

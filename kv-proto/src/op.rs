@@ -16,13 +16,16 @@ use core::marker::PhantomData;
 
 use bytes::Bytes;
 
-use crate::error::{BucketError, ConfigDifference, Doubt, ReadError, Refused, WriteError};
+use crate::error::{
+    BucketError, ConfigDifference, Doubt, ReadError, Refused, WatchError, WriteError,
+};
 use crate::kv::Machine;
 use crate::kv::ask::{Asker, Heard};
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Revision};
 use crate::kv::list::{NamesPage, StatusPage};
 use crate::kv::status::BucketStatus;
+use crate::kv::sweep::PurgedDeletes;
 use crate::link::LinkId;
 use crate::mux::Token;
 use crate::out::Span;
@@ -107,8 +110,13 @@ pub(crate) enum Output {
     Names(Result<Kept<NamesPage>, BucketError>),
     Statuses(Result<Kept<StatusPage>, BucketError>),
     Elapsed(Result<Elapsed, Refused>),
+    /// How many revisions were erased.
+    Count(Result<u64, BucketError>),
+    Swept(Result<PurgedDeletes, WatchError>),
     /// What the session asked for itself.
     Heard(Asker, Heard),
+    /// The same of a part of a sweep.
+    Erased(OpId, Result<u64, BucketError>),
 }
 
 impl Output {
@@ -130,7 +138,10 @@ impl Output {
             | Self::Names(_)
             | Self::Statuses(_)
             | Self::Elapsed(_)
-            | Self::Heard(..) => 0,
+            | Self::Count(_)
+            | Self::Swept(_)
+            | Self::Heard(..)
+            | Self::Erased(..) => 0,
         }
     }
 }
@@ -167,7 +178,8 @@ impl<T> fmt::Debug for Kept<T> {
 ///
 /// Implemented for [`Revision`] (writes), `Option<Entry>` (reads), [`Binding`]
 /// (open, create, update), [`BucketStatus`], `()` (delete a bucket),
-/// [`NamesPage`], [`StatusPage`] and [`Elapsed`] (sleep). Sealed.
+/// [`NamesPage`], [`StatusPage`], `u64` (erase), [`PurgedDeletes`] and
+/// [`Elapsed`] (sleep). Sealed.
 #[allow(private_bounds, reason = "sealed")]
 pub trait OpResult: FromOutput<Failure = Self::Error> {
     /// How the operation can fail.
@@ -208,6 +220,8 @@ results! {
     NamesPage, BucketError, Names, Kept::open;
     StatusPage, BucketError, Statuses, Kept::open;
     Elapsed, Refused, Elapsed, Ok;
+    u64, BucketError, Count, Ok;
+    PurgedDeletes, WatchError, Swept, Ok;
 }
 
 /// Where an operation is.

@@ -5,10 +5,11 @@ mod feeds;
 mod flow;
 mod links;
 mod requests;
+mod sweeps;
 mod usage;
 mod watches;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,6 +17,7 @@ use bytes::BytesMut;
 
 use crate::config::Config;
 use crate::error::{ConnectError, Disconnect};
+use crate::kv::sweep::Sweep;
 use crate::kv::watch::{WatchId, Watches};
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
@@ -105,6 +107,9 @@ pub struct Session {
     watch_bytes: usize,
     last_sid: u64,
     cleanup: Cleanup,
+    sweeps: BTreeMap<OpId, Sweep>,
+    /// Sweeps that have something to look at.
+    swept: VecDeque<OpId>,
     events: VecDeque<Event>,
     connection_hinted: bool,
     life: Life,
@@ -211,6 +216,8 @@ impl Session {
             watch_bytes: 0,
             last_sid: INBOX_SID,
             cleanup: Cleanup::default(),
+            sweeps: BTreeMap::new(),
+            swept: VecDeque::new(),
             events: VecDeque::new(),
             connection_hinted: false,
             life: Life::Starting,

@@ -17,6 +17,7 @@
 
 mod bucket;
 mod client;
+mod erase;
 mod event_loop;
 mod listing;
 mod response;
@@ -40,6 +41,7 @@ pub use bucket::{Bucket, Create, Delete, Get, GetEntry, Purge, Put, Status, Upda
 pub use client::{
     BucketNames, BucketStatuses, Client, DeleteBucket, OpenBucket, TimedOut, Timeout,
 };
+pub use erase::{Erase, PurgeDeletes};
 pub use event_loop::Driver;
 pub use listing::{History, HistoryStream, KeyStream, Keys};
 pub use response::{Response, Sleep};

@@ -24,17 +24,12 @@ pub(crate) struct Purged {
 ///
 /// Nothing is before revision 1, but servers read a `seq` of 0 or 1 as "without
 /// bound" and remove everything; those ask for nothing to be removed instead.
-pub(crate) fn purge_up_to(subject: &str, revision_exclusive: u64) -> Bytes {
+pub(crate) fn purge_before(subject: &str, revision_exclusive: u64) -> Bytes {
     if revision_exclusive < 2 {
         return purge_keeping(subject, u64::MAX);
     }
     let body = json!({ "filter": subject, "seq": revision_exclusive });
     Bytes::from(body.to_string())
-}
-
-/// The body of a purge of all messages of a subject but the last.
-pub(crate) fn purge_keeping_last(subject: &str) -> Bytes {
-    purge_keeping(subject, 1)
 }
 
 fn purge_keeping(subject: &str, count: u64) -> Bytes {
@@ -51,10 +46,13 @@ mod tests {
 
     #[test]
     fn bodies_are_what_servers_read() {
-        assert_eq!(purge_up_to("$KV.B.x", 3), r#"{"filter":"$KV.B.x","seq":3}"#);
         assert_eq!(
-            purge_keeping_last("$KV.B.x"),
-            r#"{"filter":"$KV.B.x","keep":1}"#
+            purge_before("$KV.B.x", 3),
+            r#"{"filter":"$KV.B.x","seq":3}"#
+        );
+        assert_eq!(
+            purge_before("$KV.B.x", 1),
+            r#"{"filter":"$KV.B.x","keep":18446744073709551615}"#
         );
     }
 
@@ -66,7 +64,7 @@ mod tests {
             subject in "\\PC{1,12}",
             revision in prop_oneof![0..4_u64, any::<u64>()],
         ) {
-            for body in [purge_up_to(&subject, revision), purge_keeping_last(&subject)] {
+            for body in [purge_before(&subject, revision)] {
                 let body: Value = serde_json::from_slice(&body).expect("JSON");
                 prop_assert_eq!(&body["filter"], &subject);
                 match (body["seq"].as_u64(), body["keep"].as_u64()) {
@@ -75,7 +73,7 @@ mod tests {
                     both => prop_assert!(false, "{:?}", both),
                 }
             }
-            let bound: Value = serde_json::from_slice(&purge_up_to(&subject, revision)).expect("JSON");
+            let bound: Value = serde_json::from_slice(&purge_before(&subject, revision)).expect("JSON");
             prop_assert_eq!(bound.get("keep").is_some(), revision < 2);
         }
     }

@@ -5,6 +5,8 @@ use alloc::string::String;
 
 use crate::name::BucketName;
 
+/// The prefix of all of them.
+pub(crate) const API: &str = "$JS.API.";
 pub(crate) const ACCOUNT_INFO: &str = "$JS.API.INFO";
 pub(crate) const STREAM_CREATE: &str = "$JS.API.STREAM.CREATE.";
 pub(crate) const STREAM_UPDATE: &str = "$JS.API.STREAM.UPDATE.";

@@ -5,20 +5,23 @@ pub(crate) mod ask;
 pub(crate) mod binding;
 pub(crate) mod config;
 pub(crate) mod entry;
+pub(crate) mod erase;
 pub(crate) mod list;
 pub(crate) mod manage;
 pub(crate) mod read;
 pub(crate) mod status;
 pub(crate) mod step;
+pub(crate) mod sweep;
 pub(crate) mod watch;
 pub(crate) mod write;
 
 use alloc::boxed::Box;
 
-use crate::error::Refused;
+use crate::error::{Refused, WatchError};
 use crate::op::{Elapsed, Output};
 use crate::out::Handover;
 use ask::Ask;
+use erase::Erase;
 use list::List;
 use manage::Manage;
 use read::Read;
@@ -33,6 +36,9 @@ pub(crate) enum Machine {
     Manage(Box<Manage>),
     List(List),
     Ask(Ask),
+    Erase(Erase),
+    /// Waits for its parts.
+    Sweep,
     /// Waits for its deadline.
     Sleep,
 }
@@ -46,7 +52,8 @@ impl Machine {
             Self::Manage(manage) => Some(manage.request()),
             Self::List(list) => Some(list.request()),
             Self::Ask(ask) => Some(ask.request()),
-            Self::Sleep => None,
+            Self::Erase(erase) => Some(erase.request()),
+            Self::Sweep | Self::Sleep => None,
         }
     }
 
@@ -60,7 +67,8 @@ impl Machine {
             }
             Self::List(list) => list.answer(answer, around).map(Self::List),
             Self::Ask(ask) => ask.answer(answer, around).map(Self::Ask),
-            Self::Sleep => Step::Ignore(Self::Sleep),
+            Self::Erase(erase) => erase.answer(answer, around).map(Self::Erase),
+            Self::Sweep | Self::Sleep => Step::Ignore(self),
         }
     }
 
@@ -69,7 +77,13 @@ impl Machine {
     pub(crate) fn lingered(&mut self) -> bool {
         match self {
             Self::Write(write) => write.lingered(),
-            Self::Read(_) | Self::Manage(_) | Self::List(_) | Self::Ask(_) | Self::Sleep => false,
+            Self::Read(_)
+            | Self::Manage(_)
+            | Self::List(_)
+            | Self::Ask(_)
+            | Self::Erase(_)
+            | Self::Sweep
+            | Self::Sleep => false,
         }
     }
 
@@ -80,6 +94,11 @@ impl Machine {
             Self::Manage(manage) => manage.end(ending, handover),
             Self::List(list) => list.end(ending),
             Self::Ask(ask) => ask.unheard(),
+            Self::Erase(erase) => erase.end(ending, handover),
+            Self::Sweep => Output::Swept(Err(match ending {
+                Ending::Deadline => WatchError::TimedOut,
+                Ending::Closed => WatchError::Closed,
+            })),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -92,6 +111,8 @@ impl Machine {
             Self::Manage(manage) => manage.output(refused.into()),
             Self::List(list) => list.output(refused.into()),
             Self::Ask(ask) => ask.unheard(),
+            Self::Erase(erase) => erase.output(Err(refused.into())),
+            Self::Sweep => Output::Swept(Err(refused.into())),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -102,7 +123,8 @@ impl Machine {
             Self::Write(write) => write.weight(),
             Self::Read(read) => read.weight(),
             Self::Manage(manage) => manage.weight(),
-            Self::List(_) | Self::Ask(_) | Self::Sleep => 0,
+            Self::Erase(erase) => erase.weight(),
+            Self::List(_) | Self::Ask(_) | Self::Sweep | Self::Sleep => 0,
         }
     }
 }

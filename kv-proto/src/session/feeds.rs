@@ -557,7 +557,11 @@ impl Session {
         let Some(watch) = self.watches.get_mut(id) else {
             return;
         };
-        if !watch.hinted {
+        if let Some(sweep) = watch.sweep {
+            if self.swept.back() != Some(&sweep) {
+                self.swept.push_back(sweep);
+            }
+        } else if !watch.hinted {
             watch.hinted = true;
             self.events.push_back(Event::Watch(id));
         }

@@ -19,6 +19,7 @@ use crate::wire::{self, Headers, Message};
 impl Session {
     /// Encodes what waits, while the link has room.
     pub(super) fn pump(&mut self) {
+        self.sweep();
         self.feed_the_hungry();
         let Some(active) = self.active else {
             return;
@@ -318,13 +319,26 @@ impl Session {
         if let Some(timer) = running.deadline.take() {
             self.timers.cancel(timer);
         }
-        if let Output::Heard(asker, heard) = output {
-            self.ops.remove(id);
-            return match asker {
-                Asker::Watch(watch, sid) => self.on_heard(watch, sid, heard),
-                Asker::Cleanup(serial) => self.on_cleaned(serial, &heard),
-            };
+        let output = match output {
+            Output::Heard(asker, heard) => {
+                self.forget_part(id);
+                return match asker {
+                    Asker::Watch(watch, sid) => self.on_heard(watch, sid, heard),
+                    Asker::Cleanup(serial) => self.on_cleaned(serial, &heard),
+                };
+            }
+            Output::Erased(sweep, result) => {
+                self.forget_part(id);
+                return self.on_erased(sweep, id, result);
+            }
+            output => output,
+        };
+        if matches!(output, Output::Swept(_)) {
+            self.end_sweep(id);
         }
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
         if matches!(output, Output::Deleted(Ok(()))) {
             // The bucket's sequences start again if it is created again.
             for link in &mut self.links {
@@ -348,6 +362,13 @@ impl Session {
         }
     }
 
+    /// Forgets an operation of the session's own.
+    fn forget_part(&mut self, id: OpId) {
+        if let Some(gone) = self.ops.remove(id) {
+            self.pending_bytes -= gone.held;
+        }
+    }
+
     /// Forgets an operation: nobody will take its result. A frame that was
     /// not begun is withdrawn, a begun one is finished.
     pub fn cancel(&mut self, id: OpId) {
@@ -361,6 +382,7 @@ impl Session {
     pub(super) fn withdraw(&mut self, id: OpId) -> Handover {
         let was_sent_on = self.link_of(id);
         let handover = self.let_go(id);
+        self.end_sweep(id);
         let Some(gone) = self.ops.remove(id) else {
             return handover;
         };
@@ -418,6 +440,9 @@ fn overflow(output: Output) -> Output {
         | Output::Bound(_)
         | Output::Deleted(_)
         | Output::Elapsed(_)
-        | Output::Heard(..)) => weightless,
+        | Output::Count(_)
+        | Output::Swept(_)
+        | Output::Heard(..)
+        | Output::Erased(..)) => weightless,
     }
 }

@@ -382,12 +382,14 @@ impl Session {
     /// Starts what the session asks for itself: there is always room for it,
     /// as each watch asks one thing at a time and deletions are counted.
     pub(super) fn start_internal(&mut self, machine: Machine) -> OpId {
+        let held = machine.weight();
+        self.pending_bytes += held;
         let id = self.ops.insert(Running {
             machine: Some(machine),
             phase: Phase::Waiting,
             deadline: None,
             pause: None,
-            held: 0,
+            held,
             hinted: false,
             internal: true,
         });
@@ -412,7 +414,7 @@ impl Session {
         Ok(())
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         now: Instant,
         machine: Machine,

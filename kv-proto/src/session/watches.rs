@@ -102,6 +102,13 @@ impl Session {
     /// it is released, if need be after the next connection.
     pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
         self.advance_to(now);
+        self.drop_watch(watch);
+        self.pump();
+        self.finish_if_idle();
+    }
+
+    /// Drops a watch, and leaves the rest to the next output.
+    pub(super) fn drop_watch(&mut self, watch: WatchId) {
         self.end_feed(watch);
         let Some(gone) = self.watches.remove(watch) else {
             return;
@@ -113,8 +120,6 @@ impl Session {
         self.watch_bytes -= gone.buffer.bytes();
         self.sweep_queues();
         self.let_starved_go_on();
-        self.pump();
-        self.finish_if_idle();
     }
 
     pub(super) fn patience_of(&self, id: WatchId) -> Duration {

@@ -42,6 +42,7 @@ use crate::js::error::ServerError;
 use crate::kv::binding::Binding;
 use crate::kv::entry::Revision;
 use crate::mutant::{self, Mutant, WatchPlant};
+use crate::op::OpId;
 use crate::time::{Instant, Timestamp};
 use crate::timer::{TimerId, WatchTimer};
 use buffer::{Buffer, Item, Piece};
@@ -150,6 +151,10 @@ pub(crate) struct Watch {
     attempts: u32,
     /// When the server last made progress.
     progress: Instant,
+    /// The server's time when the last consumer was made.
+    pub(crate) server_time: Option<Timestamp>,
+    /// It lists for this sweep; nobody else reads it.
+    pub(crate) sweep: Option<OpId>,
     /// An event for this watch is queued.
     pub(crate) hinted: bool,
     /// It is queued for a link with room.
@@ -179,6 +184,8 @@ impl Watch {
             unanswered: false,
             attempts: 0,
             progress: now,
+            server_time: None,
+            sweep: None,
             hinted: false,
             hungry: false,
             planted: WatchPlant::default(),
@@ -241,6 +248,7 @@ impl Watch {
     pub(crate) fn on_created(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
         let updates = self.epoch.start == Start::Updates && self.buffer.place().is_none();
         self.progress = now;
+        self.server_time = info.server_time;
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
         };
