@@ -6,6 +6,7 @@ use alloc::string::String;
 
 use bytes::Bytes;
 
+use crate::error::Refused;
 use crate::js::consumer::ConsumerInfo;
 use crate::js::error::ServerError;
 use crate::js::message::ApiReply;
@@ -51,6 +52,8 @@ pub(crate) enum Heard {
         jetstream: bool,
     },
     Denied(String),
+    /// It is larger than the server takes.
+    Refused(Refused),
     /// Nothing that tells, in time.
     Nothing,
 }
@@ -108,9 +111,19 @@ impl Ask {
         heard.unwrap_or(Heard::Nothing)
     }
 
-    /// No link can take it, or nobody answered in time.
+    /// Nobody answered in time.
     pub(crate) fn unheard(self) -> Output {
         Output::Heard(self.asker, Heard::Nothing)
+    }
+
+    /// No link can take it.
+    pub(crate) fn refuse(self, refused: Refused) -> Output {
+        Output::Heard(self.asker, Heard::Refused(refused))
+    }
+
+    /// Bytes to account for while it is open.
+    pub(crate) fn weight(&self) -> usize {
+        self.subject.len() + self.body.len()
     }
 }
 

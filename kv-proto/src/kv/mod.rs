@@ -110,7 +110,7 @@ impl Machine {
             Self::Read(_) => Output::Read(Err(refused.into())),
             Self::Manage(manage) => manage.output(refused.into()),
             Self::List(list) => list.output(refused.into()),
-            Self::Ask(ask) => ask.unheard(),
+            Self::Ask(ask) => ask.refuse(refused),
             Self::Erase(erase) => erase.output(Err(refused.into())),
             Self::Sweep => Output::Swept(Err(refused.into())),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
@@ -124,7 +124,8 @@ impl Machine {
             Self::Read(read) => read.weight(),
             Self::Manage(manage) => manage.weight(),
             Self::Erase(erase) => erase.weight(),
-            Self::List(_) | Self::Ask(_) | Self::Sweep | Self::Sleep => 0,
+            Self::Ask(ask) => ask.weight(),
+            Self::List(_) | Self::Sweep | Self::Sleep => 0,
         }
     }
 }

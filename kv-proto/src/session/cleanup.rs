@@ -115,6 +115,7 @@ impl Session {
             Heard::Failed(error) => error.code() >= 500,
             Heard::Deleted
             | Heard::Denied(_)
+            | Heard::Refused(_)
             | Heard::Created(_)
             | Heard::Stream(_)
             | Heard::Consumer(_) => false,

@@ -269,12 +269,14 @@ impl Session {
             taken: self.watch_bytes,
         };
         let delivery = message.reply.and_then(Delivery::parse);
-        let own = self
-            .links
-            .iter()
-            .any(|known| known.id == link && known.mux.is_feed(message.subject, message.sid));
+        let links = &self.links;
+        // A stored message can look like a notice, but not come to this subject.
+        let is_notice = || {
+            let mut of_link = links.iter().filter(|known| known.id == link);
+            of_link.any(|known| known.mux.is_feed(message.subject, message.sid))
+        };
         let wish = match (delivery, headers) {
-            (None, Some(headers)) if own => match notice(&headers) {
+            (None, Some(headers)) if is_notice() => match notice(&headers) {
                 Some(Notice::Heartbeat {
                     last_consumer,
                     stalled,
@@ -333,7 +335,8 @@ impl Session {
             Heard::Nobody { jetstream: false } if !opened => Wish::End(WatchError::NoJetStream),
             Heard::Nobody { .. } => watch.on_unanswered(),
             Heard::Denied(subject) => Wish::End(WatchError::Denied { subject }),
-            Heard::Nothing | Heard::Deleted => watch.on_silence(),
+            Heard::Refused(refused) if !opened => Wish::End(refused.into()),
+            Heard::Refused(_) | Heard::Nothing | Heard::Deleted => watch.on_silence(),
         };
         self.watch_bytes += watch.bytes();
         self.watch_bytes -= before;

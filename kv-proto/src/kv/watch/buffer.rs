@@ -134,6 +134,15 @@ impl Buffer {
         self.push(Piece::new(item, self.place()));
     }
 
+    /// Appends a flow-control request; it replaces one that nothing came after.
+    pub(crate) fn push_flow(&mut self, reply: Bytes) {
+        let newest = self.pieces.back().map(|piece| &piece.item);
+        if matches!(newest, Some(Item::Flow(_))) {
+            self.take_back();
+        }
+        self.push_item(Item::Flow(reply));
+    }
+
     /// Appends the start of a new epoch: nothing of it was received.
     pub(crate) fn push_reset(&mut self, reason: ResetReason, before: Epoch) {
         self.push(Piece::new(Item::Reset(reason, before), None));

@@ -234,7 +234,8 @@ impl Watch {
     pub(crate) fn weight(&self) -> usize {
         let filters = self.options.filters.iter().map(|filter| filter.len());
         let subjects = self.subjects.iter().map(String::len);
-        filters.chain(subjects).sum()
+        let once: usize = filters.chain(subjects).sum();
+        2 * once // and the request that names them
     }
 
     /// Where the next feed starts.
@@ -359,9 +360,9 @@ impl Watch {
             if idle {
                 return Wish::Flow(reply);
             }
-            self.buffer.push_item(Item::Flow(reply));
+            self.buffer.push_flow(reply);
         } else {
-            feed.held.push_item(Item::Flow(reply));
+            feed.held.push_flow(reply);
         }
         Wish::Nothing
     }
