@@ -12,7 +12,7 @@ use kv_proto::{Disconnect, Stats};
 
 use crate::history::{Answer, Call, History, Record, Sent};
 
-pub use self::expected::expected;
+pub use self::expected::{expected, expected_of_watches};
 
 /// Something that happened, and how, if that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

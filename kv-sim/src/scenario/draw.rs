@@ -1,5 +1,7 @@
 //! How scenarios are drawn: who calls what when, and which faults come between.
 
+mod watches;
+
 use super::{Act, Ask, Base, Scenario, Step};
 use crate::fault::{Damage, Denied, Ending, Fault, Reception, Reply, Way};
 use crate::profile::{Mix, Profile};
@@ -23,6 +25,7 @@ pub(super) fn scenario(seed: u64, mix: Mix, calls: usize) -> Scenario {
         draw_calls(&mut rng.child(), &profile, client, calls, &mut steps);
     }
     draw_faults(&mut rng.child(), &profile, mix, &mut steps);
+    watches::draw_watches(&mut rng.child(), &profile, &mut steps);
     steps.sort_by_key(|step| step.at_us);
     Scenario {
         seed,
