@@ -5,6 +5,8 @@
 //! applied has its commit in that time; one that was not applied has none, ever; whoever was refused for a
 //! revision could have seen it.
 
+mod watch;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -35,7 +37,13 @@ pub fn check(history: &History, journal: &[Event]) -> Vec<Violation> {
             .filter_map(|record| check.record(record)),
     );
     violations.extend(check.tombstones());
+    violations.extend(watch::check(history, &oracle));
     violations
+}
+
+/// Whether some watch has not told yet at some moment what it will have to tell.
+pub(crate) fn is_behind(history: &History, journal: &[Event], now: Instant) -> bool {
+    watch::is_behind(history, &Oracle::new(journal), now)
 }
 
 struct Check<'a> {
@@ -306,6 +314,8 @@ fn kind_of(call: Call) -> Kind {
         | Call::GetLeader
         | Call::GetRevision { .. }
         | Call::Manage
+        | Call::Watch
+        | Call::List
         | Call::Sleep => Kind::Value,
     }
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod told;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::history::{Answer, CallId};
 use crate::oracle::{BUCKET, MARKER_TTL};
 use crate::profile::Profile;
 use crate::server::rng::Rng;
+
+pub(crate) use self::watch::{Bookmark, Follower};
 
 /// A result that a client waits for.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +65,15 @@ pub(crate) struct Client {
     pub(crate) session: Session,
     pub(crate) clock: Clock,
     pub(crate) binding: Option<Binding>,
+    /// When it asked for it.
+    pub(crate) bound_at: Instant,
     pub(crate) pending: Vec<Pending>,
+    /// The watches and listings that are not over, in the order in which they were begun.
+    pub(crate) followers: Vec<Follower>,
+    /// When the next reader has rested; the end of time if none rests.
+    pub(crate) read_at: Instant,
+    /// How far watches have come, of former sessions too.
+    pub(crate) bookmarks: Vec<Bookmark>,
     /// The newest revision seen of each key.
     pub(crate) seen: BTreeMap<u8, u64>,
     pub(crate) rng: Rng,
@@ -81,6 +92,7 @@ pub(crate) struct Client {
     /// When it last dialled a server.
     pub(crate) last_dial: Instant,
     pub(crate) hints: bool,
+    pub(crate) small_limits: bool,
     /// By how much its clock was set back in all.
     pub(crate) set_back: Duration,
     /// How many consumers the session has made, as the servers know.
@@ -105,7 +117,11 @@ impl Client {
             session,
             clock,
             binding: None,
+            bound_at: now,
             pending: Vec::new(),
+            followers: Vec::new(),
+            read_at: Instant::END,
+            bookmarks: Vec::new(),
             seen: BTreeMap::new(),
             rng,
             late_until: Instant::ORIGIN,
@@ -117,6 +133,7 @@ impl Client {
             last_dial: Instant::ORIGIN,
             hints: profile.clients.hints,
             consumers_made: 0,
+            small_limits: profile.clients.small_limits,
             torn: false,
             set_back: Duration::ZERO,
         }
@@ -168,6 +185,7 @@ impl Client {
     /// Asks for the bucket, if that is due.
     pub(crate) fn open_bucket(&mut self, now: Instant, create: Option<BucketConfig>) {
         self.open_at = None;
+        self.bound_at = now;
         let local = self.local(now);
         let timeout = Duration::from_secs(5);
         let options = CallOptions::default().timeout(timeout);
@@ -193,6 +211,9 @@ impl Client {
     pub(crate) fn collect(&mut self, now: Instant, mut told: impl FnMut(CallId, Answer)) {
         if self.hints {
             while let Some(event) = self.session.poll_event() {
+                if let Event::Watch(id) = event {
+                    self.hint(id);
+                }
                 if let Event::Op(id) = event
                     && let Some(at) = self.pending.iter().position(|one| one.ticket.id() == id)
                 {
@@ -269,6 +290,8 @@ pub(crate) fn limits(small: bool) -> Limits {
         max_ops: 8,
         max_pending_bytes: 8_000,
         max_result_bytes: 8_000,
+        max_watches: 3,
+        max_watch_bytes: 2_000,
         ..Limits::default()
     }
 }

@@ -3,8 +3,12 @@
 //! The calls are one of two accounts of a run. The other one is the servers' journal; neither knows the
 //! other, and [`check`](crate::check) holds one against the other.
 
+mod watched;
+
 use bytes::Bytes;
 use kv_proto::Instant;
+
+pub use self::watched::{Asked, News, Start, Told, Watched};
 
 /// Numbers a call within a run; the value of a write begins with it, so that a commit can be traced back to
 /// the call that made it.
@@ -54,6 +58,10 @@ pub enum Call {
     },
     /// Something about whole buckets.
     Manage,
+    /// Watch keys; answered when that is confirmed.
+    Watch,
+    /// List keys or revisions; answered at the end.
+    List,
     /// Wait.
     Sleep,
 }
@@ -76,6 +84,8 @@ impl Call {
             Self::GetLeader => "leader get",
             Self::GetRevision { .. } => "get revision",
             Self::Manage => "manage",
+            Self::Watch => "watch",
+            Self::List => "list",
             Self::Sleep => "sleep",
         }
     }
@@ -104,6 +114,8 @@ impl Call {
             | Self::GetLeader
             | Self::GetRevision { .. }
             | Self::Manage
+            | Self::Watch
+            | Self::List
             | Self::Sleep => None,
         }
     }
@@ -120,6 +132,8 @@ impl Call {
             | Self::GetLeader
             | Self::GetRevision { .. }
             | Self::Manage
+            | Self::Watch
+            | Self::List
             | Self::Sleep => None,
         }
     }
@@ -190,6 +204,10 @@ pub enum Cause {
     LinkLost,
     /// Others kept changing the key.
     Contended,
+    /// The bucket began anew in the middle of a listing.
+    Recreated,
+    /// The bucket lost its end in the middle of a listing.
+    Rewound,
     /// The server said no.
     Server(u32),
     /// Anything else.
@@ -214,6 +232,7 @@ impl Answer {
                 Cause::TimedOut => "not applied: timed out",
                 Cause::LinkLost => "not applied: link lost",
                 Cause::Contended => "not applied: contended",
+                Cause::Recreated | Cause::Rewound => "not applied: interrupted",
                 Cause::Server(_) => "not applied: server",
                 Cause::Other => "not applied: other",
             },
@@ -238,6 +257,8 @@ impl Answer {
                 Cause::Unavailable => "failed: unavailable",
                 Cause::TimedOut => "failed: timed out",
                 Cause::Server(_) => "failed: server",
+                Cause::Recreated => "failed: interrupted, re-created",
+                Cause::Rewound => "failed: interrupted, rewound",
                 Cause::TooLarge
                 | Cause::Option
                 | Cause::LinkLost
@@ -322,6 +343,10 @@ pub struct View {
 pub struct History {
     /// The calls, in the order in which they were made; the number of a call is its place.
     pub calls: Vec<Record>,
+    /// What watches and listings told, in the order in which they were begun.
+    pub watches: Vec<Watched>,
+    /// When everything had come to rest: what a live watch has not told by then it never tells.
+    pub rest: Option<Instant>,
     /// How old answers can be, from time to time; empty if always up to date.
     pub views: Vec<View>,
     /// Whether changes are agreed upon by several servers: a condition that held when a write was proposed
@@ -333,6 +358,8 @@ pub struct History {
     /// Whether a client may not ask the leader: what it finds out after a conflict is then some replica's
     /// word.
     pub leader_denied: bool,
+    /// Whether some permission was taken away.
+    pub denied: bool,
     /// Whether some reply came twice.
     pub echoes: bool,
     /// Whether something else came in place of a reply.

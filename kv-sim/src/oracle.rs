@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kv_proto::Instant;
+use kv_proto::{Instant, Timestamp};
 
 use crate::history::CallId;
 use crate::mutant::{self, Mutant};
@@ -27,8 +27,16 @@ pub(crate) struct Commit {
     /// The call that made it, where its value tells.
     pub(crate) by: Option<CallId>,
     pub(crate) at: Instant,
+    /// The time it is stored with.
+    pub(crate) time: Timestamp,
+    /// The bucket's life in which it was stored, counted from 1.
+    pub(crate) life: u32,
     /// When it was no longer there.
     pub(crate) gone: Option<Instant>,
+    /// Whether it went with the bucket, or with the bucket's end.
+    pub(crate) lost: bool,
+    /// When it was no longer its key's last revision.
+    pub(crate) superseded: Option<Instant>,
     pub(crate) value: Bytes,
     pub(crate) kind: Kind,
     /// The condition that the message carried.
@@ -85,6 +93,8 @@ pub(crate) struct Oracle {
     pub(crate) keys: BTreeMap<u8, KeyLife>,
     /// The commits of each revision; a rewind or a new stream uses numbers again.
     by_revision: BTreeMap<u64, Vec<usize>>,
+    /// When the bucket lost its newest revisions.
+    pub(crate) rewinds: Vec<Instant>,
     pub(crate) by_call: BTreeMap<CallId, Vec<usize>>,
     /// When the bucket came and went.
     pub(crate) exists: Vec<(Instant, bool)>,
@@ -106,30 +116,39 @@ impl Oracle {
             Change::Created => self.exists.push((event.at, true)),
             Change::Deleted => {
                 self.exists.push((event.at, false));
-                self.remove_where(event.at, |_| true);
+                self.lose(event.at, |_| true);
             }
-            Change::Rewound { last } => self.remove_where(event.at, |revision| revision > *last),
+            Change::Rewound { last } => {
+                self.rewinds.push(event.at);
+                self.lose(event.at, |revision| revision > *last);
+            }
             Change::Removed { seq, .. } => self.remove(event.at, *seq),
             Change::Stored {
                 seq,
                 subject,
                 headers,
                 payload,
-                ..
+                time,
             } => {
                 if let Some(key) = key_of(subject) {
-                    self.store(event.at, *seq, key, headers, payload);
+                    self.store((event.at, *time), *seq, key, headers, payload);
                 }
             }
         }
     }
 
-    fn store(&mut self, at: Instant, revision: u64, key: u8, headers: &Bytes, payload: &Bytes) {
+    fn store(
+        &mut self,
+        (at, time): (Instant, Timestamp),
+        revision: u64,
+        key: u8,
+        headers: &Bytes,
+        payload: &Bytes,
+    ) {
+        let bucket_life = self.lives_by(at);
         let life = self.keys.entry(key).or_default();
-        let before = life
-            .present
-            .last_key_value()
-            .and_then(|(_, at)| self.commits.get(*at));
+        let last = life.present.last_key_value().map(|(_, last)| *last);
+        let before = last.and_then(|last| self.commits.get(last));
         let kind = kind_of(headers);
         let place = self.commits.len();
         let commit = Commit {
@@ -137,7 +156,11 @@ impl Oracle {
             key,
             by: call_of(payload).filter(|_| kind == Kind::Value),
             at,
+            time,
+            life: bucket_life,
             gone: None,
+            lost: false,
+            superseded: None,
             value: payload.clone(),
             kind,
             expected: number(headers, "Nats-Expected-Last-Subject-Sequence"),
@@ -154,7 +177,27 @@ impl Oracle {
             since: at,
             commit: Some(place),
         });
+        if let Some(before) = last.and_then(|last| self.commits.get_mut(last)) {
+            before.superseded = before.superseded.or(Some(at));
+        }
         self.commits.push(commit);
+    }
+
+    /// How often the bucket was created up to some moment.
+    pub(crate) fn lives_by(&self, at: Instant) -> u32 {
+        let before = self.exists.partition_point(|(when, _)| *when <= at);
+        let lives = self.exists.get(..before).unwrap_or_default();
+        let lives = lives.iter().filter(|(_, exists)| *exists).count();
+        u32::try_from(lives).unwrap_or(u32::MAX)
+    }
+
+    /// The commits of a range of revisions, in their order.
+    pub(crate) fn of_revisions(
+        &self,
+        revisions: impl std::ops::RangeBounds<u64>,
+    ) -> impl Iterator<Item = &Commit> {
+        let places = self.by_revision.range(revisions).flat_map(|(_, all)| all);
+        places.filter_map(|place| self.commits.get(*place))
     }
 
     /// The commits that had a revision: more than one if its number was used again.
@@ -176,17 +219,20 @@ impl Oracle {
             return;
         };
         commit.gone = Some(at);
+        commit.superseded = commit.superseded.or(Some(at));
         if let Some(life) = self.keys.get_mut(&commit.key) {
             life.remove(at, revision);
         }
     }
 
-    fn remove_where(&mut self, at: Instant, gone: impl Fn(u64) -> bool) {
+    fn lose(&mut self, at: Instant, gone: impl Fn(u64) -> bool) {
         for life in self.keys.values_mut() {
             let revisions: Vec<(u64, usize)> = life.present.iter().map(|(r, p)| (*r, *p)).collect();
             for (revision, place) in revisions.into_iter().rev().filter(|(r, _)| gone(*r)) {
                 if let Some(commit) = self.commits.get_mut(place) {
                     commit.gone = Some(at);
+                    commit.lost = true;
+                    commit.superseded = commit.superseded.or(Some(at));
                 }
                 life.remove(at, revision);
             }
@@ -255,7 +301,12 @@ fn overlooked(event: &Event) -> bool {
 /// The number of a key, from its subject.
 pub(crate) fn key_of(subject: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(subject).ok()?;
-    text.strip_prefix("$KV.b.k")?.parse().ok()
+    key_of_name(text.strip_prefix("$KV.b.")?)
+}
+
+/// The number of a key, from its name.
+pub(crate) fn key_of_name(name: &str) -> Option<u8> {
+    name.strip_prefix('k')?.parse().ok()
 }
 
 /// The number of a call, from the value it stores.

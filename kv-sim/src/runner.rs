@@ -105,6 +105,9 @@ impl Summary {
     #[must_use]
     pub fn never_seen(&self) -> Vec<Point> {
         let mut points = coverage::expected();
+        if self.coverage.get(Point("watch", "done")).times > 0 {
+            points.extend(coverage::expected_of_watches());
+        }
         points.retain(|point| self.coverage.get(*point).times == 0);
         points
     }

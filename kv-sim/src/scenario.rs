@@ -5,11 +5,14 @@
 //! reshuffles nothing.
 
 mod draw;
+mod watch;
 
 use std::fmt::Write as _;
 
 use crate::fault::Fault;
 use crate::profile::{Mix, Profile};
+
+pub use self::watch::{Purpose, Reader, Scope, Since, Watch};
 
 /// Which revision a conditional call expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,10 @@ pub enum Act {
         timeout_ms: u16,
         ask: Ask,
     },
+    /// A client begins to watch or to list.
+    Follow { client: u8, watch: Watch },
+    /// A client drops one of its watches and listings.
+    Unfollow { client: u8, nth: u8 },
     /// Something goes wrong.
     Fault(Fault),
 }
@@ -136,8 +143,9 @@ impl Scenario {
             "use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};\n\
              use kv_sim::fault::Reply::*;\n\
              use kv_sim::profile::{Bucket, Clients, Net, Profile};\n\
-             use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};\n\
              use kv_sim::profile::Consumers;\n\
+             use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};\n\
+             use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};\n\
              use kv_sim::server::{Refusal::*, Version::*};\n\
              use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};\n\
              use kv_sim::server::{FlowFault::*, HeartbeatFault::*};\n\n",

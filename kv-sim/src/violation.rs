@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::history::CallId;
+use kv_proto::ResetReason;
+
+use crate::history::{CallId, Cause};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,40 @@ pub enum Violation {
     BucketWasThere { call: CallId },
     /// A connection ended for a reason that nothing in the run can cause.
     UncausedDisconnect { client: usize, reason: String },
+    /// I-3 values: a watch told a revision that was not so stored, or not yet.
+    NotStored { watch: CallId, revision: u64 },
+    /// I-3 Filter: a watch told a key, a value or a tombstone that its options leave out.
+    NotWanted { watch: CallId, revision: u64 },
+    /// I-3 Start: a watch told what lies before its start.
+    BeforeStart { watch: CallId, revision: u64 },
+    /// I-3 Ordered and Unique: revisions did not grow within an epoch.
+    OutOfOrder { watch: CallId, revision: u64 },
+    /// I-3 Reliable: a revision was left out that was there when a later one was told.
+    Skipped {
+        watch: CallId,
+        revision: u64,
+        told: u64,
+    },
+    /// I-3 Latest-reliable: when everything had come to rest, a revision that is there was not told.
+    Missed { watch: CallId, revision: u64 },
+    /// I-3 Synced: before something was told that had been there at the opening.
+    SyncedEarly { watch: CallId, revision: u64 },
+    /// I-3 Synced: more than once within an epoch.
+    SyncedTwice { watch: CallId },
+    /// I-3 Synced: never, although everything had come to rest.
+    NeverSynced { watch: CallId },
+    /// I-3 Reset: the bucket had not begun anew, or not lost its end.
+    UncausedReset { watch: CallId, reason: ResetReason },
+    /// I-3 Reset: none came, although the bucket had begun anew or lost what was told.
+    NoReset { watch: CallId },
+    /// I-3 Terminal: a watch ended for a reason that nothing in the run can cause.
+    UncausedEnd { watch: CallId, cause: Cause },
+    /// I-3 Terminal: a watch told something after its end.
+    AfterEnd { watch: CallId },
+    /// I-3 Position: the position behind an entry is not the entry's, or not before the next.
+    WrongPosition { watch: CallId, revision: u64 },
+    /// I-3 Listing: a key was listed that had no value at any moment of the listing.
+    WrongListing { watch: CallId, key: u8 },
     /// I-4: something is held for operations that are over.
     Leaked { client: usize, what: String },
     /// I-4: the servers hold something for clients that do not need it.

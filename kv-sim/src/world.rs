@@ -19,6 +19,7 @@ mod faults;
 mod leave;
 mod links;
 mod set_up;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(crate) struct World<'a> {
     undos: usize,
     /// What the servers take at most.
     max_payload: usize,
+    /// The largest message that anybody stores.
+    largest_message: usize,
     cluster: Cluster,
     /// When the servers do something by themselves; `None` if that is to be asked.
     server_due: Option<Option<Instant>>,
@@ -168,6 +171,7 @@ impl<'a> World<'a> {
             }
             Source::Timer(client) => self.serve_timer(client),
             Source::Round(client) => self.round(client),
+            Source::Read(client) => self.round(client),
             Source::Open(client) => self.open_bucket(client),
         }
     }
@@ -180,6 +184,8 @@ impl<'a> World<'a> {
         self.trace.event(self.now, 2, self.next_step as u64);
         match step.act {
             Act::Fault(fault) => self.strike(fault),
+            Act::Follow { client, watch } => self.follow(usize::from(client), watch),
+            Act::Unfollow { client, nth } => self.unfollow(usize::from(client), usize::from(nth)),
             Act::Call {
                 client,
                 timeout_ms,
@@ -224,6 +230,8 @@ impl<'a> World<'a> {
         let held = usage.operations <= limits.max_ops
             && usage.pending_bytes <= limits.max_pending_bytes
             && usage.result_bytes <= limits.max_result_bytes
+            && usage.watches <= limits.max_watches
+            && usage.watch_bytes <= limits.max_watch_bytes + self.largest_message
             && usage.links <= MAX_LINKS;
         if !held {
             let what = format!("{usage:?}");
@@ -292,6 +300,11 @@ impl<'a> World<'a> {
             }
         }
         self.take_results(client, false);
+        // What was read makes room, which the servers are told.
+        if self.read_watches(client) {
+            self.follow_links(client);
+            self.flush(client);
+        }
     }
 
     fn take_results(&mut self, client: usize, timers_served: bool) {

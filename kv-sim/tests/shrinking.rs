@@ -62,8 +62,9 @@ fn what_is_printed_can_be_pasted() {
 use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};
 use kv_sim::fault::Reply::*;
 use kv_sim::profile::{Bucket, Clients, Net, Profile};
-use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};
 use kv_sim::profile::Consumers;
+use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};
+use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};
 use kv_sim::server::{Refusal::*, Version::*};
 use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};
 use kv_sim::server::{FlowFault::*, HeartbeatFault::*};
@@ -71,6 +72,9 @@ use kv_sim::server::{FlowFault::*, HeartbeatFault::*};
 let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: false, commit_us: 0, lag_us: 0, bucket: Bucket { history: 5, replicas: 1, max_age_ms: 0, markers: true, max_bytes: 0, direct: true, memory: true }, net: Net { latency_us: 50, max_chunk: 256, window: 65536, quantum_us: 0 }, clients: Clients { count: 3, request_ms: 300, ping_ms: 1000, connect_ms: 1000, reconnect_ms: 2000, reconnect_max_ms: 200, lazy_us: 0, hints: false, all_urls: true, small_limits: false }, consumers: Consumers { flow_limit: 4096, wide_replies: false }, keys: 20, hostile: true, storm_ms: 8000 }, vec![
     Step { at_us: 4232, act: Fault(Logins { ms: 20 }) },
     Step { at_us: 16464, act: Fault(Drop { client: 1 }) },
+    Step { at_us: 18035, act: Follow { client: 1, watch: Watch { purpose: Watching, scope: These(5), since: Last, ignore_deletes: true, meta_only: false, heartbeat_ms: 100, patience_ms: 0, timeout_ms: 0, buffer: (3, 0), reader: Pausing(1, 200) } } },
+    Step { at_us: 18035, act: Follow { client: 0, watch: Watch { purpose: HistoryOf(1), scope: Every, since: Position(1), ignore_deletes: false, meta_only: true, heartbeat_ms: 0, patience_ms: 20, timeout_ms: 50, buffer: (0, 0), reader: Asleep } } },
+    Step { at_us: 18035, act: Unfollow { client: 1, nth: 0 } },
     Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: Get { key: 0 } } },
     Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: GetLeader { key: 0 } } },
     Step { at_us: 18035, act: Call { client: 1, timeout_ms: 0, ask: Purge { key: 0, base: None, ttl: 0 } } },

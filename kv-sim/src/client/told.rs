@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kv_proto::{
-    BucketError, Cause as WriteCause, Doubt, Entry, Instant, ReadError, Refused, Revision,
-    WriteError,
+    BucketError, Cause as WriteCause, Doubt, Entry, Instant, ReadError, Refused, ResetReason,
+    Revision, WatchError, WriteError,
 };
 
 use super::{Client, Pending, Ticket};
@@ -124,6 +124,23 @@ pub(super) fn of_bucket(error: &BucketError) -> Answer {
         | BucketError::Unsupported { .. }
         | _ => Cause::Other,
     })
+}
+
+pub(super) fn of_watch(error: &WatchError) -> Cause {
+    match error {
+        WatchError::InvalidFilter(_) | WatchError::InvalidOptions(_) => Cause::Option,
+        WatchError::Refused(refused) => refusal(refused),
+        WatchError::BucketNotFound => Cause::NoBucket,
+        WatchError::NoJetStream => Cause::NoJetStream,
+        WatchError::Denied { .. } => Cause::Denied,
+        WatchError::Unavailable => Cause::Unavailable,
+        WatchError::TimedOut => Cause::TimedOut,
+        WatchError::Interrupted(ResetReason::Recreated) => Cause::Recreated,
+        WatchError::Interrupted(ResetReason::Rewound) => Cause::Rewound,
+        WatchError::Closed => Cause::Closed,
+        WatchError::Server(error) => Cause::Server(error.err_code().unwrap_or(0)),
+        WatchError::Interrupted(_) | _ => Cause::Other,
+    }
 }
 
 pub(super) fn of_refused(refused: &Refused) -> Answer {

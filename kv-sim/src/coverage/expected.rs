@@ -132,16 +132,67 @@ const MEET: [&str; 26] = [
     "F-S8 pending: too large in CONSUMER.INFO",
 ];
 
-/// What a long run comes across besides where somebody watches: faults that strike only then, and those that
-/// meet something only then.
+/// What a watch or a listing can be asked for.
+const OPTIONS: [&str; 24] = [
+    "watching",
+    "listing",
+    "keys",
+    "history of a key",
+    "no filter",
+    "wildcard",
+    "one filter",
+    "several filters",
+    "filter without a match",
+    "last",
+    "history",
+    "updates only",
+    "from revision",
+    "from position",
+    "eager",
+    "slow",
+    "pausing",
+    "asleep",
+    "ignore deletes",
+    "meta only",
+    "small buffer",
+    "short heartbeat",
+    "patience",
+    "deadline",
+];
+
+/// What watches tell, and what befalls them.
+const UPDATES: [Point; 20] = [
+    Point("update", "entry"),
+    Point("update", "tombstone"),
+    Point("update", "damaged"),
+    Point("update", "synced"),
+    Point("update", "reset: re-created"),
+    Point("update", "reset: rewound"),
+    Point("update", "ended"),
+    Point("watch", "done"),
+    Point("watch", "failed: full"),
+    Point("watch", "resumed"),
+    Point("watch", "paused by its reader"),
+    Point("watch", "unpolled, recovered"),
+    Point("list", "done"),
+    Point("list", "failed: timed out"),
+    Point("list", "failed: interrupted, re-created"),
+    Point("list", "failed: interrupted, rewound"),
+    Point("F-C6 watch dropped", "opening"),
+    Point("F-C6 watch dropped", "live"),
+    Point("F-C6 watch dropped", "recovering"),
+    Point("F-C6 watch dropped", "ended"),
+];
+
+/// What a run comes across in which any watch was confirmed.
 #[must_use]
 pub fn expected_of_watches() -> Vec<Point> {
     let strike = Fault::OF_WATCHES.into_iter().map(Point::from);
     let meet = MEET.into_iter().map(|name| Point(name, "met"));
-    strike.chain(meet).collect()
+    UPDATES.into_iter().chain(strike).chain(meet).collect()
 }
 
-/// All of it.
+/// All of it but for what watches tell.
 #[must_use]
 pub fn expected() -> Vec<Point> {
     let pairs = |whats: &'static [&'static str], hows: &'static [&'static str]| {
@@ -153,5 +204,6 @@ pub fn expected() -> Vec<Point> {
     let mut points = ROWS.to_vec();
     points.extend(pairs(&WRITES, &WRITTEN));
     points.extend(pairs(&READS, &READ));
+    points.extend(pairs(&["watched"], &OPTIONS));
     points
 }

@@ -1,5 +1,6 @@
 //! How scenarios are drawn: who calls what when, and which faults come between.
 
+mod consumers;
 mod watches;
 
 use super::{Act, Ask, Base, Scenario, Step};
@@ -25,7 +26,8 @@ pub(super) fn scenario(seed: u64, mix: Mix, calls: usize) -> Scenario {
         draw_calls(&mut rng.child(), &profile, client, calls, &mut steps);
     }
     draw_faults(&mut rng.child(), &profile, mix, &mut steps);
-    watches::draw_faults(&mut rng.child(), &profile, mix, &mut steps);
+    consumers::draw_faults(&mut rng.child(), &profile, mix, &mut steps);
+    watches::draw_watches(&mut rng.child(), &profile, &mut steps);
     steps.sort_by_key(|step| step.at_us);
     Scenario {
         seed,

@@ -19,6 +19,7 @@ pub(super) enum Source {
     Unstalled(usize),
     Timer(usize),
     Round(usize),
+    Read(usize),
     Open(usize),
 }
 
@@ -80,6 +81,7 @@ impl World<'_> {
                 consider(client.timer_at, Source::Timer(client.id));
             }
             consider(or_never(client.round_at), Source::Round(client.id));
+            consider(client.read_at, Source::Read(client.id));
             consider(or_never(client.open_at), Source::Open(client.id));
         }
         (first.0 < Instant::END).then_some(first)
@@ -93,9 +95,10 @@ impl World<'_> {
                 let wire = self.wires.get(at);
                 wire.map_or(Touched::All, |wire| Touched::One(wire.client))
             }
-            Source::Timer(client) | Source::Round(client) | Source::Open(client) => {
-                Touched::One(client)
-            }
+            Source::Timer(client)
+            | Source::Round(client)
+            | Source::Read(client)
+            | Source::Open(client) => Touched::One(client),
         }
     }
 }

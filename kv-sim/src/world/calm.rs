@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_proto::{ConnectionState, Disconnect};
+use kv_proto::{ConnectionState, Disconnect, Usage};
 
 use super::World;
 use super::faults::UNREACHABLE;
@@ -39,6 +39,7 @@ impl World<'_> {
             let set_back = self.clients.iter().map(|client| client.set_back).max();
             self.run_until(self.now + ping * 3 + set_back.unwrap_or_default());
         }
+        self.wait_for_readers();
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
             self.close_all();
@@ -46,7 +47,11 @@ impl World<'_> {
             return;
         }
         self.check_settled();
+        self.wake_readers();
+        self.run_while(self.time_to_settle(), |world| !world.is_settled());
+        self.check_settled();
         self.probe();
+        self.catch_up();
         self.check_usage();
         self.check_spin();
         self.close_all();
@@ -97,7 +102,7 @@ impl World<'_> {
     }
 
     /// Lets everything happen while something holds, but not longer than so long.
-    fn run_while(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) {
+    pub(super) fn run_while(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) {
         let end = self.now + time;
         while self.now < end && self.violations.is_empty() && holds(self) {
             self.run_until(end.min(self.now + LOOK));
@@ -111,6 +116,8 @@ impl World<'_> {
                 && client.binding.is_some()
                 && client.session.state() == ConnectionState::Connected
         });
+        let rests =
+            rests && (0..self.clients.len()).all(|client| self.unsettled_watch(client).is_none());
         let served = self.cluster.leader(STREAM).is_some() && self.cluster.shows(STREAM).is_none();
         rests
             && served
@@ -145,6 +152,7 @@ impl World<'_> {
         // A session's time stands still until its clock is back where it was.
         let set_back = self.clients.iter().map(|client| client.set_back).max();
         set_back.unwrap_or_default()
+            + self.time_to_watch()
             + millis(clients.ping_ms) * 4
             + attempt * rounds
             + millis(clients.request_ms.max(5_000)) * 2
@@ -153,6 +161,9 @@ impl World<'_> {
     }
 
     fn check_settled(&mut self) {
+        if !self.violations.is_empty() {
+            return;
+        }
         for at in 0..self.clients.len() {
             let Some(client) = self.clients.get(at) else {
                 continue;
@@ -169,7 +180,7 @@ impl World<'_> {
             } else if client.binding.is_none() {
                 Some("has no bucket".into())
             } else {
-                None
+                self.unsettled_watch(at)
             };
             let protocol_errors = client.session.stats().protocol_errors;
             let reason = client.session.last_disconnect().cloned();
@@ -276,28 +287,31 @@ impl World<'_> {
 
     /// Nothing is held for what is over.
     fn check_usage(&mut self) {
+        let rest = |usage: Usage| {
+            usage.operations
+                + usage.waiting
+                + usage.pending_bytes
+                + usage.result_bytes
+                + usage.reply_slots
+                + usage.watch_bytes
+        };
+        // A watch that lives may just ask for something.
+        self.run_while(PATIENCE, |world| {
+            let mut watching = world.clients.iter().filter(|one| !one.followers.is_empty());
+            watching.any(|client| rest(client.session.usage()) > 0)
+        });
         if !self.violations.is_empty() {
             return;
         }
         for client in &self.clients {
             let usage = client.session.usage();
-            let rest = usage.operations
-                + usage.waiting
-                + usage.pending_bytes
-                + usage.result_bytes
-                + usage.reply_slots;
-            if rest > 0 || usage.links > 1 {
+            if rest(usage) > 0 || usage.links > 1 {
                 let what = format!("{usage:?}");
                 let client = client.id;
                 return self.broken(Violation::Leaked { client, what });
             }
         }
-        let consumers = self.cluster.consumers();
-        if consumers > 0 {
-            self.broken(Violation::LeftBehind {
-                what: format!("{consumers} consumers"),
-            });
-        }
+        self.check_consumers();
     }
 
     /// Timers fire for something: pings, deadlines, retries, attempts to connect.
@@ -307,7 +321,8 @@ impl World<'_> {
         let steady = millis / u64::from(clients.ping_ms.max(1))
             + millis / u64::from(clients.reconnect_ms.max(1));
         for client in &self.clients {
-            let bound = 500 + 40 * self.work.calls + 4 * steady;
+            let watches = self.watch_timers(client.id);
+            let bound = 500 + 40 * self.work.calls + 4 * steady + watches;
             if client.timer_calls > bound {
                 let (client, calls) = (client.id, client.timer_calls);
                 return self.broken(Violation::Spins {
@@ -328,6 +343,7 @@ impl World<'_> {
             if let Some(client) = self.clients.get_mut(at) {
                 let local = client.local(self.now);
                 client.session.close(local);
+                client.end_followers(self.now, true, &mut self.history);
                 self.round(at);
             }
         }
@@ -355,6 +371,7 @@ impl World<'_> {
                 what: format!("{connections} connections"),
             });
         }
+        self.check_no_consumers();
     }
 
     /// Whether there is a connection whose end no server can have learned of.

@@ -12,7 +12,7 @@ use crate::coverage::Coverage;
 use crate::history::History;
 use crate::net::Weather;
 use crate::outcome::Work;
-use crate::scenario::Scenario;
+use crate::scenario::{Act, Ask, Scenario};
 use crate::server::rng::Rng;
 use crate::server::{Auth, Cluster, Config, Permissions, ServerId, User, Version};
 use crate::trace::Trace;
@@ -41,6 +41,7 @@ impl<'a> World<'a> {
             undo: BTreeMap::new(),
             undos: 0,
             max_payload: MAX_PAYLOAD,
+            largest_message: largest_message(scenario),
             cluster,
             server_due: None,
             clients,
@@ -159,6 +160,18 @@ impl<'a> World<'a> {
 
 /// What the servers take unless something is wrong.
 pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
+
+/// Value, headers and key together.
+fn largest_message(scenario: &Scenario) -> usize {
+    let sizes = scenario.steps.iter().map(|step| match step.act {
+        Act::Call {
+            ask: Ask::Put { size, .. } | Ask::Create { size, .. } | Ask::Update { size, .. },
+            ..
+        } => usize::try_from(size).unwrap_or(usize::MAX),
+        Act::Call { .. } | Act::Follow { .. } | Act::Unfollow { .. } | Act::Fault(_) => 0,
+    });
+    sizes.max().unwrap_or(0).saturating_add(1_000)
+}
 
 fn config(scenario: &Scenario) -> Config {
     let profile = &scenario.profile;

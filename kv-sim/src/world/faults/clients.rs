@@ -60,6 +60,7 @@ impl World<'_> {
         let client = self.clients.get_mut(id)?;
         let local = client.local(self.now);
         client.session.close(local);
+        client.end_followers(self.now, true, &mut self.history);
         self.round(id);
         self.abandon(id);
         self.begin_again(id)
@@ -67,6 +68,7 @@ impl World<'_> {
 
     fn begin_again(&mut self, id: usize) -> Option<()> {
         let client = self.clients.get_mut(id)?;
+        client.end_followers(self.now, false, &mut self.history);
         client.begin_again(&self.scenario.profile, self.now);
         Some(())
     }

@@ -58,6 +58,7 @@ impl World<'_> {
 
     pub(super) fn deny(&mut self, client: u8, what: Denied) -> Option<()> {
         let conn = self.logged_in(client)?;
+        self.history.denied = true;
         self.history.leader_denied |= what == Denied::MessageGet;
         let pattern = match what {
             Denied::Keys => "$KV.b.>",
