@@ -152,7 +152,8 @@ impl Config {
     }
 
     /// Sets how long a link may be silent before it is pinged; after two
-    /// unanswered pings it counts as dead. Default 20 s.
+    /// unanswered pings it counts as dead, or four if other bytes arrive: what a
+    /// watch is told does not show that the server hears us. Default 20 s.
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.ping_interval = interval.max(SHORTEST);

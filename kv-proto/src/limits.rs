@@ -92,7 +92,7 @@ pub struct Limits {
     /// ended and not yet taken. Default 16,384.
     pub max_ops: usize,
     /// Most bytes of values and frames that wait to be written or
-    /// acknowledged. Default 64 MiB.
+    /// acknowledged, and of the filters of watches. Default 64 MiB.
     pub max_pending_bytes: usize,
     /// Most bytes of results that were received and not yet taken.
     /// Default 64 MiB.

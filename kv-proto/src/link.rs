@@ -100,6 +100,8 @@ pub(crate) struct Link {
     pub(crate) inbox_denied: Option<String>,
     /// Bytes arrived since liveness was last checked.
     heard: bool,
+    /// An answer arrived since then: what we send is read.
+    answered: bool,
     pings_unanswered: u32,
     /// Where the `PING`s begin that are not answered; the server answers in order.
     pings: VecDeque<u64>,
@@ -138,6 +140,10 @@ const MAX_ORPHANS: usize = 256;
 /// Pings that may stay unanswered before the server counts as dead.
 const MAX_PINGS_UNANSWERED: u32 = 2;
 
+/// The same while bytes arrive: heartbeats and deliveries do not show that the
+/// server can hear us, but an answer may be stuck behind a large message.
+const MAX_PINGS_OVERHEARD: u32 = 4;
+
 impl Link {
     pub(crate) fn new(id: LinkId, addr: ServerAddr, mux: Mux) -> Self {
         Self {
@@ -154,6 +160,7 @@ impl Link {
             leaving: false,
             inbox_denied: None,
             heard: false,
+            answered: false,
             pings_unanswered: 0,
             pings: VecDeque::new(),
             denials: Vec::new(),
@@ -182,6 +189,11 @@ impl Link {
 
     pub(crate) fn heard(&mut self) {
         self.heard = true;
+    }
+
+    /// Something came that was asked for.
+    pub(crate) fn answered(&mut self) {
+        self.answered = true;
     }
 
     pub(crate) fn on_info(&mut self, json: &[u8], limits: &Limits) -> Notice {
@@ -239,7 +251,7 @@ impl Link {
     }
 
     pub(crate) fn on_pong(&mut self) -> Notice {
-        self.pings_unanswered = 0;
+        self.answered = true;
         let answered = self.pings.pop_front();
         if self.state != State::LoggingIn {
             return answered.map_or(Notice::None, Notice::Pong);
@@ -260,11 +272,17 @@ impl Link {
 
     /// Checks the peer: returns false when it is dead.
     pub(crate) fn check_liveness(&mut self) -> bool {
-        if core::mem::take(&mut self.heard) || mutant::is(Mutant::SilenceIsLife) {
+        let heard = core::mem::take(&mut self.heard);
+        if core::mem::take(&mut self.answered) || mutant::is(Mutant::SilenceIsLife) {
             self.pings_unanswered = 0;
             return true;
         }
-        if self.pings_unanswered >= MAX_PINGS_UNANSWERED {
+        let most = if heard {
+            MAX_PINGS_OVERHEARD
+        } else {
+            MAX_PINGS_UNANSWERED
+        };
+        if self.pings_unanswered >= most {
             return false;
         }
         self.pings_unanswered += 1;
@@ -513,8 +531,19 @@ mod tests {
         assert!(link.check_liveness());
         assert!(link.check_liveness());
         assert!(!link.check_liveness());
+        link.answered();
+        assert!(link.check_liveness());
+        assert!(link.check_liveness());
+    }
+
+    #[test]
+    fn a_server_that_only_talks_is_dead_after_four_pings() {
+        let mut link = link();
+        for _ in 0..4 {
+            link.heard();
+            assert!(link.check_liveness());
+        }
         link.heard();
-        assert!(link.check_liveness());
-        assert!(link.check_liveness());
+        assert!(!link.check_liveness());
     }
 }

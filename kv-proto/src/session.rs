@@ -105,6 +105,8 @@ pub struct Session {
     /// A watch waits for readers of others to make room.
     starved: bool,
     watch_bytes: usize,
+    /// What the filters of watches take.
+    filter_bytes: usize,
     last_sid: u64,
     cleanup: Cleanup,
     sweeps: BTreeMap<OpId, Sweep>,
@@ -214,6 +216,7 @@ impl Session {
             hungry: VecDeque::new(),
             starved: false,
             watch_bytes: 0,
+            filter_bytes: 0,
             last_sid: INBOX_SID,
             cleanup: Cleanup::default(),
             sweeps: BTreeMap::new(),

@@ -120,11 +120,6 @@ impl Ask {
     pub(crate) fn refuse(self, refused: Refused) -> Output {
         Output::Heard(self.asker, Heard::Refused(refused))
     }
-
-    /// Bytes to account for while it is open.
-    pub(crate) fn weight(&self) -> usize {
-        self.subject.len() + self.body.len()
-    }
 }
 
 fn of<T>(reply: ApiReply<T>, success: impl FnOnce(T) -> Heard) -> Heard {

@@ -124,8 +124,8 @@ impl Machine {
             Self::Read(read) => read.weight(),
             Self::Manage(manage) => manage.weight(),
             Self::Erase(erase) => erase.weight(),
-            Self::Ask(ask) => ask.weight(),
-            Self::List(_) | Self::Sweep | Self::Sleep => 0,
+            // What a watch asks is accounted for with its filters.
+            Self::List(_) | Self::Ask(_) | Self::Sweep | Self::Sleep => 0,
         }
     }
 }

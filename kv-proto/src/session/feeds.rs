@@ -99,7 +99,8 @@ impl Session {
         };
         let (to, body) = (request.subject(), request.body());
         let pulse = Pulse::new(self.now, watch.options.heartbeat);
-        let feed = Feed::new(link, sid, consumer, self.now, pulse).after(received);
+        let place = watch.buffer.place();
+        let feed = Feed::new(link, sid, consumer, self.now, pulse, place).after(received);
         watch.supply = Supply::Fed(Box::new(feed));
         self.watches.bind(sid, id);
         #[cfg(feature = "mutants")]
@@ -501,12 +502,12 @@ impl Session {
         while self.watch_bytes > limit {
             let holders = self.watches.iter().filter(|(_, watch)| !watch.is_over());
             let mut holders: Vec<_> = holders
-                .map(|(id, watch)| (watch.buffer.bytes(), watch.buffer.len(), id))
+                .map(|(id, watch)| (watch.buffer.bytes(), watch.buffer.entries(), id))
                 .filter(|(bytes, ..)| *bytes > 0)
                 .collect();
             holders.sort_unstable();
             let excused = match holders.last() {
-                Some((bytes, 1, _)) => *bytes,
+                Some((bytes, 0 | 1, _)) => *bytes,
                 Some(_) | None => 0,
             };
             if excused > 0 {

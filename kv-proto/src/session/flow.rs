@@ -108,6 +108,10 @@ impl Session {
             self.stats.stray_messages += 1;
             return;
         };
+        let acked_before = link.mux.acked(token);
+        if let Some(link) = self.link_mut(id) {
+            link.answered();
+        }
         let headers = message
             .headers
             .map(|block| Headers::parse(block, &self.config.limits));
@@ -125,7 +129,7 @@ impl Session {
                     bytes: message.payload,
                     owner,
                 },
-                acked_before: link.mux.acked(token),
+                acked_before,
             })
         };
         self.answer(op, answer);

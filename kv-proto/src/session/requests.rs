@@ -407,7 +407,8 @@ impl Session {
             return Err(Refused::Closed);
         }
         let limits = &self.config.limits;
-        let room = limits.max_pending_bytes.saturating_sub(self.pending_bytes);
+        let taken = self.pending_bytes + self.filter_bytes;
+        let room = limits.max_pending_bytes.saturating_sub(taken);
         if self.ops.asked_for() >= limits.max_ops || weight > room {
             return Err(Refused::Full);
         }

@@ -89,7 +89,9 @@ impl Session {
     fn sweep_on(&mut self, op: OpId) -> Option<Result<PurgedDeletes, WatchError>> {
         loop {
             let sweep = self.sweeps.get(&op)?;
-            if sweep.parts.len() >= AT_ONCE {
+            let taken = self.pending_bytes + self.filter_bytes;
+            let full = taken >= self.config.limits.max_pending_bytes;
+            if sweep.parts.len() >= AT_ONCE || (full && !sweep.parts.is_empty()) {
                 return None;
             }
             let listing = sweep.listing;

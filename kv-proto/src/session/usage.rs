@@ -25,7 +25,7 @@ use crate::op::Phase;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Operations that were accepted and whose result was not taken; at most
+    /// Operations that were asked for and whose result was not taken; at most
     /// [`Limits::max_ops`](crate::Limits::max_ops).
     pub operations: usize,
     /// Those of them whose next request waits for a link with room.
@@ -71,7 +71,7 @@ impl Session {
             running.is_some_and(|running| matches!(running.phase, Phase::Waiting))
         };
         Usage {
-            operations: self.ops.len(),
+            operations: self.ops.asked_for(),
             waiting: self.waiting.iter().filter(|id| waits(**id)).count(),
             pending_bytes: self.pending_bytes,
             result_bytes: self.result_bytes,

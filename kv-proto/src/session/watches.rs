@@ -42,11 +42,12 @@ impl Session {
         }
         let watch = Watch::new(self.now, bucket.clone(), options);
         let limits = &self.config.limits;
-        let room = limits.max_pending_bytes.saturating_sub(self.pending_bytes);
+        let taken = self.pending_bytes + self.filter_bytes;
+        let room = limits.max_pending_bytes.saturating_sub(taken);
         if self.watches.len() >= limits.max_watches || watch.weight() > room {
             return Err(Refused::Full.into());
         }
-        self.pending_bytes += watch.weight();
+        self.filter_bytes += watch.weight();
         let timeout = watch.options.timeout;
         let id = self.watches.insert(watch);
         let patience = self.patience_of(id);
@@ -116,7 +117,7 @@ impl Session {
         for timer in gone.timers.all() {
             self.timers.cancel(timer);
         }
-        self.pending_bytes -= gone.weight();
+        self.filter_bytes -= gone.weight();
         self.watch_bytes -= gone.buffer.bytes();
         self.sweep_queues();
         self.let_starved_go_on();

@@ -37,7 +37,7 @@ impl World<'_> {
             // What was silent may still be given up for dead.
             let ping = Duration::from_millis(u64::from(self.scenario.profile.clients.ping_ms));
             let set_back = self.clients.iter().map(|client| client.set_back).max();
-            self.run_until(self.now + ping * 3 + set_back.unwrap_or_default());
+            self.run_until(self.now + ping * 5 + set_back.unwrap_or_default());
         }
         self.wait_for_readers();
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
@@ -153,7 +153,7 @@ impl World<'_> {
         let set_back = self.clients.iter().map(|client| client.set_back).max();
         set_back.unwrap_or_default()
             + self.time_to_watch()
-            + millis(clients.ping_ms) * 4
+            + millis(clients.ping_ms) * 6
             + attempt * rounds
             + millis(clients.request_ms.max(5_000)) * 2
             + latency * 64

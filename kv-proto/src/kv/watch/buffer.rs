@@ -38,6 +38,15 @@ pub(crate) enum Item {
     End(Box<WatchError>),
 }
 
+impl Item {
+    const fn is_entry(&self) -> bool {
+        match self {
+            Self::Entry(_) | Self::Damaged(_) => true,
+            Self::Synced | Self::Reset(..) | Self::Flow(_) | Self::End(_) => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Piece {
     item: Item,
@@ -78,6 +87,8 @@ pub(crate) struct Pulled {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     pieces: VecDeque<Piece>,
+    /// How many of them are entries, damaged ones too.
+    entries: usize,
     bytes: usize,
     told: Option<Position>,
 }
@@ -87,13 +98,15 @@ impl Buffer {
     pub(crate) const fn new(told: Option<Position>) -> Self {
         Self {
             pieces: VecDeque::new(),
+            entries: 0,
             bytes: 0,
             told,
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.pieces.len()
+    /// How many entries wait.
+    pub(crate) const fn entries(&self) -> usize {
+        self.entries
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -116,6 +129,7 @@ impl Buffer {
 
     pub(crate) fn push(&mut self, piece: Piece) {
         self.bytes += piece.weight;
+        self.entries += usize::from(piece.item.is_entry());
         self.pieces.push_back(piece);
     }
 
@@ -164,6 +178,7 @@ impl Buffer {
             .pop_front_if(|piece| pulled.told.is_none() || matches!(piece.item, Item::Flow(_)))
         {
             self.bytes -= piece.weight;
+            self.entries -= usize::from(piece.item.is_entry());
             self.told = piece.place;
             match piece.item {
                 Item::Entry(entry) => pulled.told = Some(Ok(Update::Entry(entry))),
@@ -181,6 +196,7 @@ impl Buffer {
     pub(crate) fn take_back(&mut self) -> Option<Item> {
         let piece = self.pieces.pop_back()?;
         self.bytes -= piece.weight;
+        self.entries -= usize::from(piece.item.is_entry());
         Some(piece.item)
     }
 }

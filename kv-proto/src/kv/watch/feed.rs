@@ -13,7 +13,7 @@ use alloc::string::String;
 
 use super::buffer::Buffer;
 use super::initial::Initial;
-use super::options::Cursor;
+use super::options::{Cursor, Position};
 use super::pulse::Pulse;
 use crate::js::delivery::Delivery;
 use crate::link::LinkId;
@@ -81,6 +81,7 @@ impl Feed {
         consumer: String,
         now: Instant,
         pulse: Pulse,
+        place: Option<Position>,
     ) -> Self {
         Self {
             link,
@@ -99,7 +100,7 @@ impl Feed {
             flow: None,
             received: 0,
             stream_seq: 0,
-            held: Buffer::new(None),
+            held: Buffer::new(place),
         }
     }
 

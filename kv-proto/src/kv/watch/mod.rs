@@ -423,7 +423,7 @@ impl Watch {
         };
         let piece = Piece::new(item, Some(reached));
         let fits = self.has_room_for(&piece);
-        let all_fit = room.fits(piece.weight(), self.len() == 0);
+        let all_fit = room.fits(piece.weight(), self.entries() == 0);
         if live {
             if !fits && mutant::is(Mutant::DroppedWhenFull) {
                 self.buffer.skip_to(reached);
@@ -497,16 +497,17 @@ impl Watch {
 
     // ---- credit -----------------------------------------------------------
 
-    /// How many pieces wait for the reader, those that are held back included.
-    fn len(&self) -> usize {
-        self.buffer.len() + self.feed().map_or(0, |feed| feed.held.len())
+    /// How many entries wait for the reader, those that are held back included.
+    fn entries(&self) -> usize {
+        self.buffer.entries() + self.feed().map_or(0, |feed| feed.held.entries())
     }
 
     /// Whether the watch's own budget allows the piece.
     fn has_room_for(&self, piece: &Piece) -> bool {
         let bytes = self.bytes().saturating_add(piece.weight());
-        self.len() == 0
-            || (self.len() < self.options.buffered_entries && bytes <= self.options.buffered_bytes)
+        let entries = self.entries();
+        entries == 0
+            || (entries < self.options.buffered_entries && bytes <= self.options.buffered_bytes)
     }
 
     /// Takes back the newest half of what waits for the reader; it will be
