@@ -264,6 +264,9 @@ pub enum EntryDefect {
     /// A field that the server adds is missing or unreadable.
     #[error("field {0} is missing or unreadable")]
     Field(&'static str),
+    /// Its subject is not that of a key.
+    #[error("subject is not that of a key")]
+    Key,
     /// The body of a leader's answer cannot be read.
     #[error("answer is not the expected JSON")]
     Body,
@@ -294,6 +297,9 @@ pub enum WatchError {
     /// A filter is not valid; nothing was sent.
     #[error("invalid filter")]
     InvalidFilter(#[from] InvalidFilter),
+    /// The key whose history was asked for is not valid; nothing was sent.
+    #[error("invalid key")]
+    InvalidKey(#[from] InvalidKey),
     /// The options contradict each other; nothing was sent.
     #[error("invalid watch")]
     InvalidOptions(#[from] InvalidWatch),
@@ -341,6 +347,7 @@ impl WatchError {
             Self::Unavailable | Self::TimedOut | Self::Interrupted(_) => true,
             Self::Server(error) => error.is_transient(),
             Self::InvalidFilter(_)
+            | Self::InvalidKey(_)
             | Self::InvalidOptions(_)
             | Self::BucketNotFound
             | Self::NoJetStream
@@ -357,6 +364,9 @@ pub enum BucketError {
     /// The name is not valid; nothing was sent.
     #[error("invalid bucket name")]
     InvalidName(#[from] InvalidBucketName),
+    /// The filter is not valid; nothing was sent.
+    #[error("invalid filter")]
+    InvalidFilter(#[from] InvalidFilter),
     /// The configuration is not valid; nothing was sent.
     #[error("invalid bucket configuration")]
     InvalidConfig(#[from] InvalidConfig),
@@ -421,6 +431,7 @@ impl BucketError {
         match self {
             Self::Unknown(_) => Outcome::Unknown,
             Self::InvalidName(_)
+            | Self::InvalidFilter(_)
             | Self::InvalidConfig(_)
             | Self::Refused(_)
             | Self::NotFound

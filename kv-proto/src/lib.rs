@@ -50,6 +50,7 @@ pub use kv::config::{
 pub use kv::entry::{Entry, MarkerReason, Operation, Revision};
 pub use kv::list::{NamesPage, StatusPage};
 pub use kv::status::{BucketStatus, Replica, SourceStatus};
+pub use kv::sweep::{PurgeDeletesOptions, PurgedDeletes};
 pub use kv::watch::WatchId;
 pub use kv::watch::options::{
     Damage, MAX_FILTERS, Position, ResetReason, Update, WatchOptions, WatchState,

@@ -76,6 +76,8 @@ pub(crate) enum Notice {
     PublishDenied(String),
     /// The reply inbox was refused: no answer will ever come on this link.
     InboxDenied,
+    /// The subscription of a feed was refused.
+    FeedDenied(u64, String),
     /// The link is over.
     End(Disconnect),
 }
@@ -342,6 +344,11 @@ impl Link {
         }
         if starts(&["permissions violation for subscription"]) {
             let subject = quoted(&text).filter(|denied| denied.starts_with(self.mux.prefix()));
+            if let Some(subject) = subject
+                && let Some(sid) = self.mux.feed_of(subject.as_bytes())
+            {
+                return Notice::FeedDenied(sid, subject.into());
+            }
             self.inbox_denied = subject.map(String::from);
             return match self.inbox_denied {
                 Some(_) => Notice::InboxDenied,

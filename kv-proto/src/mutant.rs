@@ -14,8 +14,13 @@
 #[cfg(feature = "mutants")]
 mod planted;
 
+use alloc::string::String;
+
 #[cfg(feature = "mutants")]
 use bytes::Bytes;
+
+#[cfg(feature = "mutants")]
+use crate::kv::watch::resume::StreamFacts;
 
 use crate::out::{Outbox, Span};
 #[cfg(feature = "mutants")]
@@ -28,6 +33,7 @@ macro_rules! mutants {
         /// A bug to plant.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
+        #[cfg_attr(not(feature = "mutants"), allow(dead_code, reason = "named where they would be"))]
         #[repr(u8)]
         pub enum Mutant {
             $(
@@ -63,6 +69,39 @@ macro_rules! mutants {
 }
 
 mutants! {
+    1 UnpolledStaysSilent:
+        "a consumer whose heartbeats are missing is replaced only when somebody asks for updates",
+        "nats.rs #1596";
+    2 SilenceOfConsumerIgnored:
+        "missing heartbeats are ignored",
+        "nats.py #510 and nats.go #1094";
+    3 ResumeFromZero:
+        "a watch that was told nothing yet goes on from sequence 0",
+        "nats-pure.rb #175";
+    4 ConsumerNameReused:
+        "a watch gives all its consumers the same name",
+        "nats.deno #688";
+    5 NotUnsubscribed:
+        "the subscription of a consumer that was replaced stays",
+        "nats.deno #691 and #694";
+    6 ConsumerLeftBehind:
+        "a consumer that was replaced or dropped is not deleted",
+        "nats.net #198 and openobserve #13594";
+    7 NoRest:
+        "a consumer that cannot be made is asked for again at once",
+        "openobserve #13594 and nats.rs #815";
+    8 DroppedWhenFull:
+        "an entry that there is no room for is taken for delivered",
+        "nats.go #2107";
+    9 SyncedTooEarly:
+        "the first message that says that nothing is pending ends the initial data",
+        "nats.py #842 and #995";
+    10 NeverSyncedOnNothing:
+        "the initial data of nothing never ends",
+        "nats.net #292, #789 and #1046, nats.js #270";
+    11 EndsWhenEmpty:
+        "a watch that finds nothing ends",
+        "nats.rs #1376";
     12 CreateWithoutCondition:
         "a create over a tombstone is published without its condition",
         "nats.rs PR 1301";
@@ -80,6 +119,15 @@ mutants! {
     16 LossIsNotApplied:
         "a write is reported as not applied when its link is lost after its last byte left",
         "how Jepsen's test of NATS maps a closed connection to a definite failure";
+    17 IncarnationIgnored:
+        "a watch goes on without looking whether the bucket is still the same",
+        "nats.rs #795, and as measured";
+    18 RewindIgnored:
+        "a watch looks for another bucket, not for one that has lost its end",
+        "no public thread; measured after a server lost what it had acknowledged";
+    19 VerifiedTooEarly:
+        "the bucket is looked at before the consumer is made",
+        "no public thread: a race that a check in the wrong order leaves open";
     20 CancelCutsFrame:
         "taking back the frame of a cancelled operation cuts it in the middle if it was begun",
         "the discussion of nats.node #320";
@@ -92,6 +140,21 @@ mutants! {
     23 SlotLeaked:
         "an operation that timed out or was cancelled leaves its reply slot held",
         "nats.node #135";
+    24 HeartbeatMiscounted:
+        "the count in a heartbeat is compared with the wrong counter",
+        "nats.rs #959 and nats.c #600";
+    25 SequenceNotReset:
+        "after silence the next consumer is expected to count on from the last one",
+        "nats.rs PR 1035";
+    26 FirstFailureIsFinal:
+        "the first failure to replace a consumer ends the watch",
+        "nats.c #596";
+    27 OldMessageSlipsIn:
+        "messages of a consumer that was replaced are taken for those of the next",
+        "nats.c #601";
+    28 FlowControlIgnored:
+        "flow control is not answered",
+        "no public thread: clients that forget it stall at the server's window";
     29 SecondAuthErrorIsFinal:
         "two authentication errors in a row end the session for ever, although it shall retry",
         "nats.go #499 and nats.node #533";
@@ -107,9 +170,18 @@ mutants! {
     34 NobodyIsNotFound:
         "a direct get that nobody answers is reported as a key that is not there",
         "no public thread; measured: a get from a bucket that was deleted meets a 503";
+    35 WildcardListener:
+        "the subject that a consumer delivers to is listened to by a wildcard",
+        "no public thread; measured: such a consumer takes it for no listener and delivers nothing";
+    36 DeletionForgottenOffline:
+        "a watch that is dropped without a connection leaves its consumer",
+        "nats.rs, mended in April 2026: an unsubscription that was not sent again after a reconnection";
     37 DeadlineRestarts:
         "the deadline starts again with every internal repetition",
         "no public thread: the classic mistake of time-outs per attempt";
+    38 MarkersIgnored:
+        "the server's delete markers are taken for values",
+        "nats-server #6711";
     39 SilenceIsLife:
         "the passing of a ping interval counts as a sign of life, so a dead peer is never noticed",
         "nats.rs #955, and in part nats.rs #1593";
@@ -122,6 +194,73 @@ mutants! {
 #[cfg(not(feature = "mutants"))]
 pub(crate) const fn is(_: Mutant) -> bool {
     false
+}
+
+/// What the bugs of a watch carry from one consumer to the next; nothing
+/// without the feature.
+#[derive(Debug, Default)]
+pub(crate) struct WatchPlant {
+    /// It waits for its reader: [`Mutant::UnpolledStaysSilent`].
+    pub(crate) silent: bool,
+    #[cfg(feature = "mutants")]
+    name: Option<String>,
+    #[cfg(feature = "mutants")]
+    received: u64,
+    /// The question that comes after the stream was looked at, and what was
+    /// found: [`Mutant::VerifiedTooEarly`].
+    #[cfg(feature = "mutants")]
+    pub(crate) create: Option<(String, Bytes)>,
+    #[cfg(feature = "mutants")]
+    pub(crate) facts: Option<StreamFacts>,
+}
+
+#[cfg(feature = "mutants")]
+impl WatchPlant {
+    /// The name of the next consumer.
+    pub(crate) fn name(&mut self, drawn: String) -> String {
+        if is(Mutant::ConsumerNameReused) {
+            self.name.get_or_insert(drawn).clone()
+        } else {
+            drawn
+        }
+    }
+
+    /// The subject to listen to for what is delivered to another one.
+    pub(crate) fn listened(&self, delivered: &str) -> String {
+        match delivered.rsplit_once('.') {
+            Some((prefix, _)) if is(Mutant::WildcardListener) => alloc::format!("{prefix}.*"),
+            Some(_) | None => delivered.into(),
+        }
+    }
+
+    /// Remembers how many messages came before a silence.
+    pub(crate) fn note_silence(&mut self, received: u64) {
+        if is(Mutant::SequenceNotReset) {
+            self.received = received;
+        }
+    }
+
+    /// How many messages the next consumer is said to have delivered.
+    pub(crate) fn received(&mut self) -> u64 {
+        core::mem::take(&mut self.received)
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+impl WatchPlant {
+    pub(crate) fn name(&mut self, drawn: String) -> String {
+        drawn
+    }
+
+    pub(crate) fn listened(&self, delivered: &str) -> String {
+        delivered.into()
+    }
+
+    pub(crate) fn note_silence(&mut self, _: u64) {}
+
+    pub(crate) fn received(&mut self) -> u64 {
+        0
+    }
 }
 
 /// What [`Mutant::FrameContinuedOnNextLink`] carries from link to link; nothing

@@ -23,6 +23,9 @@ use crate::rng::Rng;
 /// The subscription id of the reply inbox; watches take others.
 pub(crate) const INBOX_SID: u64 = 1;
 
+/// What comes before the number of a feed in its subject.
+const FEED: &str = "w.";
+
 /// Names a busy slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -79,6 +82,25 @@ impl Mux {
     /// Returns the inbox without its last token: `_INBOX.<random>.`
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The subject that the feed of this subscription delivers to. It has one
+    /// token more than a reply, so the inbox does not hear it as well; and no
+    /// wildcard, which a consumer would not count as a listener.
+    pub(crate) fn feed_subject(&self, sid: u64) -> String {
+        alloc::format!("{}{FEED}{sid}", self.prefix)
+    }
+
+    /// Whether the feed of this subscription delivers to the subject.
+    pub(crate) fn is_feed(&self, subject: &[u8], sid: u64) -> bool {
+        self.feed_of(subject) == Some(sid)
+    }
+
+    /// The subscription whose feed delivers to this subject.
+    pub(crate) fn feed_of(&self, subject: &[u8]) -> Option<u64> {
+        let sid = subject.strip_prefix(self.prefix.as_bytes())?;
+        let digits = sid.strip_prefix(FEED.as_bytes())?;
+        core::str::from_utf8(digits).ok()?.parse().ok()
     }
 
     /// Takes a slot for a request; `class` is that of its reply, if it will say

@@ -16,12 +16,16 @@ use core::marker::PhantomData;
 
 use bytes::Bytes;
 
-use crate::error::{BucketError, ConfigDifference, Doubt, ReadError, Refused, WriteError};
+use crate::error::{
+    BucketError, ConfigDifference, Doubt, ReadError, Refused, WatchError, WriteError,
+};
 use crate::kv::Machine;
+use crate::kv::ask::{Asker, Heard};
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Revision};
 use crate::kv::list::{NamesPage, StatusPage};
 use crate::kv::status::BucketStatus;
+use crate::kv::sweep::PurgedDeletes;
 use crate::link::LinkId;
 use crate::mux::Token;
 use crate::out::Span;
@@ -106,6 +110,13 @@ pub(crate) enum Output {
     Names(Result<Kept<NamesPage>, BucketError>),
     Statuses(Result<Kept<StatusPage>, BucketError>),
     Elapsed(Result<Elapsed, Refused>),
+    /// How many revisions were erased.
+    Count(Result<u64, BucketError>),
+    Swept(Result<PurgedDeletes, WatchError>),
+    /// What the session asked for itself.
+    Heard(Asker, Heard),
+    /// The same of a part of a sweep.
+    Erased(OpId, Result<u64, BucketError>),
 }
 
 impl Output {
@@ -126,7 +137,11 @@ impl Output {
             | Self::Deleted(_)
             | Self::Names(_)
             | Self::Statuses(_)
-            | Self::Elapsed(_) => 0,
+            | Self::Elapsed(_)
+            | Self::Count(_)
+            | Self::Swept(_)
+            | Self::Heard(..)
+            | Self::Erased(..) => 0,
         }
     }
 }
@@ -163,7 +178,8 @@ impl<T> fmt::Debug for Kept<T> {
 ///
 /// Implemented for [`Revision`] (writes), `Option<Entry>` (reads), [`Binding`]
 /// (open, create, update), [`BucketStatus`], `()` (delete a bucket),
-/// [`NamesPage`], [`StatusPage`] and [`Elapsed`] (sleep). Sealed.
+/// [`NamesPage`], [`StatusPage`], `u64` (erase), [`PurgedDeletes`] and
+/// [`Elapsed`] (sleep). Sealed.
 #[allow(private_bounds, reason = "sealed")]
 pub trait OpResult: FromOutput<Failure = Self::Error> {
     /// How the operation can fail.
@@ -204,6 +220,8 @@ results! {
     NamesPage, BucketError, Names, Kept::open;
     StatusPage, BucketError, Statuses, Kept::open;
     Elapsed, Refused, Elapsed, Ok;
+    u64, BucketError, Count, Ok;
+    PurgedDeletes, WatchError, Swept, Ok;
 }
 
 /// Where an operation is.
@@ -236,6 +254,8 @@ pub(crate) struct Running {
     pub(crate) held: usize,
     /// An event for this operation is queued.
     pub(crate) hinted: bool,
+    /// The session asks for itself.
+    pub(crate) internal: bool,
 }
 
 #[derive(Debug, Default)]
@@ -249,6 +269,7 @@ struct Slot {
 pub(crate) struct Ops {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    internal: usize,
 }
 
 impl Ops {
@@ -256,7 +277,13 @@ impl Ops {
         self.slots.len() - self.free.len()
     }
 
+    /// Those that were asked for from outside.
+    pub(crate) fn asked_for(&self) -> usize {
+        self.len() - self.internal
+    }
+
     pub(crate) fn insert(&mut self, running: Running) -> OpId {
+        self.internal += usize::from(running.internal);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -290,6 +317,7 @@ impl Ops {
             .get_mut(position(id.index))
             .filter(|slot| slot.generation == id.generation)?;
         let running = slot.running.take()?;
+        self.internal -= usize::from(running.internal);
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(running)

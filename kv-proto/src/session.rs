@@ -1,12 +1,15 @@
 //! One client's whole life over many sockets, as a value.
 
+mod cleanup;
+mod feeds;
 mod flow;
 mod links;
 mod requests;
+mod sweeps;
 mod usage;
 mod watches;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,10 +17,12 @@ use bytes::BytesMut;
 
 use crate::config::Config;
 use crate::error::{ConnectError, Disconnect};
-use crate::kv::watch::WatchId;
+use crate::kv::sweep::Sweep;
+use crate::kv::watch::{WatchId, Watches};
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
 use crate::mutant::TornFrame;
+use crate::mux::INBOX_SID;
 use crate::op::{Op, OpId, OpResult, Ops, Phase};
 use crate::out::Transmit;
 use crate::pool::Pool;
@@ -27,6 +32,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId, Timers};
 
+use cleanup::Cleanup;
 pub use usage::Usage;
 
 /// A key-value client without I/O.
@@ -93,6 +99,17 @@ pub struct Session {
     waiting: VecDeque<OpId>,
     pending_bytes: usize,
     result_bytes: usize,
+    watches: Watches,
+    /// Watches that want a feed and wait for a link with room.
+    hungry: VecDeque<WatchId>,
+    /// A watch waits for readers of others to make room.
+    starved: bool,
+    watch_bytes: usize,
+    last_sid: u64,
+    cleanup: Cleanup,
+    sweeps: BTreeMap<OpId, Sweep>,
+    /// Sweeps that have something to look at.
+    swept: VecDeque<OpId>,
     events: VecDeque<Event>,
     connection_hinted: bool,
     life: Life,
@@ -193,6 +210,14 @@ impl Session {
             waiting: VecDeque::new(),
             pending_bytes: 0,
             result_bytes: 0,
+            watches: Watches::default(),
+            hungry: VecDeque::new(),
+            starved: false,
+            watch_bytes: 0,
+            last_sid: INBOX_SID,
+            cleanup: Cleanup::default(),
+            sweeps: BTreeMap::new(),
+            swept: VecDeque::new(),
             events: VecDeque::new(),
             connection_hinted: false,
             life: Life::Starting,
@@ -233,7 +258,10 @@ impl Session {
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Connection => self.connection_hinted = false,
-                Event::Watch(_) => {}
+                Event::Watch(id) => match self.watches.get_mut(id) {
+                    Some(watch) => watch.hinted = false,
+                    None => continue,
+                },
                 Event::Op(id) => match self.ops.get_mut(id) {
                     Some(running) => running.hinted = false,
                     None => continue,
@@ -358,6 +386,8 @@ impl Session {
                 self.dial_timer = None;
                 self.want_link();
             }
+            Reason::Cleanup => self.on_cleanup_timer(),
+            Reason::Watch(id, timer) => self.on_watch_timer(id, timer),
             Reason::Close => self.finish(None),
         }
     }

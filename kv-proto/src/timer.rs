@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use crate::kv::watch::WatchId;
 use crate::link::LinkId;
 use crate::op::OpId;
 use crate::time::Instant;
@@ -25,8 +26,25 @@ pub(crate) enum Reason {
     Drained(LinkId),
     /// The pool may dial again.
     Dial,
+    /// Consumers are to be deleted for which that was not confirmed.
+    Cleanup,
+    /// Something about a watch.
+    Watch(WatchId, WatchTimer),
     /// The session has had time enough to close.
     Close,
+}
+
+/// What a timer of a watch is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchTimer {
+    /// A heartbeat may be missing.
+    Pulse,
+    /// It rested before the next feed.
+    Rest,
+    /// It should be open by now, or a listing should have moved.
+    Patience,
+    /// The deadline on the whole is over.
+    Deadline,
 }
 
 /// Names an armed timer; a name that fired or was cancelled is harmless.

@@ -95,6 +95,8 @@ pub(crate) struct Client {
     pub(crate) small_limits: bool,
     /// By how much its clock was set back in all.
     pub(crate) set_back: Duration,
+    /// How many consumers the session has made, as the servers know.
+    pub(crate) consumers_made: u64,
     /// A frame was torn before it said whose it was, since results were last taken.
     pub(crate) torn: bool,
 }
@@ -130,6 +132,7 @@ impl Client {
             open_at: Some(now),
             last_dial: Instant::ORIGIN,
             hints: profile.clients.hints,
+            consumers_made: 0,
             small_limits: profile.clients.small_limits,
             torn: false,
             set_back: Duration::ZERO,
@@ -142,6 +145,7 @@ impl Client {
         self.session = new_session(self.id, profile, &mut self.rng, self.clock.show(now));
         self.binding = None;
         self.pending.clear();
+        self.consumers_made = 0;
         self.timer = None;
         self.round_at = Some(now);
         self.open_at = Some(now);

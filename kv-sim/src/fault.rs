@@ -5,7 +5,11 @@
 //! clocks). Every fault is total: where it makes no sense it does nothing, so that any subset of a
 //! scenario's steps is a scenario.
 
-use crate::server::Refusal;
+mod names;
+
+use crate::server::{
+    ApiCall, ApiRefusal, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
+};
 
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +104,12 @@ pub enum Denied {
     MessageGet,
     /// `STREAM.INFO`.
     StreamInfo,
+    /// `CONSUMER.CREATE`: it is not answered, and no consumer is made.
+    CreateConsumer,
+    /// `CONSUMER.DELETE`: the consumer stays until it expires.
+    DeleteConsumer,
+    /// Subscribing where consumers deliver: the consumer is made, and delivers nothing.
+    Inbox,
 }
 
 /// One thing that goes wrong.
@@ -170,6 +180,32 @@ pub enum Fault {
     Logins { ms: u16 },
     /// F-S13: PING again and again.
     Pings { client: u8, count: u8 },
+    /// F-S5: an administrator deletes a consumer, or all of them, and tells no client. Whoever watches misses
+    /// heartbeats, and begins anew.
+    DropConsumers { nth: Option<u8> },
+    /// F-S5: the server that has a consumer in memory goes down for a while, and the consumer with it.
+    /// Clients that are connected elsewhere see nothing of it but missing heartbeats.
+    KillHost { nth: u8, ms: u16 },
+    /// F-S5: something becomes of the answer to the next such call. What was asked for is done; a client that
+    /// asks again asks for the same consumer, or leaves one that expires.
+    ApiReply { call: ApiCall, how: Reply, ms: u16 },
+    /// F-S5: the next such call is answered with an error, done or not. A client that watches asks again,
+    /// later and later, unless the error is about its rights.
+    ApiRefuse {
+        call: ApiCall,
+        error: ApiRefusal,
+        done: bool,
+    },
+    /// F-S6: something becomes of heartbeats.
+    Heartbeat { how: HeartbeatFault },
+    /// F-S6: all consumers tell where they are, at once.
+    Beat,
+    /// F-S6: something becomes of flow control.
+    Flow { how: FlowFault },
+    /// F-S7: something becomes of the next so many messages that consumers deliver.
+    Delivery { how: DeliveryFault, count: u8 },
+    /// F-S8: the next so many counts of what is to come are wrong.
+    Count { how: CountFault, count: u8 },
     /// F-S16: a permission is taken away until the client connects again.
     Deny { client: u8, what: Denied },
     /// S-1: somebody stores an entry with broken headers.
@@ -178,6 +214,10 @@ pub enum Fault {
     Foreign { key: u8, tombstone: bool },
     /// F-S15: an administrator purges a key's messages.
     PurgeKey { key: u8 },
+    /// F-S15: an administrator purges the whole bucket.
+    PurgeAll,
+    /// F-S15: a key's newest message is removed without a trace; the one before is the newest again.
+    Erase { key: u8 },
     /// F-C1: a clock jumps, forwards or back.
     Jump { client: u8, ms: i32 },
     /// F-C1: a clock stands still for a while.
@@ -192,125 +232,6 @@ pub enum Fault {
     Drop { client: u8 },
     /// F-C6: a client is closed, and another one takes its place.
     Close { client: u8 },
-}
-
-impl Fault {
-    /// The names of all faults that a swarm can have.
-    pub const NAMES: [&'static str; 44] = [
-        "F-N2 clog",
-        "F-N3 cut: reset",
-        "F-N3 cut: finished",
-        "F-N3 cut: write fails",
-        "F-N4 half-open",
-        "F-N5 stall",
-        "F-N6 refused",
-        "F-N6 black hole",
-        "F-N6 silent",
-        "F-N6 hangs up",
-        "F-N6 no name",
-        "F-S1 restart",
-        "F-S1 restart, memory lost",
-        "F-S2 rewind",
-        "F-S3 re-created",
-        "F-S4 election",
-        "F-S10 lagging replica",
-        "F-S9 reply lost",
-        "F-S9 reply late",
-        "F-S9 reply twice",
-        "F-S9 reply garbage",
-        "F-S9 error, stored",
-        "F-S9 error, not stored",
-        "F-S9 stray message",
-        "F-S11 INFO storm",
-        "F-S11 unreachable servers",
-        "F-S11 lame duck",
-        "F-S11 max_payload",
-        "F-S11 no JetStream",
-        "F-S12 -ERR",
-        "F-S12 logins refused",
-        "F-S13 PING flood",
-        "F-S16 denied",
-        "S-1 poison",
-        "foreign write",
-        "F-S15 purge",
-        "F-C1 clock back",
-        "F-C1 clock forward",
-        "F-C1 clock stands",
-        "F-C2 polled late",
-        "F-C3 spurious wake-up",
-        "F-C5 cancel",
-        "F-C6 dropped",
-        "F-C6 closed",
-    ];
-    /// The name of the fault that only the hostile profile has.
-    pub const HOSTILE: &'static str = "F-N8 garbled";
-
-    /// The family and name, as tables show it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Clog { .. } => "F-N2 clog",
-            Self::Cut { how, .. } => match how {
-                Ending::Reset => "F-N3 cut: reset",
-                Ending::Finished => "F-N3 cut: finished",
-                Ending::WriteFails => "F-N3 cut: write fails",
-            },
-            Self::HalfOpen { .. } => "F-N4 half-open",
-            Self::Stall { .. } => "F-N5 stall",
-            Self::Connect { how, .. } => match how {
-                Reception::Refuses => "F-N6 refused",
-                Reception::BlackHole => "F-N6 black hole",
-                Reception::Silent => "F-N6 silent",
-                Reception::Hangs => "F-N6 hangs up",
-                Reception::Nameless => "F-N6 no name",
-            },
-            Self::Garble { .. } => Self::HOSTILE,
-            Self::Restart {
-                keep_memory: true, ..
-            } => "F-S1 restart",
-            Self::Restart {
-                keep_memory: false, ..
-            } => "F-S1 restart, memory lost",
-            Self::Rewind { .. } => "F-S2 rewind",
-            Self::Recreate { .. } => "F-S3 re-created",
-            Self::Elect { .. } => "F-S4 election",
-            Self::Lag { .. } => "F-S10 lagging replica",
-            Self::Reply { how, .. } => match how {
-                Reply::Lost => "F-S9 reply lost",
-                Reply::Late => "F-S9 reply late",
-                Reply::Twice => "F-S9 reply twice",
-                Reply::Garbage => "F-S9 reply garbage",
-            },
-            Self::Refuse { stored: true, .. } => "F-S9 error, stored",
-            Self::Refuse { stored: false, .. } => "F-S9 error, not stored",
-            Self::Stray { .. } => "F-S9 stray message",
-            Self::Infos { .. } => "F-S11 INFO storm",
-            Self::Urls { .. } => "F-S11 unreachable servers",
-            Self::LameDuck { .. } => "F-S11 lame duck",
-            Self::MaxPayload { .. } => "F-S11 max_payload",
-            Self::NoJetStream { .. } => "F-S11 no JetStream",
-            Self::Err { .. } => "F-S12 -ERR",
-            Self::Logins { .. } => "F-S12 logins refused",
-            Self::Pings { .. } => "F-S13 PING flood",
-            Self::Deny { .. } => "F-S16 denied",
-            Self::Poison { .. } => "S-1 poison",
-            Self::Foreign { .. } => "foreign write",
-            Self::PurgeKey { .. } => "F-S15 purge",
-            Self::Jump { ms, .. } => {
-                if *ms < 0 {
-                    "F-C1 clock back"
-                } else {
-                    "F-C1 clock forward"
-                }
-            }
-            Self::Freeze { .. } => "F-C1 clock stands",
-            Self::PolledLate { .. } => "F-C2 polled late",
-            Self::Wake { .. } => "F-C3 spurious wake-up",
-            Self::Cancel { .. } => "F-C5 cancel",
-            Self::Drop { .. } => "F-C6 dropped",
-            Self::Close { .. } => "F-C6 closed",
-        }
-    }
 }
 
 /// What a server may say in `-ERR`, and whether it closes the connection then.

@@ -19,18 +19,21 @@ pub enum Mix {
     Servers,
     /// Those of clients and clocks.
     Clients,
+    /// Those that show only where somebody watches.
+    Watches,
     /// All, and bytes are damaged: nothing is promised then but that clients survive it.
     Hostile,
 }
 
 impl Mix {
     /// Every mix with its name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("swarm", Self::Swarm),
         ("quiet", Self::Quiet),
         ("network", Self::Network),
         ("servers", Self::Servers),
         ("clients", Self::Clients),
+        ("watches", Self::Watches),
         ("hostile", Self::Hostile),
     ];
 }
@@ -75,6 +78,20 @@ pub struct Net {
     /// Times are multiples of this, in microseconds, so that things happen at the same instant; 0 for no
     /// such thing.
     pub quantum_us: u32,
+}
+
+/// What the servers make of push consumers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "part of scenarios, which are literals"
+)]
+pub struct Consumers {
+    /// The widest window of flow control, in bytes, of which the first is a sixteenth; 0 for the servers' own,
+    /// which short runs never fill.
+    pub flow_limit: u32,
+    /// Whether reply subjects are of the longer form, as they can be from 2.14 on.
+    pub wide_replies: bool,
 }
 
 /// What is the same for all clients.
@@ -129,6 +146,8 @@ pub struct Profile {
     pub net: Net,
     /// The clients.
     pub clients: Clients,
+    /// The consumers.
+    pub consumers: Consumers,
     /// How many keys there are; few are hot.
     pub keys: u8,
     /// Whether the network is hostile: then only survival is judged.
@@ -205,6 +224,10 @@ impl Profile {
             keys: rng.pick(&[1, 2, 5, 20]),
             hostile: mix == Mix::Hostile,
             storm_ms,
+            consumers: Consumers {
+                flow_limit: rng.pick(&[0, 0, 4_096, 16_384, 65_536]),
+                wide_replies: version >= Version::V2_14 && rng.chance(30),
+            },
         }
     }
 }

@@ -143,9 +143,12 @@ impl Scenario {
             "use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};\n\
              use kv_sim::fault::Reply::*;\n\
              use kv_sim::profile::{Bucket, Clients, Net, Profile};\n\
+             use kv_sim::profile::Consumers;\n\
              use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};\n\
              use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};\n\
-             use kv_sim::server::{Refusal::*, Version::*};\n\n",
+             use kv_sim::server::{Refusal::*, Version::*};\n\
+             use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};\n\
+             use kv_sim::server::{FlowFault::*, HeartbeatFault::*};\n\n",
         );
         let _ = writeln!(
             out,

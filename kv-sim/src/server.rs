@@ -31,6 +31,7 @@ mod header;
 mod info;
 mod journal;
 mod json;
+mod look;
 mod parser;
 mod peers;
 mod replication;
@@ -47,13 +48,18 @@ use kv_proto::{Instant, Timestamp};
 
 pub use self::auth::{Auth, Permissions, Subjects, User};
 pub use self::connection::ConnId;
-pub use self::disturb::{Breach, Refusal, ReplyFault};
+pub use self::disturb::{
+    ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
+    ReplyFault,
+};
 pub use self::journal::{Change, Event, Removal};
+pub use self::look::{MadeConsumer, SeenConsumer};
 pub use self::replication::{Election, InFlight, Replication};
 pub use self::version::Version;
 
 use self::api::JetStream;
 use self::connection::{Connection, Tick};
+use self::consumer::Habits;
 use self::disturb::Disturbances;
 use self::journal::Journal;
 use self::peers::Peers;
@@ -102,6 +108,12 @@ pub struct Config {
     pub ping_max: u32,
     /// Whether there is JetStream.
     pub jetstream: bool,
+    /// The most that flow control lets be under way to a consumer's listeners, in bytes; it begins with a
+    /// sixteenth.
+    pub flow_limit: u64,
+    /// Whether the reply subjects of consumers name the domain and the account, as 2.14 and later do if
+    /// `js_ack_fc_v2` is among their feature flags.
+    pub wide_replies: bool,
     /// How slow replication between the servers is.
     pub replication: Replication,
     /// Whether [`Cluster::journal`] is written.
@@ -126,6 +138,8 @@ impl Config {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             jetstream: true,
+            flow_limit: 32 * 1024 * 1024,
+            wide_replies: false,
             replication: Replication::default(),
             journal: false,
         }
@@ -191,7 +205,11 @@ impl Cluster {
             .collect();
         let names = servers.iter().map(|server| server.name.clone()).collect();
         let peers = Peers::new(names, config.replication, Rng::new(seed ^ REPLICATION));
-        let jetstream = JetStream::new(child, peers, Journal::new(config.journal));
+        let habits = Habits {
+            flow_limit: config.flow_limit,
+            wide_replies: config.wide_replies,
+        };
+        let jetstream = JetStream::new(child, peers, Journal::new(config.journal), habits);
         Self {
             servers,
             connections: BTreeMap::new(),

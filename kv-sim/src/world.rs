@@ -363,6 +363,7 @@ impl<'a> World<'a> {
                 output.clear();
             }
         }
+        self.note_consumers();
         // Before the connection that the server closes for it is forgotten.
         while let Some((conn, breach)) = self.cluster.poll_breach() {
             let wire = self.wires.iter().find(|wire| wire.conn == Some(conn));

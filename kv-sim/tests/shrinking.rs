@@ -62,11 +62,14 @@ fn what_is_printed_can_be_pasted() {
 use kv_sim::fault::{Damage::*, Denied::*, Ending::*, Fault::*, Reception::*, Way::*};
 use kv_sim::fault::Reply::*;
 use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::profile::Consumers;
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};
 use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};
 use kv_sim::server::{Refusal::*, Version::*};
+use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};
+use kv_sim::server::{FlowFault::*, HeartbeatFault::*};
 
-let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: false, commit_us: 0, lag_us: 0, bucket: Bucket { history: 5, replicas: 1, max_age_ms: 0, markers: true, max_bytes: 0, direct: true, memory: true }, net: Net { latency_us: 50, max_chunk: 256, window: 65536, quantum_us: 0 }, clients: Clients { count: 3, request_ms: 300, ping_ms: 1000, connect_ms: 1000, reconnect_ms: 2000, reconnect_max_ms: 200, lazy_us: 0, hints: false, all_urls: true, small_limits: false }, keys: 20, hostile: true, storm_ms: 8000 }, vec![
+let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: false, commit_us: 0, lag_us: 0, bucket: Bucket { history: 5, replicas: 1, max_age_ms: 0, markers: true, max_bytes: 0, direct: true, memory: true }, net: Net { latency_us: 50, max_chunk: 256, window: 65536, quantum_us: 0 }, clients: Clients { count: 3, request_ms: 300, ping_ms: 1000, connect_ms: 1000, reconnect_ms: 2000, reconnect_max_ms: 200, lazy_us: 0, hints: false, all_urls: true, small_limits: false }, consumers: Consumers { flow_limit: 4096, wide_replies: false }, keys: 20, hostile: true, storm_ms: 8000 }, vec![
     Step { at_us: 4232, act: Fault(Logins { ms: 20 }) },
     Step { at_us: 16464, act: Fault(Drop { client: 1 }) },
     Step { at_us: 18035, act: Follow { client: 1, watch: Watch { purpose: Watching, scope: These(5), since: Last, ignore_deletes: true, meta_only: false, heartbeat_ms: 100, patience_ms: 0, timeout_ms: 0, buffer: (3, 0), reader: Pausing(1, 200) } } },
@@ -128,6 +131,24 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 3852306, act: Fault(PolledLate { client: 1, ms: 100 }) },
     Step { at_us: 3925902, act: Fault(Refuse { error: StoreFailed, stored: false }) },
     Step { at_us: 4793095, act: Fault(Connect { server: 0, how: Refuses, ms: 20 }) },
+    Step { at_us: 4800001, act: Fault(DropConsumers { nth: None }) },
+    Step { at_us: 4800002, act: Fault(DropConsumers { nth: Some(2) }) },
+    Step { at_us: 4800003, act: Fault(KillHost { nth: 1, ms: 20 }) },
+    Step { at_us: 4800004, act: Fault(ApiReply { call: CreateCall, how: Lost, ms: 20 }) },
+    Step { at_us: 4800005, act: Fault(ApiReply { call: StreamInfoCall, how: Late, ms: 20 }) },
+    Step { at_us: 4800006, act: Fault(ApiRefuse { call: InfoCall, error: Offline, done: false }) },
+    Step { at_us: 4800007, act: Fault(ApiRefuse { call: DeleteCall, error: NobodyThere, done: true }) },
+    Step { at_us: 4800008, act: Fault(Heartbeat { how: Missing { ms: 400 } }) },
+    Step { at_us: 4800009, act: Fault(Heartbeat { how: Early }) },
+    Step { at_us: 4800010, act: Fault(Beat) },
+    Step { at_us: 4800011, act: Fault(Flow { how: AnswerLost }) },
+    Step { at_us: 4800012, act: Fault(Delivery { how: Overtaken, count: 2 }) },
+    Step { at_us: 4800013, act: Fault(Delivery { how: Unreadable { form: 3 }, count: 1 }) },
+    Step { at_us: 4800014, act: Fault(Count { how: AtFirst { by: 7 }, count: 1 }) },
+    Step { at_us: 4800015, act: Fault(Count { how: Nothing, count: 5 }) },
+    Step { at_us: 4800016, act: Fault(PurgeAll) },
+    Step { at_us: 4800017, act: Fault(Erase { key: 3 }) },
+    Step { at_us: 4800018, act: Fault(Deny { client: 1, what: Inbox }) },
 ]);
 assert_eq!(kv_sim::run(&scenario).violations, []);
 let pasted = include_str!("shrinking.rs");

@@ -42,6 +42,11 @@ fn storms_of_clients_and_clocks() {
     weathers(Mix::Clients, 300);
 }
 
+#[test]
+fn storms_of_watches() {
+    weathers(Mix::Watches, 300);
+}
+
 /// Nothing is promised in a hostile network but that everybody survives it.
 #[test]
 fn hostile_networks() {
@@ -81,5 +86,6 @@ fn every_fault_is_drawn() {
     }
     let mut known = BTreeSet::from(Fault::NAMES);
     assert!(known.insert(Fault::HOSTILE));
+    known.extend(Fault::OF_WATCHES);
     assert_eq!(drawn, known);
 }

@@ -32,9 +32,9 @@ pub struct Bucket {
 
 /// A key, or why it is none: checked when the request is made, reported when
 /// it is awaited.
-type Checked = Result<Key, InvalidKey>;
+pub(super) type Checked = Result<Key, InvalidKey>;
 
-fn check<K>(key: K) -> Checked
+pub(super) fn check<K>(key: K) -> Checked
 where
     K: TryInto<Key>,
     InvalidKey: From<K::Error>,
@@ -114,12 +114,12 @@ impl Bucket {
     /// # Errors
     ///
     /// [`WriteError::Conflict`] if it is not, and any other [`WriteError`].
-    pub fn update<K>(&self, key: K, value: impl IntoValue, expected: Revision) -> Update
+    pub fn update<K>(&self, key: K, value: impl IntoValue, expected: Revision) -> UpdateEntry
     where
         K: TryInto<Key>,
         InvalidKey: From<K::Error>,
     {
-        Update {
+        UpdateEntry {
             bucket: self.clone(),
             key: check(key),
             value: value.into_value(),
@@ -264,7 +264,7 @@ impl Create {
 /// An update; see [`Bucket::update`].
 #[derive(Clone, Debug)]
 #[must_use = "a request is made when it is awaited"]
-pub struct Update {
+pub struct UpdateEntry {
     bucket: Bucket,
     key: Checked,
     value: Bytes,
@@ -373,7 +373,7 @@ pub struct Status {
     options: CallOptions,
 }
 
-timeout!(Put Create Update Delete Purge GetEntry Status);
+timeout!(Put Create UpdateEntry Delete Purge GetEntry Status);
 
 /// A write that is made as soon as it is awaited.
 macro_rules! write_request {
@@ -396,7 +396,7 @@ macro_rules! write_request {
 write_request! {
     Put { value, options } => put(value, options);
     Create { value, options } => create(value, options);
-    Update { value, expected, options } => update(value, expected, options);
+    UpdateEntry { value, expected, options } => update(value, expected, options);
     Delete { options } => delete(options);
     Purge { options } => purge(options);
 }

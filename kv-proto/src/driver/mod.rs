@@ -1,14 +1,14 @@
 //! The executor-neutral async surface, and the only event loop of the project.
 //!
 //! A [`Driver`] owns the sockets and moves bytes between them and a
-//! [`Session`](crate::Session); [`Client`] and [`Bucket`] are handles that put
-//! requests into the same session and wait for their results. The outside
+//! [`Session`](crate::Session); [`Client`], [`Bucket`] and [`Watch`] are handles
+//! that put requests into the same session and wait for their results. The outside
 //! world is two small traits, [`Runtime`] and [`Io`]; an adapter implements
 //! them for its runtime and adds nothing else, so that every runtime, the
 //! simulator included, runs the same code.
 //!
 //! ```text
-//!   Client, Bucket --requests--> Session <--bytes-- Driver <--poll--> Io (sockets)
+//!   Client, Bucket, Watch --requests--> Session <--bytes-- Driver <--poll--> Io (sockets)
 //!         ^---------- results ------'  '--deadlines--> Timer
 //! ```
 //!
@@ -17,10 +17,13 @@
 
 mod bucket;
 mod client;
+mod erase;
 mod event_loop;
+mod listing;
 mod response;
 mod shared;
 mod value;
+mod watch;
 
 use alloc::sync::Arc;
 use core::future::Future;
@@ -34,13 +37,16 @@ use crate::rng::Seed;
 use crate::server::ServerAddr;
 use crate::time::{Clock, Instant};
 
-pub use bucket::{Bucket, Create, Delete, Get, GetEntry, Purge, Put, Status, Update};
+pub use bucket::{Bucket, Create, Delete, Get, GetEntry, Purge, Put, Status, UpdateEntry};
 pub use client::{
     BucketNames, BucketStatuses, Client, DeleteBucket, OpenBucket, TimedOut, Timeout,
 };
+pub use erase::{Erase, PurgeDeletes};
 pub use event_loop::Driver;
+pub use listing::{History, HistoryStream, KeyStream, Keys};
 pub use response::{Response, Sleep};
 pub use value::IntoValue;
+pub use watch::{OpenWatch, Watch};
 
 /// What an adapter knows of its runtime: how to connect, to wait and to tell
 /// the time.

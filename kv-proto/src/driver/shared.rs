@@ -2,10 +2,13 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
+use crate::error::WatchError;
+use crate::kv::watch::WatchId;
+use crate::kv::watch::options::{Update, WatchState};
 use crate::op::OpId;
 use crate::rng::Seed;
 use crate::session::{Event, Session};
@@ -21,7 +24,9 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) session: Session,
     /// By [`OpId::index`].
-    ops: Vec<Option<Waker>>,
+    ops: Wakers,
+    /// By [`WatchId::index`].
+    watches: Wakers,
     connection: Vec<Waker>,
     /// The driver, if it went to sleep and was not woken since.
     driver: Option<Waker>,
@@ -33,7 +38,8 @@ impl Shared {
         Self {
             state: Mutex::new(State {
                 session,
-                ops: Vec::new(),
+                ops: Wakers::default(),
+                watches: Wakers::default(),
                 connection: Vec::new(),
                 driver: None,
             }),
@@ -65,8 +71,38 @@ impl Shared {
     pub(super) fn cancel(&self, id: OpId) {
         let mut state = self.lock();
         state.session.cancel(id);
-        state.forget_op(id);
+        state.ops.forget(id.index());
         wake_driver(state);
+    }
+
+    /// Drops a watch and forgets who waits for it; see [`cancel`](Self::cancel).
+    pub(super) fn unwatch(&self, id: WatchId) {
+        let now = self.now();
+        let mut state = self.lock();
+        state.session.unwatch(now, id);
+        state.watches.forget(id.index());
+        wake_driver(state);
+    }
+
+    /// Pulls what a watch tells next; `None` if nothing will follow. Reading
+    /// makes room, which the driver may have to tell the server.
+    pub(super) fn poll_update(
+        &self,
+        id: WatchId,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Update, WatchError>>> {
+        let mut state = self.lock();
+        if let Some(update) = state.session.next_update(id) {
+            wake_driver(state);
+            return Poll::Ready(Some(update));
+        }
+        match state.session.watch_state(id) {
+            Some(WatchState::Opening | WatchState::Live | WatchState::Recovering) => {
+                state.wait_for_watch(id, cx);
+                Poll::Pending
+            }
+            Some(WatchState::Ended) | None => Poll::Ready(None),
+        }
     }
 }
 
@@ -80,21 +116,11 @@ fn wake_driver(mut state: MutexGuard<'_, State>) {
 
 impl State {
     pub(super) fn wait_for_op(&mut self, id: OpId, cx: &Context<'_>) {
-        let index = id.index();
-        if self.ops.len() <= index {
-            self.ops.resize(index + 1, None);
-        }
-        match self.ops.get_mut(index) {
-            Some(Some(known)) => known.clone_from(cx.waker()),
-            Some(unknown) => *unknown = Some(cx.waker().clone()),
-            None => {}
-        }
+        self.ops.wait(id.index(), cx);
     }
 
-    fn forget_op(&mut self, id: OpId) {
-        if let Some(waker) = self.ops.get_mut(id.index()) {
-            *waker = None;
-        }
+    pub(super) fn wait_for_watch(&mut self, id: WatchId, cx: &Context<'_>) {
+        self.watches.wait(id.index(), cx);
     }
 
     pub(super) fn wait_for_connection(&mut self, cx: &Context<'_>) {
@@ -118,14 +144,36 @@ impl State {
     pub(super) fn collect_wakers(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::Op(id) => {
-                    let waker = self.ops.get_mut(id.index()).and_then(Option::take);
-                    wakers.extend(waker);
-                }
-                Event::Watch(_) => {}
+                Event::Op(id) => wakers.extend(self.ops.take(id.index())),
+                Event::Watch(id) => wakers.extend(self.watches.take(id.index())),
                 Event::Connection => wakers.append(&mut self.connection),
             }
         }
+    }
+}
+
+/// Who waits for one of many: each has a small number.
+#[derive(Default)]
+struct Wakers(Vec<Option<Waker>>);
+
+impl Wakers {
+    fn wait(&mut self, index: usize, cx: &Context<'_>) {
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        match self.0.get_mut(index) {
+            Some(Some(known)) => known.clone_from(cx.waker()),
+            Some(unknown) => *unknown = Some(cx.waker().clone()),
+            None => {}
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<Waker> {
+        self.0.get_mut(index).and_then(Option::take)
+    }
+
+    fn forget(&mut self, index: usize) {
+        drop(self.take(index));
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) mod code {
     pub(crate) const CLUSTER_NOT_AVAILABLE: u32 = 10_008;
     /// The server that answers does not lead the cluster.
     pub(crate) const CLUSTER_NOT_LEADER: u32 = 10_009;
+    /// A consumer of that name delivers to another subject.
+    pub(crate) const CONSUMER_NAME_IN_USE: u32 = 10_013;
     /// Consumer not found.
     pub(crate) const CONSUMER_NOT_FOUND: u32 = 10_014;
     /// Insufficient resources.
@@ -72,8 +74,12 @@ pub(crate) mod code {
     pub(crate) const SEALED: u32 = 10_109;
     /// Roll-up not permitted, or a bad value of the header.
     pub(crate) const ROLLUP_FAILED: u32 = 10_111;
+    /// The server that holds the consumer is down.
+    pub(crate) const CONSUMER_OFFLINE: u32 = 10_119;
     /// `max_bytes` above the limit of the account.
     pub(crate) const MAX_BYTES_ABOVE_ACCOUNT: u32 = 10_122;
+    /// A consumer of that name exists with another configuration.
+    pub(crate) const CONSUMER_ALREADY_EXISTS: u32 = 10_148;
     /// A message of the same id is being stored.
     pub(crate) const DUPLICATE_IN_PROCESS: u32 = 10_158;
     /// The expected sequence cannot be checked at the moment.
@@ -88,6 +94,8 @@ pub(crate) mod code {
     pub(crate) const TOO_MANY_REQUESTS: u32 = 10_167;
     /// The API level that the request requires is not supported.
     pub(crate) const REQUIRED_API_LEVEL: u32 = 10_185;
+    /// The consumer is offline, with the reason.
+    pub(crate) const CONSUMER_OFFLINE_REASON: u32 = 10_195;
     /// Too many atomic batches in flight.
     pub(crate) const TOO_MANY_BATCHES: u32 = 10_210;
 }
@@ -191,6 +199,25 @@ impl ServerError {
     #[must_use]
     pub fn is_consumer_not_found(&self) -> bool {
         self.err_code == Some(code::CONSUMER_NOT_FOUND)
+    }
+
+    /// Returns whether another consumer has that name: the next attempt needs
+    /// a new one, so this is not [transient](Self::is_transient).
+    pub(crate) fn is_consumer_name_in_use(&self) -> bool {
+        matches!(
+            self.err_code,
+            Some(code::CONSUMER_NAME_IN_USE | code::CONSUMER_ALREADY_EXISTS)
+        )
+    }
+
+    /// Returns whether nobody serves the consumer. One in memory went down
+    /// with its server, so this is not [transient](Self::is_transient): it
+    /// needs to be made again.
+    pub(crate) fn is_consumer_offline(&self) -> bool {
+        matches!(
+            self.err_code,
+            Some(code::CONSUMER_OFFLINE | code::CONSUMER_OFFLINE_REASON)
+        )
     }
 
     /// Returns whether there is no message of that sequence or subject.
@@ -558,6 +585,28 @@ mod tests {
                 Verdict::Resources => assert!(error.is_insufficient_resources(), "{number}"),
                 Verdict::Rejected => assert!(!error.is_transient(), "{number}"),
                 Verdict::Unknown => {}
+            }
+        }
+    }
+
+    /// No answer about a consumer belongs to two classes, or is one that a
+    /// repetition of the very same request would change.
+    #[test]
+    fn consumers_that_are_lost_taken_or_too_many() {
+        let classes: [(&[u32], fn(&ServerError) -> bool); 4] = [
+            (&[10_014], ServerError::is_consumer_not_found),
+            (&[10_013, 10_148], ServerError::is_consumer_name_in_use),
+            (&[10_119, 10_195], ServerError::is_consumer_offline),
+            (&[10_026], |error| {
+                error.is_insufficient_resources() && error.err_code() == Some(10_026)
+            }),
+        ];
+        for number in 10_000..10_300 {
+            let error = error(500, number, "");
+            for (numbers, is_of_class) in classes {
+                let member = numbers.contains(&number);
+                assert_eq!(is_of_class(&error), member, "{number}");
+                assert!(!(member && error.is_transient()), "{number}");
             }
         }
     }

@@ -135,8 +135,8 @@ fn parse_plain_ack(payload: &[u8]) -> Option<PublishReply<'_>> {
     })
 }
 
-/// Reads a JSON number without a sign, a leading zero or an overflow.
-fn parse_sequence(digits: &[u8]) -> Option<u64> {
+/// Reads a number as servers write it: without a sign, a leading zero or an overflow.
+pub(super) fn parse_sequence(digits: &[u8]) -> Option<u64> {
     let canonical = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
     if !canonical {
         return None;

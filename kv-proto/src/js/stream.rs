@@ -345,7 +345,9 @@ mod tests {
 
     use super::*;
     use crate::js::account::AccountInfo;
+    use crate::js::consumer::ConsumerInfo;
     use crate::js::message::{ApiReply, PublishReply, StoredMessage};
+    use crate::js::purge::Purged;
     use crate::kv::status::BucketStatus;
 
     const RESPONSES: &str = concat!(
@@ -378,6 +380,16 @@ mod tests {
                 StoredMessage::parse(bytes).expect("a message");
                 Some("message")
             }
+            "stream_purge_response" => parse::<Purged>(bytes).map(|purged| {
+                assert_eq!(value["purged"], purged.purged);
+                "purge"
+            }),
+            "consumer_create_response" | "consumer_info_response" => parse::<ConsumerInfo>(bytes)
+                .map(|info| {
+                    assert!(info.server_time.is_some());
+                    assert_eq!(value["num_pending"], info.num_pending);
+                    "consumer"
+                }),
             "account_info_response" => {
                 ApiReply::<AccountInfo>::parse(bytes).expect("an account");
                 Some("account")
@@ -418,7 +430,7 @@ mod tests {
             }
         }
         for kind in [
-            "ack", "info", "list", "names", "delete", "message", "account",
+            "ack", "info", "list", "names", "delete", "message", "account", "purge", "consumer",
         ] {
             assert!(counts.contains_key(kind), "none of {kind} in {counts:?}");
         }

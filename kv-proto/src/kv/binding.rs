@@ -27,6 +27,8 @@ struct Bound {
     direct_prefix: String,
     /// The stream that acknowledges writes: a mirror's origin.
     acks_from: String,
+    /// Where the API of that stream is, if it is not here: another domain or account.
+    api: Option<String>,
     tag: u64,
     allow_direct: bool,
     allow_ttl: bool,
@@ -51,6 +53,7 @@ impl Binding {
         let name = status.bucket().clone();
         let stream = subject::stream_of(&name);
         let own_prefix = format!("$KV.{name}.");
+        let api = origin.as_ref().and_then(|(_, external)| external.clone());
         let (acks_from, stored_prefix, write_prefix) = match origin {
             None => (stream.clone(), own_prefix.clone(), own_prefix),
             Some((origin, external)) => {
@@ -71,6 +74,7 @@ impl Binding {
             write_prefix,
             stored_prefix,
             acks_from,
+            api,
             allow_direct,
             allow_ttl,
             max_message: max_message.filter(|max| *max > 0),
@@ -109,6 +113,19 @@ impl Binding {
 
     pub(crate) fn acks_from(&self) -> &str {
         &self.0.acks_from
+    }
+
+    /// An API subject of the stream that stores what is written: a mirror's
+    /// origin.
+    pub(crate) fn origin_subject(&self, prefix: &str) -> String {
+        let origin = &self.0.acks_from;
+        match &self.0.api {
+            Some(api) => {
+                let rest = prefix.strip_prefix(subject::API).unwrap_or(prefix);
+                format!("{api}.{rest}{origin}")
+            }
+            None => format!("{prefix}{origin}"),
+        }
     }
 
     /// Whether the bucket was deleted and created again since it was opened. A mirror's origin may have

@@ -92,7 +92,7 @@ impl Operation {
         }
     }
 
-    fn from_headers(kv_operation: Option<&[u8]>, marker_reason: Option<&[u8]>) -> Self {
+    pub(crate) fn from_headers(kv_operation: Option<&[u8]>, marker_reason: Option<&[u8]>) -> Self {
         match (kv_operation, marker_reason) {
             (Some(b"DEL"), _) => Self::Delete,
             (Some(b"PURGE"), _) => Self::Purge,
@@ -239,10 +239,7 @@ impl<'a> Stored<'a> {
                     defect: defect.into(),
                 });
             }
-            operation = Operation::from_headers(
-                headers.first("KV-Operation"),
-                headers.first("Nats-Marker-Reason"),
-            );
+            operation = operation_of(&headers);
         }
         Ok(Self {
             subject: Cow::Owned(message.subject.into_bytes()),
@@ -252,6 +249,20 @@ impl<'a> Stored<'a> {
             value: value_of(operation, || message.data),
         })
     }
+}
+
+/// Reads what a stored message did to its key. The fields belong to whoever
+/// wrote the message, so the first occurrences count, as for the server.
+pub(crate) fn operation_of(headers: &Headers<'_>) -> Operation {
+    let (mut operation, mut reason) = (None, None);
+    for (name, value) in headers.iter() {
+        match name {
+            b"KV-Operation" => operation = operation.or(Some(value)),
+            b"Nats-Marker-Reason" => reason = reason.or(Some(value)),
+            _ => {}
+        }
+    }
+    Operation::from_headers(operation, reason)
 }
 
 /// A tombstone has no value, whatever its writer put there.
@@ -320,7 +331,32 @@ mod tests {
             let block = alloc::format!("NATS/1.0\r\n{line}{TAIL}");
             let stored = direct(block.as_bytes(), b"forged").unwrap();
             assert_eq!(stored.operation, operation, "{line}");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            assert_eq!(operation_of(&headers), operation, "{line}");
             assert_eq!(stored.value.is_empty(), operation.is_tombstone(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_operation_counts() {
+        let read = |lines: &str| {
+            let block = alloc::format!("NATS/1.0\r\n{lines}\r\n");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            operation_of(&headers)
+        };
+        let purge = "KV-Operation: PURGE\r\n";
+        let delete = "KV-Operation: DEL\r\n";
+        let marker = "Nats-Marker-Reason: MaxAge\r\n";
+        let expired = Operation::Marker(MarkerReason::MaxAge);
+        for (lines, operation) in [
+            ([purge, delete], Operation::Purge),
+            ([delete, purge], Operation::Delete),
+            (["KV-Operation: PUT\r\n", delete], Operation::Put),
+            ([marker, delete], Operation::Delete),
+            (["KV-Operation: PUT\r\n", marker], expired),
+            ([marker, "Nats-Marker-Reason: Purge\r\n"], expired),
+        ] {
+            assert_eq!(read(&lines.concat()), operation, "{lines:?}");
         }
     }
 

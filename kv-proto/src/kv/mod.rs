@@ -1,22 +1,27 @@
 //! The meaning of key-value buckets over the JetStream API: each operation is
 //! a small machine that consumes answers and says what to send next.
 
+pub(crate) mod ask;
 pub(crate) mod binding;
 pub(crate) mod config;
 pub(crate) mod entry;
+pub(crate) mod erase;
 pub(crate) mod list;
 pub(crate) mod manage;
 pub(crate) mod read;
 pub(crate) mod status;
 pub(crate) mod step;
+pub(crate) mod sweep;
 pub(crate) mod watch;
 pub(crate) mod write;
 
 use alloc::boxed::Box;
 
-use crate::error::Refused;
+use crate::error::{Refused, WatchError};
 use crate::op::{Elapsed, Output};
 use crate::out::Handover;
+use ask::Ask;
+use erase::Erase;
 use list::List;
 use manage::Manage;
 use read::Read;
@@ -30,6 +35,10 @@ pub(crate) enum Machine {
     Read(Read),
     Manage(Box<Manage>),
     List(List),
+    Ask(Ask),
+    Erase(Erase),
+    /// Waits for its parts.
+    Sweep,
     /// Waits for its deadline.
     Sleep,
 }
@@ -42,7 +51,9 @@ impl Machine {
             Self::Read(read) => Some(read.request()),
             Self::Manage(manage) => Some(manage.request()),
             Self::List(list) => Some(list.request()),
-            Self::Sleep => None,
+            Self::Ask(ask) => Some(ask.request()),
+            Self::Erase(erase) => Some(erase.request()),
+            Self::Sweep | Self::Sleep => None,
         }
     }
 
@@ -55,7 +66,9 @@ impl Machine {
                 manage.answer(answer, around).map(boxed)
             }
             Self::List(list) => list.answer(answer, around).map(Self::List),
-            Self::Sleep => Step::Ignore(Self::Sleep),
+            Self::Ask(ask) => ask.answer(answer, around).map(Self::Ask),
+            Self::Erase(erase) => erase.answer(answer, around).map(Self::Erase),
+            Self::Sweep | Self::Sleep => Step::Ignore(self),
         }
     }
 
@@ -64,7 +77,13 @@ impl Machine {
     pub(crate) fn lingered(&mut self) -> bool {
         match self {
             Self::Write(write) => write.lingered(),
-            Self::Read(_) | Self::Manage(_) | Self::List(_) | Self::Sleep => false,
+            Self::Read(_)
+            | Self::Manage(_)
+            | Self::List(_)
+            | Self::Ask(_)
+            | Self::Erase(_)
+            | Self::Sweep
+            | Self::Sleep => false,
         }
     }
 
@@ -74,6 +93,12 @@ impl Machine {
             Self::Read(read) => read.end(ending),
             Self::Manage(manage) => manage.end(ending, handover),
             Self::List(list) => list.end(ending),
+            Self::Ask(ask) => ask.unheard(),
+            Self::Erase(erase) => erase.end(ending, handover),
+            Self::Sweep => Output::Swept(Err(match ending {
+                Ending::Deadline => WatchError::TimedOut,
+                Ending::Closed => WatchError::Closed,
+            })),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -85,6 +110,9 @@ impl Machine {
             Self::Read(_) => Output::Read(Err(refused.into())),
             Self::Manage(manage) => manage.output(refused.into()),
             Self::List(list) => list.output(refused.into()),
+            Self::Ask(ask) => ask.refuse(refused),
+            Self::Erase(erase) => erase.output(Err(refused.into())),
+            Self::Sweep => Output::Swept(Err(refused.into())),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -95,7 +123,9 @@ impl Machine {
             Self::Write(write) => write.weight(),
             Self::Read(read) => read.weight(),
             Self::Manage(manage) => manage.weight(),
-            Self::List(_) | Self::Sleep => 0,
+            Self::Erase(erase) => erase.weight(),
+            Self::Ask(ask) => ask.weight(),
+            Self::List(_) | Self::Sweep | Self::Sleep => 0,
         }
     }
 }

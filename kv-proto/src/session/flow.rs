@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::{Event, Life, Session};
 use crate::error::{BucketError, ReadError, Refused};
 use crate::kv::Machine;
+use crate::kv::ask::Asker;
 use crate::kv::entry::Payload;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::link::{Link, LinkId};
@@ -18,6 +19,8 @@ use crate::wire::{self, Headers, Message};
 impl Session {
     /// Encodes what waits, while the link has room.
     pub(super) fn pump(&mut self) {
+        self.sweep();
+        self.feed_the_hungry();
         let Some(active) = self.active else {
             return;
         };
@@ -316,6 +319,26 @@ impl Session {
         if let Some(timer) = running.deadline.take() {
             self.timers.cancel(timer);
         }
+        let output = match output {
+            Output::Heard(asker, heard) => {
+                self.forget_part(id);
+                return match asker {
+                    Asker::Watch(watch, sid) => self.on_heard(watch, sid, heard),
+                    Asker::Cleanup(serial) => self.on_cleaned(serial, &heard),
+                };
+            }
+            Output::Erased(sweep, result) => {
+                self.forget_part(id);
+                return self.on_erased(sweep, id, result);
+            }
+            output => output,
+        };
+        if matches!(output, Output::Swept(_)) {
+            self.end_sweep(id);
+        }
+        let Some(running) = self.ops.get_mut(id) else {
+            return;
+        };
         if matches!(output, Output::Deleted(Ok(()))) {
             // The bucket's sequences start again if it is created again.
             for link in &mut self.links {
@@ -339,13 +362,29 @@ impl Session {
         }
     }
 
+    /// Forgets an operation of the session's own.
+    fn forget_part(&mut self, id: OpId) {
+        if let Some(gone) = self.ops.remove(id) {
+            self.pending_bytes -= gone.held;
+        }
+    }
+
     /// Forgets an operation: nobody will take its result. A frame that was
     /// not begun is withdrawn, a begun one is finished.
     pub fn cancel(&mut self, id: OpId) {
+        self.withdraw(id);
+        if matches!(self.life, Life::Closing(_)) {
+            self.finish_if_idle();
+        }
+    }
+
+    /// Forgets an operation, and tells how much of its frame was handed over.
+    pub(super) fn withdraw(&mut self, id: OpId) -> Handover {
         let was_sent_on = self.link_of(id);
-        self.let_go(id);
+        let handover = self.let_go(id);
+        self.end_sweep(id);
         let Some(gone) = self.ops.remove(id) else {
-            return;
+            return handover;
         };
         if let Some(timer) = gone.deadline {
             self.timers.cancel(timer);
@@ -360,25 +399,28 @@ impl Session {
         if let Some(link) = was_sent_on {
             self.end_drained(link);
         }
-        if matches!(self.life, Life::Closing(_)) {
-            self.finish_if_idle();
-        }
+        handover
     }
 
     /// Keeps queues from filling up with names of operations that are gone.
     pub(super) fn sweep_queues(&mut self) {
         const SLACK: usize = 64;
-        let most = 2 * self.ops.len() + SLACK;
+        let most = 2 * (self.ops.len() + self.watches.len()) + SLACK;
         if self.waiting.len() > most {
             let ops = &self.ops;
             self.waiting.retain(|id| ops.get(*id).is_some());
         }
         if self.events.len() > most {
-            let ops = &self.ops;
+            let (ops, watches) = (&self.ops, &self.watches);
             self.events.retain(|event| match event {
                 Event::Op(id) => ops.get(*id).is_some(),
-                Event::Connection | Event::Watch(_) => true,
+                Event::Watch(id) => watches.get(*id).is_some(),
+                Event::Connection => true,
             });
+        }
+        if self.hungry.len() > most {
+            let watches = &self.watches;
+            self.hungry.retain(|id| watches.get(*id).is_some());
         }
     }
 }
@@ -397,6 +439,10 @@ fn overflow(output: Output) -> Output {
         weightless @ (Output::Written(_)
         | Output::Bound(_)
         | Output::Deleted(_)
-        | Output::Elapsed(_)) => weightless,
+        | Output::Elapsed(_)
+        | Output::Count(_)
+        | Output::Swept(_)
+        | Output::Heard(..)
+        | Output::Erased(..)) => weightless,
     }
 }

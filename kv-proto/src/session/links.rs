@@ -146,7 +146,7 @@ impl Session {
                 if message.sid == INBOX_SID {
                     self.on_reply(id, &message, owner);
                 } else {
-                    self.stats.stray_messages += 1;
+                    self.on_feed(id, &message, owner);
                 }
                 Notice::None
             }
@@ -171,6 +171,7 @@ impl Session {
             Notice::Pong(answered) => self.settle_denials(id, answered),
             Notice::PublishDenied(subject) => self.on_denied(id, &subject),
             Notice::InboxDenied => self.on_deaf(id),
+            Notice::FeedDenied(sid, subject) => self.on_feed_denied(sid, subject),
             Notice::End(reason) => {
                 if matches!(reason, Disconnect::Protocol(_)) {
                     self.stats.protocol_errors += 1;
@@ -253,8 +254,10 @@ impl Session {
             self.life = Life::Running;
         }
         if let Some(former) = self.active.replace(id) {
+            self.leave_link(former);
             self.drain(former);
         }
+        self.clean_up();
         self.hint_connection();
     }
 
@@ -340,6 +343,7 @@ impl Session {
         }
         let gives_up = mutant::is(Mutant::SecondAuthErrorIsFinal) && self.is_refused_again(&reason);
         self.last_disconnect = Some(reason);
+        self.leave_link(id);
         let orphans = self.in_flight_on(id, |span| link.outbox.handover(span, write_failed));
         if mutant::is(Mutant::FrameContinuedOnNextLink) {
             self.keep_torn_frame(&mut link);
@@ -460,6 +464,7 @@ impl Session {
         if matches!(self.life, Life::Starting | Life::Running) {
             let at = self.now + self.config.close_timeout;
             self.life = Life::Closing(self.timers.arm(at, Reason::Close));
+            self.end_watches();
             self.hint_connection();
             self.finish_if_idle();
         }
@@ -497,10 +502,13 @@ impl Session {
             Life::Starting | Life::Running => {}
         }
         self.life = Life::Closed(reason);
+        self.end_watches();
         for op in self.ops.ids() {
             self.end_op(op, crate::kv::step::Ending::Closed);
         }
         self.waiting.clear();
+        self.hungry.clear();
+        self.stop_cleaning();
         while let Some(id) = self.links.first().map(|link| link.id) {
             self.end_link(id, Disconnect::Closed);
         }

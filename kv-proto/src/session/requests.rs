@@ -373,9 +373,33 @@ impl Session {
             pause: None,
             held: 0,
             hinted: false,
+            internal: false,
         });
         self.end(id, output);
         Ok(id)
+    }
+
+    /// Starts what the session asks for itself: there is always room for it,
+    /// as each watch asks one thing at a time and deletions are counted.
+    pub(super) fn start_internal(&mut self, machine: Machine) -> OpId {
+        let held = machine.weight();
+        self.pending_bytes += held;
+        let id = self.ops.insert(Running {
+            machine: Some(machine),
+            phase: Phase::Waiting,
+            deadline: None,
+            pause: None,
+            held,
+            hinted: false,
+            internal: true,
+        });
+        let at = self.now + self.config.request_timeout;
+        let timer = self.timers.arm(at, Reason::Deadline(id));
+        if let Some(running) = self.ops.get_mut(id) {
+            running.deadline = Some(timer);
+        }
+        self.waiting.push_back(id);
+        id
     }
 
     fn check_room(&self, weight: usize) -> Result<(), Refused> {
@@ -384,13 +408,13 @@ impl Session {
         }
         let limits = &self.config.limits;
         let room = limits.max_pending_bytes.saturating_sub(self.pending_bytes);
-        if self.ops.len() >= limits.max_ops || weight > room {
+        if self.ops.asked_for() >= limits.max_ops || weight > room {
             return Err(Refused::Full);
         }
         Ok(())
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         now: Instant,
         machine: Machine,
@@ -415,6 +439,7 @@ impl Session {
             pause: None,
             held: weight,
             hinted: false,
+            internal: false,
         });
         self.pending_bytes += weight;
         let at = self.now + timeout.unwrap_or(self.config.request_timeout);

@@ -5,8 +5,8 @@ use crate::op::Phase;
 
 /// What a session holds at one moment: for gauges, and for checks of leaks.
 ///
-/// When every operation has ended and was taken or cancelled, and the sockets
-/// took what was to be written, all but [`links`](Self::links) and
+/// When every operation has ended and was taken or cancelled, every watch was
+/// dropped and its consumer deleted, and the sockets took what was to be written, all but [`links`](Self::links) and
 /// [`timers`](Self::timers) are zero; after the session was closed those are
 /// as well.
 ///
@@ -79,10 +79,10 @@ impl Session {
             unsent_bytes: self.links.iter().map(|link| link.outbox.unsent()).sum(),
             links: self.links.len(),
             timers: self.timers.len(),
-            watches: 0,
-            consumers: 0,
-            deletions: 0,
-            watch_bytes: 0,
+            watches: self.watches.len(),
+            consumers: self.watches.ids(|watch| watch.feed().is_some()).len(),
+            deletions: self.cleanup.len(),
+            watch_bytes: self.watch_bytes,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! [names](crate::fault::Fault::NAMES) of their own.
 
 use super::Point;
+use crate::fault::Fault;
 
 /// Every write can end like this.
 const WRITES: [&str; 7] = [
@@ -101,6 +102,36 @@ const ROWS: [Point; 47] = [
     Point("reply that nobody waits for", ""),
 ];
 
+/// Faults that wait for something to meet: they are counted when they are set, and again when they do.
+const MEET: [&str; 26] = [
+    "F-S5 API reply lost",
+    "F-S5 API reply late",
+    "F-S5 API reply twice",
+    "F-S5 API reply garbage",
+    "F-S5 API error",
+    "F-S5 API error, done",
+    "F-S5 consumer deleted in delivery",
+    "F-S6 heartbeats missing",
+    "F-S6 heartbeat late",
+    "F-S6 heartbeat early",
+    "F-S6 heartbeat: last consumer sequence too large",
+    "F-S6 heartbeat: last stream sequence too large",
+    "F-S6 flow-control request lost",
+    "F-S6 flow-control answer lost",
+    "F-S7 delivery: lost",
+    "F-S7 delivery: twice",
+    "F-S7 delivery: overtaken",
+    "F-S7 delivery: late, to an old id",
+    "F-S7 delivery: again, to an old id",
+    "F-S7 delivery: longer reply subject",
+    "F-S7 delivery: unreadable reply subject",
+    "F-S8 pending: too large",
+    "F-S8 pending: too small",
+    "F-S8 pending: zero early",
+    "F-S8 pending: too large at creation",
+    "F-S8 pending: too large in CONSUMER.INFO",
+];
+
 /// What a watch or a listing can be asked for.
 const OPTIONS: [&str; 24] = [
     "watching",
@@ -156,7 +187,9 @@ const UPDATES: [Point; 20] = [
 /// What a run comes across in which any watch was confirmed.
 #[must_use]
 pub fn expected_of_watches() -> Vec<Point> {
-    UPDATES.to_vec()
+    let strike = Fault::OF_WATCHES.into_iter().map(Point::from);
+    let meet = MEET.into_iter().map(|name| Point(name, "met"));
+    UPDATES.into_iter().chain(strike).chain(meet).collect()
 }
 
 /// All of it but for what watches tell.

@@ -1,5 +1,6 @@
 //! How scenarios are drawn: who calls what when, and which faults come between.
 
+mod consumers;
 mod watches;
 
 use super::{Act, Ask, Base, Scenario, Step};
@@ -25,6 +26,7 @@ pub(super) fn scenario(seed: u64, mix: Mix, calls: usize) -> Scenario {
         draw_calls(&mut rng.child(), &profile, client, calls, &mut steps);
     }
     draw_faults(&mut rng.child(), &profile, mix, &mut steps);
+    consumers::draw_faults(&mut rng.child(), &profile, mix, &mut steps);
     watches::draw_watches(&mut rng.child(), &profile, &mut steps);
     steps.sort_by_key(|step| step.at_us);
     Scenario {
@@ -111,7 +113,7 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
 
 fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>) {
     let ranges: &[std::ops::Range<u64>] = match mix {
-        Mix::Quiet => &[],
+        Mix::Quiet | Mix::Watches => &[],
         Mix::Network => &[NETWORK],
         Mix::Servers => &[SERVERS],
         Mix::Clients => &[CLIENTS],
@@ -131,28 +133,53 @@ fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>
     if kinds.is_empty() {
         return;
     }
-    // Most faults strike soon after a call: that is when they matter.
-    let calls: Vec<u64> = steps.iter().map(|step| step.at_us).collect();
-    let storm_us = u64::from(profile.storm_ms) * 1_000;
-    let soon = 4 * u64::from(profile.net.latency_us) + 2 * u64::from(profile.net.quantum_us);
+    let moments = Moments::new(profile, steps);
     for _ in 0..rng.pick(&[4, 8, 16, 30]) {
         let kind = rng.pick(&kinds);
-        let at_us = if rng.chance(75) && !calls.is_empty() {
-            (rng.pick(&calls) + rng.below(soon + 1)).min(storm_us)
-        } else {
-            rng.below(storm_us)
-        };
+        let at_us = moments.draw(rng);
         let act = Act::Fault(fault(kind, rng, profile));
         steps.push(Step { at_us, act });
     }
 }
 
+/// When faults strike: most soon after a call, as that is when they matter.
+struct Moments {
+    calls: Vec<u64>,
+    soon: u64,
+    storm_us: u64,
+}
+
+impl Moments {
+    fn new(profile: &Profile, steps: &[Step]) -> Self {
+        let is_call = |step: &&Step| matches!(step.act, Act::Call { .. });
+        let calls = steps.iter().filter(is_call).map(|step| step.at_us);
+        let net = &profile.net;
+        Self {
+            calls: calls.collect(),
+            soon: 4 * u64::from(net.latency_us) + 2 * u64::from(net.quantum_us),
+            storm_us: u64::from(profile.storm_ms) * 1_000,
+        }
+    }
+
+    fn draw(&self, rng: &mut Rng) -> u64 {
+        if rng.chance(75) && !self.calls.is_empty() {
+            (rng.pick(&self.calls) + rng.below(self.soon + 1)).min(self.storm_us)
+        } else {
+            rng.below(self.storm_us)
+        }
+    }
+}
+
+/// The number of one of so many.
+fn one_of(rng: &mut Rng, count: u8) -> u8 {
+    u8::try_from(rng.below(u64::from(count))).unwrap_or(0)
+}
+
 /// Draws one fault of a kind.
 fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
-    let client = u8::try_from(rng.below(u64::from(profile.clients.count))).unwrap_or(0);
-    let server = u8::try_from(rng.below(u64::from(profile.servers))).unwrap_or(0);
-    let keys = u64::from(profile.keys);
-    let key = u8::try_from(rng.below(keys)).unwrap_or(0);
+    let client = one_of(rng, profile.clients.count);
+    let server = one_of(rng, profile.servers);
+    let key = one_of(rng, profile.keys);
     let way = rng.pick(&[Way::Up, Way::Down]);
     let ms = rng.pick(&[1, 20, 100, 400, 1_500, 5_000]);
     let after = rng.pick(&[0, 1, 3, 17, 60, 61, 62, 63, 64, 100, 150, 300, 1_000]);

@@ -7,15 +7,18 @@ mod messages;
 mod placement;
 mod streams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
 use self::gate::Gate;
+use super::connection::ConnId;
+use super::consumer::Habits;
 use super::error::ApiError;
 use super::header;
 use super::journal::Journal;
 use super::json::{Json, Writer};
+use super::look::MadeConsumer;
 use super::peers::Peers;
 use super::rng::Rng;
 use super::router::Router;
@@ -36,6 +39,9 @@ pub(crate) struct JetStream {
     pub(crate) rng: Rng,
     pub(crate) peers: Peers,
     pub(crate) journal: Journal,
+    habits: Habits,
+    /// Consumers that were made since somebody asked.
+    pub(crate) made: VecDeque<MadeConsumer>,
     requests: u64,
     errors: u64,
 }
@@ -47,6 +53,7 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a [u8],
     pub(crate) body: &'a [u8],
     pub(crate) now: Now,
+    pub(crate) conn: ConnId,
     /// The client's own server, which answers what any server can.
     pub(crate) server: usize,
     pub(crate) server_id: &'a str,
@@ -56,12 +63,14 @@ pub(crate) struct Request<'a> {
 type Answer = Result<Writer, ApiError>;
 
 impl JetStream {
-    pub(crate) fn new(rng: Rng, peers: Peers, journal: Journal) -> Self {
+    pub(crate) fn new(rng: Rng, peers: Peers, journal: Journal, habits: Habits) -> Self {
         Self {
             streams: BTreeMap::new(),
             rng,
             peers,
             journal,
+            habits,
+            made: VecDeque::new(),
             requests: 0,
             errors: 0,
         }
@@ -309,7 +318,7 @@ fn begin(kind: &str) -> Writer {
 }
 
 /// An error, with the members that this kind of answer always has.
-fn failed(kind: &str, error: &ApiError) -> String {
+pub(super) fn failed(kind: &str, error: &ApiError) -> String {
     let mut out = begin(kind);
     out.raw("error", &error.json());
     match kind {

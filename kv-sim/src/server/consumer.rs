@@ -24,6 +24,8 @@ use kv_proto::{Instant, Timestamp};
 
 use self::config::{ConsumerConfig, DeliverPolicy};
 use self::delivery::FlowControl;
+pub(crate) use self::delivery::addressee;
+pub(crate) use self::place::{Habits, Site};
 use super::json::Writer;
 use super::rng::Rng;
 use super::stream::config::StreamConfig;
@@ -67,6 +69,7 @@ pub(crate) struct Consumer {
     pub(crate) name: String,
     /// The server that has it in memory.
     pub(crate) home: usize,
+    habits: Habits,
     stream: String,
     created: Timestamp,
     next_stream_seq: u64,
@@ -97,18 +100,23 @@ impl Consumer {
     pub(crate) fn new(
         mut config: ConsumerConfig,
         name: String,
-        stream: &StreamConfig,
-        store: &Store,
+        site: Site<'_>,
         interest: bool,
         now: Now,
         rng: &mut Rng,
     ) -> Self {
+        let Site {
+            stream,
+            store,
+            habits,
+        } = site;
         let durable = config.is_durable();
         let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
         config.inactive_threshold = stamped;
         let mut out = Self {
             name,
             home: 0,
+            habits,
             stream: stream.name.clone(),
             created: now.time,
             next_stream_seq: 1,
@@ -125,7 +133,9 @@ impl Consumer {
             heartbeat_at: None,
             inactive_at: None,
             inactive_after: inactive,
-            flow: config.flow_control.then(FlowControl::new),
+            flow: config
+                .flow_control
+                .then(|| FlowControl::new(habits.flow_limit)),
             last_delivered: None,
             recovered: None,
             config,
@@ -161,7 +171,8 @@ impl Consumer {
         self.recount(store);
         self.group.clone_from(&self.config.deliver_group);
         self.last_delivered = None;
-        self.flow = self.config.flow_control.then(FlowControl::new);
+        let limit = self.habits.flow_limit;
+        self.flow = self.config.flow_control.then(|| FlowControl::new(limit));
         self.heartbeat_at = self.next_heartbeat(now.instant);
         (self.active, self.waiting, self.woken_twice) = (false, false, false);
         self.inactive_at = None;
@@ -233,6 +244,16 @@ impl Consumer {
     /// Which subscriptions, and of which queue group, it takes for listeners.
     pub(crate) fn listeners(&self) -> (&[u8], &str) {
         (self.config.deliver_subject.as_bytes(), &self.group)
+    }
+
+    /// How many messages it has sent.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.next_consumer_seq - 1
+    }
+
+    /// Whether it has heartbeats.
+    pub(crate) fn beats(&self) -> bool {
+        self.config.heartbeat > 0
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -344,7 +365,8 @@ impl Consumer {
         true
     }
 
-    fn send_heartbeat(&self, out: &mut Outbox) {
+    /// Tells where it is, to whoever listens.
+    pub(crate) fn send_heartbeat(&self, out: &mut Outbox) {
         let mut headers = format!(
             "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {}\r\nNats-Last-Stream: {}\r\n",
             self.next_consumer_seq - 1,

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Cluster;
 use super::api::{PREFIX, Request};
 use super::connection::{ConnId, Options};
+use super::consumer::addressee;
 use super::disturb::Breach;
 use super::parser::{Fault, Operation, Publish};
 use super::stream::group::Standing;
@@ -209,23 +210,32 @@ impl Cluster {
                 headers: &message.headers,
                 body: &message.payload,
                 now,
+                conn,
                 server,
                 server_id,
             };
             let (router, outbox) = (&self.router, &mut self.outbox);
-            return self
-                .jetstream
-                .request(&request, &message.reply, router, outbox);
+            let refused = self.disturbances.refuse_call(&text, &message.reply);
+            let Some(refused) = refused else {
+                let reply = &message.reply;
+                return self.jetstream.request(&request, reply, router, outbox);
+            };
+            if refused.done {
+                let nobody = Bytes::new();
+                self.jetstream.request(&request, &nobody, router, outbox);
+            }
+            self.answer_refused_call(conn, message, refused);
+            return true;
         }
-        if let Some(rest) = text.strip_prefix("$JS.FC.") {
-            let mut parts = rest.split('.');
-            let (stream, consumer) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        if let Some((stream, consumer)) = addressee(&text) {
             let found = self.jetstream.streams.get_mut(stream);
             let found = found.and_then(|stream| stream.consumers.get_mut(consumer));
             let Some(consumer) = found.filter(|consumer| consumer.has_flow_control()) else {
                 return false;
             };
-            consumer.flow_answered(&message.subject);
+            if !self.disturbances.loses_flow_answer() {
+                consumer.flow_answered(&message.subject);
+            }
             return true;
         }
         let stored_by_any = self
@@ -314,10 +324,7 @@ impl Cluster {
                 return;
             }
             self.changed = true;
-            if let Some(message) = self.outbox.pop_front() {
-                let Some(message) = self.disturbances.meet(message, self.now) else {
-                    continue;
-                };
+            if let Some(message) = self.next_message() {
                 self.deliver(None, &message);
                 if message.to == message.subject {
                     self.store(&Inbound {

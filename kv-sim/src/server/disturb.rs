@@ -1,7 +1,14 @@
 //! What can be done to the servers beside what clients do: the menu of a fault plan.
 //!
 //! Every method is total: what makes no sense at the moment does nothing. Faults of single replies are
-//! queued and meet the next message to a reply inbox, or the next publish that a stream would store.
+//! queued and meet the next message to a reply inbox, or the next publish that a stream would store. Those of
+//! what consumers send, and of the calls that make them, are queued apart; which of them met something is told
+//! by [`Cluster::poll_met`].
+
+mod api;
+mod delivery;
+mod late;
+mod menu;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,8 +17,15 @@ use bytes::Bytes;
 use kv_proto::Instant;
 
 use super::error::ApiError;
+use super::router::Key;
+use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
 use super::{Cluster, ConnId};
+
+use self::api::Refused;
+
+pub use self::api::{ApiCall, ApiRefusal};
+pub use self::menu::{CountFault, DeliveryFault, FlowFault, HeartbeatFault};
 
 /// Where replies go that clients wait for.
 const INBOX: &[u8] = b"_INBOX.";
@@ -100,12 +114,55 @@ pub enum Breach {
     TooLarge,
 }
 
+/// What a message that leaves the servers is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// What a consumer delivers.
+    Delivery,
+    Heartbeat,
+    FlowRequest,
+    /// The answer to a call that watches live on.
+    Answer(ApiCall),
+    Other,
+}
+
+impl Kind {
+    fn of(message: &Outgoing) -> Self {
+        if message.reply.starts_with(b"$JS.ACK.") {
+            Self::Delivery
+        } else if message.reply.starts_with(b"$JS.FC.") {
+            Self::FlowRequest
+        } else if message.headers.starts_with(b"NATS/1.0 100 Idle") {
+            Self::Heartbeat
+        } else {
+            ApiCall::of_answer(&message.payload).map_or(Self::Other, Self::Answer)
+        }
+    }
+}
+
 /// Faults that wait for their moment.
 #[derive(Debug, Default)]
 pub(super) struct Disturbances {
     replies: VecDeque<ReplyFault>,
     refusals: VecDeque<(Refusal, bool)>,
     late: BTreeMap<Instant, Vec<Outgoing>>,
+    answers: VecDeque<(ApiCall, ReplyFault)>,
+    refused_calls: VecDeque<Refused>,
+    deliveries: VecDeque<DeliveryFault>,
+    heartbeats: VecDeque<HeartbeatFault>,
+    no_heartbeats_until: Instant,
+    flow: VecDeque<FlowFault>,
+    counts: VecDeque<CountFault>,
+    /// To be delivered before anything else is.
+    ready: VecDeque<Outgoing>,
+    /// The messages that wait for the next one to the same subject, but not for ever.
+    overtaken: BTreeMap<Bytes, (Instant, Outgoing)>,
+    /// What comes later to the subscriptions of now.
+    echoes: Vec<(Instant, Outgoing)>,
+    late_to: BTreeMap<Instant, Vec<(Key, Outgoing)>>,
+    /// Where consumers delivered that are to be deleted.
+    orphaned: Vec<Bytes>,
+    met: VecDeque<&'static str>,
     logins_refused: bool,
     pub(super) breaches: VecDeque<(ConnId, Breach)>,
 }
@@ -116,15 +173,36 @@ impl Disturbances {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.late.first_key_value().map(|(at, _)| *at)
+        let late = self.late.first_key_value().map(|(at, _)| *at);
+        let old = self.late_to.first_key_value().map(|(at, _)| *at);
+        let overtaken = self.overtaken.values().map(|(at, _)| *at);
+        overtaken.chain(late).chain(old).min()
+    }
+
+    /// A fault of a message has met one.
+    fn note(&mut self, name: &'static str) {
+        self.met.push_back(name);
+    }
+
+    /// What is to be delivered before anything else.
+    pub(super) fn next_ready(&mut self) -> Option<Outgoing> {
+        self.ready.pop_front()
     }
 
     /// Decides what becomes of a message that is about to be delivered; returns what is delivered now.
     pub(super) fn meet(&mut self, message: Outgoing, now: Instant) -> Option<Outgoing> {
-        if self.replies.is_empty() || !message.to.starts_with(INBOX) {
+        match Kind::of(&message) {
+            Kind::Delivery => return self.meet_delivery(message, now),
+            Kind::Heartbeat => return self.meet_heartbeat(message, now),
+            Kind::FlowRequest => return self.meet_flow_request(message),
+            Kind::Answer(_) | Kind::Other => {}
+        }
+        if !message.to.starts_with(INBOX) {
             return Some(message);
         }
-        match self.replies.pop_front() {
+        let message = self.miscount_answer(message);
+        let fault = self.meet_answer(&message);
+        match fault.or_else(|| self.replies.pop_front()) {
             None => Some(message),
             Some(ReplyFault::Lost) => None,
             Some(ReplyFault::Late(by)) => {
@@ -167,10 +245,23 @@ impl Cluster {
 
     /// Forgets the faults that have not met anything yet.
     pub fn calm(&mut self, now: Instant) {
-        self.advance(now);
-        self.disturbances.replies.clear();
-        self.disturbances.refusals.clear();
-        self.disturbances.logins_refused = false;
+        let now = self.advance(now);
+        let disturbances = &mut self.disturbances;
+        disturbances.replies.clear();
+        disturbances.refusals.clear();
+        disturbances.answers.clear();
+        disturbances.refused_calls.clear();
+        disturbances.deliveries.clear();
+        disturbances.heartbeats.clear();
+        disturbances.no_heartbeats_until = now;
+        disturbances.flow.clear();
+        disturbances.counts.clear();
+        disturbances.logins_refused = false;
+    }
+
+    /// Returns the name of a fault that has met a message of a consumer, or a call that watches live on.
+    pub fn poll_met(&mut self) -> Option<&'static str> {
+        self.disturbances.met.pop_front()
     }
 
     /// Refuses everybody's credentials, or takes them again.
@@ -194,6 +285,33 @@ impl Cluster {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.permissions.publish.deny.push(pattern.to_owned());
         }
+    }
+
+    /// Denies a client that is connected to subscribe to subjects that match, until it connects again. What
+    /// it has subscribed to stays.
+    pub fn deny_subscribing(&mut self, now: Instant, conn: ConnId, pattern: &str) {
+        self.advance(now);
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            let subscribe = &mut connection.permissions.subscribe;
+            subscribe.deny.push(pattern.to_owned());
+        }
+    }
+
+    /// Makes all consumers tell where they are, as if their heartbeats were due; false if none has a listener.
+    pub fn beat(&mut self, now: Instant) -> bool {
+        self.advance(now);
+        let peers = &self.jetstream.peers;
+        let mut any = false;
+        for stream in self.jetstream.streams.values() {
+            let offline = stream.group.standing() == Standing::Offline;
+            let all = stream.consumers.values().filter(|_| !offline);
+            for one in all.filter(|one| one.beats() && one.is_active() && one.runs(peers)) {
+                one.send_heartbeat(&mut self.outbox);
+                any = true;
+            }
+        }
+        self.settle();
+        any
     }
 
     /// Sends bytes to a client between two frames, whatever they mean.
@@ -226,17 +344,6 @@ impl Cluster {
         self.disturbances.breaches.pop_front()
     }
 
-    /// Sends the late replies that are due.
-    pub(super) fn send_late(&mut self, now: Instant) {
-        while self.disturbances.next_timeout().is_some_and(|at| at <= now) {
-            if let Some((_, messages)) = self.disturbances.late.pop_first() {
-                for message in messages {
-                    self.deliver(None, &message);
-                }
-            }
-        }
-    }
-
     /// Answers a publish with an error that is not its own.
     pub(super) fn answer_refused(&mut self, conn: ConnId, message: &Inbound, refusal: Refusal) {
         match refusal.error() {
@@ -247,56 +354,5 @@ impl Cluster {
                     .push_back(Outgoing::answer(&message.reply, payload));
             }
         }
-    }
-}
-
-/// What a run looks at from outside.
-impl Cluster {
-    /// Returns whether a server runs and takes clients.
-    #[must_use]
-    pub fn is_up(&self, server: super::ServerId) -> bool {
-        self.servers
-            .get(server.0)
-            .is_some_and(|server| server.up && !server.lame_duck)
-    }
-
-    /// Returns whether a client has logged in and was told so.
-    #[must_use]
-    pub fn is_logged_in(&self, conn: ConnId) -> bool {
-        let connection = self.connections.get(&conn);
-        connection.is_some_and(|conn| conn.connected && conn.ponged && !conn.closed)
-    }
-
-    /// Returns whether a client's server has told it to leave.
-    #[must_use]
-    pub fn is_told_to_leave(&self, conn: ConnId) -> bool {
-        let server = self.connections.get(&conn).map(|conn| conn.server);
-        let goes = server.and_then(|server| self.servers.get(server));
-        goes.is_some_and(|server| server.lame_duck) && self.is_logged_in(conn)
-    }
-
-    /// Returns whether there is a stream of that name.
-    #[must_use]
-    pub fn has_stream(&self, name: &str) -> bool {
-        self.jetstream.streams.contains_key(name)
-    }
-
-    /// Returns how many consumers there are.
-    #[must_use]
-    pub fn consumers(&self) -> usize {
-        self.jetstream
-            .streams
-            .values()
-            .map(|stream| stream.consumers.len())
-            .sum()
-    }
-
-    /// Returns how many clients are connected.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections
-            .values()
-            .filter(|conn| !conn.closed)
-            .count()
     }
 }

@@ -8,6 +8,7 @@ use kv_proto::Instant;
 use super::api::JetStream;
 use super::journal::{Change, Event};
 use super::replication::{Election, InFlight};
+use super::stream::group::Standing;
 use super::{Cluster, ConnId, ServerId};
 
 impl Cluster {
@@ -110,6 +111,25 @@ impl Cluster {
             at.lame_duck = true;
         }
         self.send_info_to_all();
+    }
+
+    /// Removes the newest message of a subject without a trace, as STREAM.MSG.DELETE does where a stream allows
+    /// it, which buckets mostly do not; false if there is none, or nobody to do it.
+    pub fn erase(&mut self, now: Instant, stream: &str, subject: &str) -> bool {
+        self.advance(now);
+        let moment = self.moment();
+        let Some(stream) = self.jetstream.streams.get_mut(stream) else {
+            return false;
+        };
+        if stream.group.standing() != Standing::Led {
+            return false;
+        }
+        stream.flush(moment, &mut self.outbox);
+        let last = stream.store.last_for(subject.as_bytes());
+        let seq = last.map(|message| message.seq);
+        let erased = seq.and_then(|seq| stream.erase(seq, true, moment.version));
+        self.settle();
+        erased.is_some()
     }
 
     /// Deletes a consumer behind the clients' back, as its server's death does; false if there is none.

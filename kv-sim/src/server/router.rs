@@ -108,12 +108,24 @@ impl Router {
     /// Whether some subscription, other than a queue's, is for exactly that subject. A pattern that
     /// matches does not count: consumers are bound by literal subjects only.
     pub(crate) fn has_literal(&self, subject: &[u8], queue: &str) -> bool {
-        let literal = |one: &&Subscription| !one.is_pattern && one.subject == subject;
-        let mut subscriptions = self.all.values().filter(literal);
-        subscriptions.any(|subscription| match &subscription.queue {
+        self.literal(subject, queue).is_some()
+    }
+
+    /// Whose subscription that is.
+    pub(crate) fn literal(&self, subject: &[u8], queue: &str) -> Option<ConnId> {
+        let literal = |one: &Subscription| !one.is_pattern && one.subject == subject;
+        let mut all = self.all.iter().filter(|(_, one)| literal(one));
+        let found = all.find(|(_, subscription)| match &subscription.queue {
             None => queue.is_empty(),
             Some(own) => own == queue.as_bytes(),
-        })
+        });
+        found.map(|((conn, _), _)| *conn)
+    }
+
+    /// The subscriptions that see a subject, whether they get what is sent there or not.
+    pub(crate) fn listeners(&self, subject: &[u8]) -> Vec<Key> {
+        let all = self.all.iter().filter(|(_, one)| one.sees(subject));
+        all.map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether anybody would get a message on that subject.

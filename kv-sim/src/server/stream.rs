@@ -169,10 +169,20 @@ impl Stream {
     }
 
     /// Removes a message whose subject is unreadable by the time that consumers learn of it.
-    pub(crate) fn remove_unnamed(&mut self, seq: u64, why: Removal) -> Option<Message> {
+    fn remove_unnamed(&mut self, seq: u64, why: Removal) -> Option<Message> {
         let removed = self.store.remove(seq, why)?;
         self.notify(Notice::Removed(seq, Bytes::from_static(b"\0")));
         Some(removed)
+    }
+
+    /// Removes one message as STREAM.MSG.DELETE does, and perhaps writes over it.
+    pub(crate) fn erase(&mut self, seq: u64, over: bool, version: Version) -> Option<Message> {
+        let over = over && self.config.storage == Storage::File;
+        if over && version.erases_before_it_tells() {
+            self.remove_unnamed(seq, Removal::Deleted)
+        } else {
+            self.remove(seq, Removal::Deleted)
+        }
     }
 
     /// Tells the consumers on the leader's server; those on others learn it when its replica does.

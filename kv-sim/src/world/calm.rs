@@ -21,6 +21,13 @@ const PROBES: u8 = 200;
 /// The faults that make a server miss a client's bytes for longer than it waits.
 const SILENCES: &[&str] = &["F-N2 clog", "F-N4 half-open", "F-N5 stall", "F-S12 -ERR"];
 
+/// The faults that last as long as a connection does.
+const DENIALS: &[&str] = &[
+    "F-S16 denied",
+    "F-S16 denied: consumers",
+    "F-S16 denied: inbox",
+];
+
 impl World<'_> {
     pub(super) fn calm_down(&mut self) {
         self.trace.line(self.now, || "calm".into());
@@ -79,7 +86,7 @@ impl World<'_> {
 
     /// Closes connections that still lack a permission, and those that only a server believes in.
     fn end_denied(&mut self) {
-        let denied = self.coverage.has("F-S16 denied");
+        let denied = DENIALS.iter().any(|name| self.coverage.has(name));
         for wire in &mut self.wires {
             let Some(conn) = wire.conn else {
                 continue;

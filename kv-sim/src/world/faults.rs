@@ -2,6 +2,7 @@
 
 mod clients;
 mod connections;
+mod consumers;
 mod network;
 mod servers;
 
@@ -97,6 +98,16 @@ impl World<'_> {
             Fault::Urls { client } => self.send_urls(client),
             Fault::Pings { client, count } => self.send_pings(client, count),
             Fault::Err { client, text } => self.send_error(client, text),
+            Fault::DropConsumers { nth } => self.drop_consumers(nth),
+            Fault::KillHost { nth, ms } => self.kill_host(nth, millis(ms)),
+            Fault::ApiReply { call, how, ms } => self.disturb_call(call, how, millis(ms)),
+            Fault::ApiRefuse { call, error, done } => self.refuse_call(call, error, done),
+            Fault::Heartbeat { how } => self.disturb_heartbeat(how),
+            Fault::Beat => self.beat(),
+            Fault::Flow { how } => self.disturb_flow(how),
+            Fault::Delivery { how, count } => self.disturb_deliveries(how, count),
+            Fault::Count { how, count } => self.disturb_counts(how, count),
+
             Fault::Deny { client, what } => self.deny(client, what),
 
             Fault::Poison { key } => self.write_as_other(key, "Broken: a\rb\r\n", b"poison"),
@@ -109,6 +120,8 @@ impl World<'_> {
                 tombstone: true,
             } => self.write_as_other(key, "KV-Operation: DEL\r\nForeign: 1\r\n", b""),
             Fault::PurgeKey { key } => self.purge(key),
+            Fault::PurgeAll => self.purge_all(),
+            Fault::Erase { key } => self.erase(key),
 
             Fault::Jump { client, ms } => self.jump(usize::from(client), ms),
             Fault::Freeze { client, ms } => self.freeze(usize::from(client), millis(ms)),

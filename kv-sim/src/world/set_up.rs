@@ -187,6 +187,10 @@ fn config(scenario: &Scenario) -> Config {
     if scenario.seed.is_multiple_of(3) && profile.net.latency_us <= 2_000 {
         config.ping_interval = Duration::from_secs(2);
     }
+    if profile.consumers.flow_limit > 0 {
+        config.flow_limit = u64::from(profile.consumers.flow_limit);
+    }
+    config.wide_replies = profile.consumers.wide_replies;
     if profile.auth {
         config.auth = Auth::Users(vec![User {
             name: USER.into(),

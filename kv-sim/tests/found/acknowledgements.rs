@@ -2,7 +2,7 @@
 
 use kv_sim::fault::Reply::*;
 use kv_sim::fault::{Denied::*, Fault::*};
-use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};
 use kv_sim::server::Version::*;
 
@@ -45,6 +45,7 @@ fn a_refusal_says_nothing_of_a_write_whose_acknowledgement_was_lost() {
                 small_limits: false,
             },
             keys: 20,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 1500,
         },
@@ -124,6 +125,7 @@ fn a_refusal_says_nothing_of_a_write_that_was_acknowledged() {
                 small_limits: false,
             },
             keys: 2,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 1500,
         },
@@ -211,6 +213,7 @@ fn a_copied_acknowledgement_of_an_earlier_bucket_is_no_acknowledgement() {
                 small_limits: false,
             },
             keys: 20,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 4000,
         },

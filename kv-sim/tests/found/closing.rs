@@ -1,7 +1,7 @@
 //! What a session still does when it is closed.
 
 use kv_sim::fault::Fault::*;
-use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};
 use kv_sim::server::Version::*;
 
@@ -44,6 +44,7 @@ fn closing_ends_first_what_is_overdue() {
                 small_limits: false,
             },
             keys: 5,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 8000,
         },
@@ -111,6 +112,7 @@ fn closing_begins_nothing_that_is_overdue() {
                 small_limits: true,
             },
             keys: 1,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 400,
         },

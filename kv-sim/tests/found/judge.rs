@@ -1,7 +1,7 @@
 //! Where the judge was wrong, not the client.
 
 use kv_sim::fault::Fault::*;
-use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};
 use kv_sim::server::Version::*;
 
@@ -44,6 +44,7 @@ fn two_purges_of_one_revision_are_told_apart() {
                 small_limits: false,
             },
             keys: 20,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 4000,
         },

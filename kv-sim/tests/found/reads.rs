@@ -1,7 +1,7 @@
 //! Which replica and which revision a read is about.
 
 use kv_sim::fault::Fault::*;
-use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step};
 use kv_sim::server::Version::*;
 
@@ -44,6 +44,7 @@ fn a_damaged_entry_harms_no_reader_of_another_key() {
                 small_limits: false,
             },
             keys: 5,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 8000,
         },
@@ -112,6 +113,7 @@ fn a_leader_read_stays_one() {
                 small_limits: false,
             },
             keys: 5,
+            consumers: Consumers::default(),
             hostile: false,
             storm_ms: 4000,
         },

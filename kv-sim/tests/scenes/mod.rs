@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
-use kv_sim::profile::{Bucket, Clients, Net, Profile};
+use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act, Ask, Step};
 use kv_sim::server::Version;
 
@@ -42,6 +42,7 @@ pub(crate) fn fair(clients: u8) -> Profile {
             small_limits: false,
         },
         keys: 2,
+        consumers: Consumers::default(),
         hostile: false,
         storm_ms: 400,
     }

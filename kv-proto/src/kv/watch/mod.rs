@@ -1,24 +1,611 @@
+//! Watches and listings: one machine for all of them.
+//!
+//! A [`Watch`] owns what its reader is to be told ([`buffer`]) and, most of the
+//! time, one [`feed`]: a consumer on the server. Feeds come and go with links,
+//! gaps and silence ([`pulse`]); where the next one starts, and whether the
+//! bucket is still the same, is decided in [`resume`]; when the initial data is
+//! complete, in [`initial`]. A listing is a watch that ends when it is synced.
+//!
+//! ```text
+//!             link, or room in the buffer            verified
+//!   Idle ───────────────────────────────► Fed(feed) ─────────► (live)
+//!    ▲  ▲                                     │
+//!    │  └──── Resting ◄── failed ─────────────┤
+//!    │         (back-off)                     │
+//!    ├──────────── link lost, gap, silence ───┤
+//!    └──────────── Paused ◄── reader is slow ─┘          Over: an error, or synced
+//! ```
+//!
+//! Nothing here does I/O or keeps a clock: the session's `feeds` carry out what
+//! is decided here.
+
+pub(crate) mod buffer;
+pub(crate) mod decode;
+pub(crate) mod feed;
+pub(crate) mod initial;
 pub(crate) mod options;
-use core::fmt;
-/// Names a watch or a listing; a name whose watch was dropped is recognised and
-/// means nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WatchId {
-    index: u32,
-    generation: u32,
+pub(crate) mod pulse;
+pub(crate) mod resume;
+mod table;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::WatchError;
+use crate::js::consumer::{ConsumerInfo, DeliverPolicy};
+use crate::js::error::ServerError;
+use crate::kv::binding::Binding;
+use crate::kv::entry::Revision;
+use crate::mutant::{self, Mutant, WatchPlant};
+use crate::op::OpId;
+use crate::time::{Instant, Timestamp};
+use crate::timer::{TimerId, WatchTimer};
+use buffer::{Buffer, Item, Piece};
+use decode::{Delivered, decode};
+use feed::{Feed, Order, Stage};
+use options::{Cursor, Position, ResetReason, Start, WatchOptions, WatchState};
+use resume::{Epoch, Judgement, Place, StreamFacts, compare};
+
+pub use table::WatchId;
+pub(crate) use table::Watches;
+
+/// What a watch is fed by.
+#[derive(Debug)]
+pub(crate) enum Supply {
+    /// Nothing: it wants a feed as soon as a link has room.
+    Idle,
+    /// Nothing before the timer fires.
+    Resting(TimerId),
+    Fed(Box<Feed>),
+    /// Nothing before its reader has caught up.
+    Paused,
+    /// Nothing ever again.
+    Over,
 }
 
-impl WatchId {
-    /// Returns a small number that no other live watch of the session has:
-    /// usable as an index of a table beside it, such as one of wakers.
-    #[must_use]
-    pub fn index(self) -> usize {
-        usize::try_from(self.index).unwrap_or(usize::MAX)
+/// The timers of a watch.
+#[derive(Debug, Default)]
+pub(crate) struct WatchTimers {
+    /// How long it may take to open, or a listing may stand still.
+    pub(crate) patience: Option<TimerId>,
+    /// The deadline on the whole.
+    pub(crate) deadline: Option<TimerId>,
+}
+
+impl WatchTimers {
+    pub(crate) const fn set(&mut self, timer: WatchTimer, armed: TimerId) {
+        match timer {
+            WatchTimer::Patience => self.patience = Some(armed),
+            WatchTimer::Deadline => self.deadline = Some(armed),
+            WatchTimer::Pulse | WatchTimer::Rest => {}
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = TimerId> {
+        [self.patience, self.deadline].into_iter().flatten()
     }
 }
 
-impl fmt::Debug for WatchId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatchId({}.{})", self.index, self.generation)
+/// What a watch wants after it took in something.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Nothing, and its reader learns nothing new.
+    Nothing,
+    /// Its reader has something to learn.
+    Told,
+    /// What came is nothing to it.
+    Stray,
+    /// Another feed, at once or, if this one was short-lived, after a rest.
+    Again,
+    /// Another feed after a rest, because of an error.
+    Rest,
+    /// To be left alone until its reader has caught up.
+    Pause,
+    /// To ask the server how far the consumer is.
+    Ask,
+    /// To verify that the bucket is the same.
+    Verify,
+    /// To send this answer to flow control.
+    Flow(Bytes),
+    /// To be over.
+    End(WatchError),
+    /// To be over, with all told.
+    Finish,
+}
+
+/// What all watches together may hold, and what they hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) limit: usize,
+    pub(crate) taken: usize,
+}
+
+impl Room {
+    /// A watch that holds nothing may go over the limit by one piece.
+    const fn fits(self, weight: usize, holds_nothing: bool) -> bool {
+        self.taken.saturating_add(weight) <= self.limit
+            || (holds_nothing && self.taken <= self.limit / 2)
     }
 }
+
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) binding: Binding,
+    pub(crate) options: WatchOptions,
+    /// The filters as the server knows them.
+    pub(crate) subjects: Vec<String>,
+    epoch: Epoch,
+    pub(crate) buffer: Buffer,
+    pub(crate) supply: Supply,
+    pub(crate) timers: WatchTimers,
+    /// It was confirmed by a server once.
+    opened: bool,
+    /// Nobody answered the last question.
+    unanswered: bool,
+    /// Feeds that failed since one lived for a while.
+    attempts: u32,
+    /// When the server last made progress.
+    progress: Instant,
+    /// The server's time when the last consumer was made.
+    pub(crate) server_time: Option<Timestamp>,
+    /// It lists for this sweep; nobody else reads it.
+    pub(crate) sweep: Option<OpId>,
+    /// An event for this watch is queued.
+    pub(crate) hinted: bool,
+    /// It is queued for a link with room.
+    pub(crate) hungry: bool,
+    pub(crate) planted: WatchPlant,
+}
+
+impl Watch {
+    pub(crate) fn new(now: Instant, binding: Binding, options: WatchOptions) -> Self {
+        let prefix = binding.stored_prefix();
+        let subjects = if options.filters.is_empty() {
+            alloc::vec![format!("{prefix}>")]
+        } else {
+            let full = |filter| format!("{prefix}{filter}");
+            options.filters.iter().map(full).collect()
+        };
+        let (epoch, told) = Epoch::first(options.start, binding.created());
+        Self {
+            binding,
+            subjects,
+            epoch,
+            buffer: Buffer::new(told),
+            options,
+            supply: Supply::Idle,
+            timers: WatchTimers::default(),
+            opened: false,
+            unanswered: false,
+            attempts: 0,
+            progress: now,
+            server_time: None,
+            sweep: None,
+            hinted: false,
+            hungry: false,
+            planted: WatchPlant::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> WatchState {
+        match &self.supply {
+            Supply::Over => WatchState::Ended,
+            _ if !self.opened => WatchState::Opening,
+            Supply::Fed(feed) if feed.stage == Stage::Live => WatchState::Live,
+            Supply::Idle | Supply::Resting(_) | Supply::Fed(_) | Supply::Paused => {
+                WatchState::Recovering
+            }
+        }
+    }
+
+    pub(crate) const fn is_opened(&self) -> bool {
+        self.opened
+    }
+
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.supply, Supply::Over)
+    }
+
+    pub(crate) fn feed(&self) -> Option<&Feed> {
+        match &self.supply {
+            Supply::Fed(feed) => Some(feed),
+            Supply::Idle | Supply::Resting(_) | Supply::Paused | Supply::Over => None,
+        }
+    }
+
+    pub(crate) fn feed_mut(&mut self) -> Option<&mut Feed> {
+        match &mut self.supply {
+            Supply::Fed(feed) => Some(feed),
+            Supply::Idle | Supply::Resting(_) | Supply::Paused | Supply::Over => None,
+        }
+    }
+
+    /// Bytes that wait for the reader, those that are held back included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.bytes() + self.feed().map_or(0, |feed| feed.held.bytes())
+    }
+
+    /// Bytes to account for as long as the watch exists.
+    pub(crate) fn weight(&self) -> usize {
+        let filters = self.options.filters.iter().map(|filter| filter.len());
+        let subjects = self.subjects.iter().map(String::len);
+        let once: usize = filters.chain(subjects).sum();
+        2 * once // and the request that names them
+    }
+
+    /// Where the next feed starts.
+    pub(crate) fn policy(&self) -> DeliverPolicy {
+        self.epoch.policy(self.buffer.place(), self.opened)
+    }
+
+    // ---- what the server says ---------------------------------------------
+
+    /// The consumer was created.
+    pub(crate) fn on_created(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
+        let updates = self.epoch.start == Start::Updates && self.buffer.place().is_none();
+        self.progress = now;
+        self.server_time = info.server_time;
+        let Some(feed) = self.feed_mut() else {
+            return Wish::Stray;
+        };
+        if info.name != feed.consumer {
+            return Wish::Rest;
+        }
+        feed.initial.count(info.delivered, info.num_pending);
+        feed.pulse.heard(now);
+        if updates && feed.is_fresh() {
+            if info.delivered.consumer_seq > 0 {
+                return Wish::Again; // where it began is not known any more
+            }
+            feed.base = Some(Cursor {
+                revision: Revision::new(info.delivered.stream_seq),
+                stored: None,
+            });
+        }
+        feed.stage = Stage::Verifying;
+        Wish::Verify
+    }
+
+    /// The stream was looked at after the consumer was created.
+    pub(crate) fn on_verified(&mut self, now: Instant, facts: StreamFacts) -> Wish {
+        let place = self.buffer.place();
+        self.progress = now;
+        self.unanswered = false;
+        let Supply::Fed(feed) = &mut self.supply else {
+            return Wish::Stray;
+        };
+        match self.epoch.judge(place, facts) {
+            Judgement::Unseen => {
+                self.epoch.incarnation = facts.created;
+                return Wish::Again;
+            }
+            Judgement::Reset(reason) => return self.reset(reason, facts.created),
+            Judgement::Same if feed.suspect => {
+                return self.reset(ResetReason::Rewound, facts.created);
+            }
+            Judgement::Same => {}
+        }
+        feed.stage = Stage::Live;
+        let held = core::mem::replace(&mut feed.held, Buffer::new(None));
+        if let Some(base) = feed.base.take().filter(|_| place.is_none()) {
+            self.buffer.skip_to(Position {
+                incarnation: self.epoch.incarnation,
+                cursor: base,
+            });
+        }
+        let overflowed = feed.overflowed;
+        let nothing_there = feed.initial.counts_nothing();
+        self.buffer.append(held);
+        self.opened = true;
+        if overflowed {
+            return Wish::Pause;
+        }
+        if nothing_there && mutant::is(Mutant::EndsWhenEmpty) {
+            return Wish::Finish;
+        }
+        match self.look_at_initial() {
+            Wish::Nothing => Wish::Told,
+            other => other,
+        }
+    }
+
+    /// The server said how far the consumer is.
+    pub(crate) fn on_confirmed(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
+        self.progress = now;
+        let Some(feed) = self.feed_mut() else {
+            return Wish::Stray;
+        };
+        let received = feed.received();
+        feed.initial
+            .confirm(received, info.delivered, info.num_pending);
+        self.look_at_initial()
+    }
+
+    /// A heartbeat came; a stalled one asks for the answer to flow control.
+    pub(crate) fn on_heartbeat(&mut self, now: Instant, last: u64, stalled: Option<&[u8]>) -> Wish {
+        let synced = self.epoch.synced;
+        let Some(feed) = self.feed_mut() else {
+            return Wish::Stray;
+        };
+        feed.pulse.heard(now);
+        if feed.misses(last) {
+            return Wish::Again;
+        }
+        if let Some(reply) = stalled {
+            return self.on_flow(now, reply);
+        }
+        if !synced && feed.stage == Stage::Live {
+            return Wish::Ask;
+        }
+        Wish::Nothing
+    }
+
+    /// The server wants to know that what it sent was read.
+    pub(crate) fn on_flow(&mut self, now: Instant, reply: &[u8]) -> Wish {
+        let idle = self.buffer.is_empty();
+        let Some(feed) = self.feed_mut() else {
+            return Wish::Stray;
+        };
+        feed.pulse.heard(now);
+        if mutant::is(Mutant::FlowControlIgnored) {
+            return Wish::Nothing;
+        }
+        let reply = Bytes::copy_from_slice(reply);
+        if feed.stage == Stage::Live {
+            if idle {
+                return Wish::Flow(reply);
+            }
+            self.buffer.push_flow(reply);
+        } else {
+            feed.held.push_flow(reply);
+        }
+        Wish::Nothing
+    }
+
+    /// A message of the bucket came.
+    pub(crate) fn on_message(&mut self, now: Instant, room: Room, message: &Delivered<'_>) -> Wish {
+        let delivery = &message.delivery;
+        let (revision, stored) = (Revision::new(delivery.stream_seq), delivery.stored);
+        let place = self.buffer.place();
+        let Supply::Fed(feed) = &mut self.supply else {
+            return Wish::Stray;
+        };
+        let fresh = feed.is_fresh();
+        match feed.order(delivery) {
+            Order::Next => {}
+            Order::Stray => return Wish::Stray,
+            Order::Gap => return Wish::Again,
+        }
+        feed.pulse.heard(now);
+        self.progress = now;
+        let live = feed.stage == Stage::Live;
+        if feed.overflowed || feed.suspect {
+            return Wish::Nothing;
+        }
+        if fresh {
+            match compare(place.map(|place| place.cursor), revision, stored) {
+                Place::Next => {}
+                Place::Again => return self.after_message(delivery.pending, Wish::Nothing),
+                Place::Another if live => {
+                    return self.reset(ResetReason::Rewound, self.epoch.incarnation);
+                }
+                Place::Another => {
+                    feed.suspect = true;
+                    return Wish::Nothing;
+                }
+            }
+        }
+        if matches!(self.epoch.start, Start::Revision(first) if revision < first) {
+            return self.after_message(delivery.pending, Wish::Nothing);
+        }
+        let reached = Position {
+            incarnation: self.epoch.incarnation,
+            cursor: Cursor {
+                revision,
+                stored: Some(stored),
+            },
+        };
+        let Some(item) = decode(message, &self.binding, &self.options) else {
+            let Supply::Fed(feed) = &mut self.supply else {
+                return Wish::Stray;
+            };
+            if live {
+                self.buffer.skip_to(reached);
+            } else {
+                feed.held.skip_to(reached);
+            }
+            return self.after_message(delivery.pending, Wish::Nothing);
+        };
+        let piece = Piece::new(item, Some(reached));
+        let fits = self.has_room_for(&piece);
+        let all_fit = room.fits(piece.weight(), self.len() == 0);
+        if live {
+            if !fits && mutant::is(Mutant::DroppedWhenFull) {
+                self.buffer.skip_to(reached);
+                return Wish::Nothing;
+            }
+            if !fits {
+                return Wish::Pause;
+            }
+            self.buffer.push(piece);
+        } else if let Some(feed) = self.feed_mut() {
+            // What is held is not lost: the feed is ended when it is verified.
+            feed.overflowed = !(fits && all_fit);
+            if feed.overflowed {
+                return Wish::Nothing;
+            }
+            feed.held.push(piece);
+        }
+        let wish = if live { Wish::Told } else { Wish::Nothing };
+        self.after_message(delivery.pending, wish)
+    }
+
+    fn after_message(&mut self, pending: u64, wish: Wish) -> Wish {
+        if self.epoch.synced {
+            return wish;
+        }
+        if mutant::is(Mutant::SyncedTooEarly) && pending == 0 && self.is_live() {
+            return self.synced();
+        }
+        match self.look_at_initial() {
+            Wish::Nothing if pending == 0 && self.is_live() => Wish::Ask,
+            Wish::Nothing => wish,
+            other => other,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.feed().is_some_and(|feed| feed.stage == Stage::Live)
+    }
+
+    /// Tells that the initial data is complete, once it is.
+    fn look_at_initial(&mut self) -> Wish {
+        let Some(feed) = self.feed() else {
+            return Wish::Nothing;
+        };
+        let at_once = self.epoch.start == Start::Updates;
+        let complete = at_once || feed.initial.is_complete(feed.received());
+        if self.epoch.synced || feed.stage != Stage::Live || !complete {
+            return Wish::Nothing;
+        }
+        self.synced()
+    }
+
+    fn synced(&mut self) -> Wish {
+        self.epoch.synced = true;
+        self.buffer.push_item(Item::Synced);
+        if self.options.until_synced {
+            return Wish::Finish;
+        }
+        Wish::Told
+    }
+
+    /// Ends the epoch.
+    fn reset(&mut self, reason: ResetReason, created: Timestamp) -> Wish {
+        if self.options.until_synced {
+            return Wish::End(WatchError::Interrupted(reason));
+        }
+        self.buffer.push_reset(reason, self.epoch);
+        self.epoch = self.epoch.next(created);
+        Wish::Again
+    }
+
+    // ---- credit -----------------------------------------------------------
+
+    /// How many pieces wait for the reader, those that are held back included.
+    fn len(&self) -> usize {
+        self.buffer.len() + self.feed().map_or(0, |feed| feed.held.len())
+    }
+
+    /// Whether the watch's own budget allows the piece.
+    fn has_room_for(&self, piece: &Piece) -> bool {
+        let bytes = self.bytes().saturating_add(piece.weight());
+        self.len() == 0
+            || (self.len() < self.options.buffered_entries && bytes <= self.options.buffered_bytes)
+    }
+
+    /// Takes back the newest half of what waits for the reader; it will be
+    /// asked for again. Only for a watch without a feed.
+    pub(crate) fn take_back_half(&mut self) {
+        let keep = self.buffer.bytes() / 2;
+        while self.buffer.bytes() > keep {
+            match self.buffer.take_back() {
+                Some(Item::Synced) => self.epoch.synced = false,
+                Some(Item::Reset(_, before)) => self.epoch = before,
+                Some(Item::Entry(_) | Item::Damaged(_) | Item::Flow(_) | Item::End(_)) => {}
+                None => return,
+            }
+        }
+    }
+
+    // ---- failures ---------------------------------------------------------
+
+    /// The server refused what the feed asked for.
+    pub(crate) fn on_failure(&mut self, error: ServerError) -> Wish {
+        if error.is_stream_not_found() {
+            return Wish::End(WatchError::BucketNotFound);
+        }
+        if self.is_live() {
+            let gone = error.is_consumer_not_found() || error.is_consumer_offline();
+            return if gone { Wish::Again } else { Wish::Nothing };
+        }
+        let creating = self
+            .feed()
+            .is_some_and(|feed| feed.stage == Stage::Creating);
+        if let Some(feed) = self.feed_mut() {
+            feed.refused = creating && error.code() < 500;
+        }
+        let passes = error.is_transient() || error.code() >= 500 || error.is_consumer_name_in_use();
+        if !passes && !self.opened {
+            return Wish::End(error.into());
+        }
+        self.on_unanswered()
+    }
+
+    /// Nobody answers, or only that it cannot be answered now.
+    pub(crate) fn on_unanswered(&mut self) -> Wish {
+        self.unanswered = true;
+        self.on_silence()
+    }
+
+    /// No answer came. A question that only confirms is asked again anyway.
+    pub(crate) fn on_silence(&mut self) -> Wish {
+        if self.is_live() {
+            Wish::Nothing
+        } else if self.opened && mutant::is(Mutant::FirstFailureIsFinal) {
+            Wish::End(WatchError::Unavailable)
+        } else {
+            Wish::Rest
+        }
+    }
+
+    /// What a watch ends with that could not be opened in time.
+    pub(crate) const fn impatience(&self) -> WatchError {
+        if self.unanswered {
+            WatchError::Unavailable
+        } else {
+            WatchError::TimedOut
+        }
+    }
+
+    /// When the server has to have made progress, as far as that is its matter.
+    pub(crate) fn progress_due(&self, now: Instant, patience: Duration) -> Instant {
+        if self.buffer.is_empty() {
+            self.progress + patience
+        } else {
+            now + patience // it is the reader's turn
+        }
+    }
+
+    /// The reader has taken something.
+    pub(crate) const fn note_read(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    /// A feed is over: how long to rest at most before the next one.
+    pub(crate) fn rest(&mut self, now: Instant, failed: bool) -> Duration {
+        let lived = self.feed().is_some_and(|feed| {
+            let lived = now.saturating_duration_since(feed.started);
+            feed.stage == Stage::Live && lived >= self.options.heartbeat
+        });
+        if lived {
+            self.attempts = 0;
+        }
+        if (lived && !failed) || mutant::is(Mutant::NoRest) {
+            return Duration::ZERO;
+        }
+        let window = REST.saturating_mul(1 << self.attempts.min(MAX_DOUBLINGS));
+        self.attempts += 1;
+        window.min(MAX_REST)
+    }
+}
+
+/// The window of the first rest; it doubles with every feed that fails.
+const REST: Duration = Duration::from_millis(100);
+const MAX_DOUBLINGS: u32 = 7;
+const MAX_REST: Duration = Duration::from_secs(10);

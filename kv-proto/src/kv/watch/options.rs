@@ -311,7 +311,7 @@ pub enum WatchState {
 /// ```
 /// use kv_proto::Position;
 ///
-/// let stored = "2026-11-23T18:48:30.59781313Z/8@2026-11-24T08:00:00Z";
+/// let stored = "2026-11-23T18:48:30.597813130Z/8@2026-11-24T08:00:00.000000000Z";
 /// let position: Position = stored.parse()?;
 /// assert_eq!(position.revision().get(), 8);
 /// assert_eq!(position.to_string(), stored);
@@ -387,8 +387,8 @@ mod tests {
     #[test]
     fn a_position_survives_being_stored() {
         for text in [
-            "2026-11-23T18:48:30.59781313Z/8@2026-11-24T08:00:00Z",
-            "2026-11-23T18:48:30Z/0",
+            "2026-11-23T18:48:30.597813130Z/8@2026-11-24T08:00:00.000000000Z",
+            "2026-11-23T18:48:30.000000000Z/0",
         ] {
             assert_eq!(text.parse::<Position>().unwrap().to_string(), text);
         }

@@ -3,11 +3,12 @@
 use super::placement::of_consumer;
 use super::streams::PageRequest;
 use super::{Answer, JetStream, Request, begin, page, required_level};
-use crate::server::consumer::Consumer;
 use crate::server::consumer::config::{Action, CreateRequest};
+use crate::server::consumer::{Consumer, Site};
 use crate::server::decode::{is_empty, request as decode};
 use crate::server::error::ApiError;
 use crate::server::json::{Writer, texts};
+use crate::server::look::MadeConsumer;
 use crate::server::router::Router;
 use crate::server::stream::config::MAX_NAME;
 use crate::server::subject::token;
@@ -118,20 +119,23 @@ impl JetStream {
         let home = self.peers.pick(&stream.group.live_servers());
         let home = home.or(stream.group.leader()).unwrap_or_default();
         let store = stream.group.store_at(home, &stream.store);
-        let mut consumer = Consumer::new(
-            config,
-            name.clone(),
-            &stream.config,
+        let site = Site {
+            stream: &stream.config,
             store,
-            bound,
-            now,
-            &mut self.rng,
-        );
+            habits: self.habits,
+        };
+        let mut consumer = Consumer::new(config, name.clone(), site, bound, now, &mut self.rng);
         consumer.home = home;
         let cluster = of_consumer(&self.peers, &stream.group, &consumer);
         let shared = stream.group.is_replicated() && consumer.is_replicated();
         let info = consumer.first_info_json(store, now, shared, cluster.as_deref());
         stream.lost_consumers.remove(&name);
+        self.made.push_back(MadeConsumer {
+            by: request.conn,
+            stream: asked.stream,
+            name: name.clone(),
+            deliver: consumer.config.deliver_subject.clone(),
+        });
         stream.consumers.insert(name, consumer);
         Ok(described("consumer_create", info))
     }

@@ -6,7 +6,6 @@ use super::{Answer, JetStream, Request, begin};
 use crate::mutant::{self, Mutant};
 use crate::server::decode::{Decoder, is_empty, request as decode};
 use crate::server::error::ApiError;
-use crate::server::journal::Removal;
 use crate::server::json::{Json, Writer};
 use crate::server::stream::config::Storage;
 use crate::server::stream::store::{Message, Store};
@@ -157,13 +156,7 @@ impl JetStream {
             return Err(ApiError::msg_delete_failed("message delete not permitted"));
         }
         let (first, last) = (stream.store.first_seq(), stream.store.last_seq());
-        let erased = !asked.no_erase && stream.config.storage == Storage::File;
-        let removed = if erased && version.erases_before_it_tells() {
-            stream.remove_unnamed(asked.seq, Removal::Deleted)
-        } else {
-            stream.remove(asked.seq, Removal::Deleted)
-        };
-        if removed.is_none() {
+        if stream.erase(asked.seq, !asked.no_erase, version).is_none() {
             return Err(match stream.config.storage {
                 Storage::File if asked.seq > last => {
                     ApiError::msg_delete_failed("stream store EOF")

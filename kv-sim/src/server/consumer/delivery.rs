@@ -9,25 +9,39 @@ use crate::server::stream::store::{Message, Store};
 use crate::server::stream::{Now, Outbox, Outgoing, extended};
 use crate::server::version::Version;
 
-/// The most a flow-controlled consumer has under way, and what it begins with.
-const WINDOW_LIMIT: u64 = 32 * 1024 * 1024;
-const FIRST_WINDOW: u64 = WINDOW_LIMIT / 16;
+/// The first window is this part of the widest.
+const FIRST_WINDOW: u64 = 16;
+/// What stands for domain and account in the longer form of reply subjects.
+const HERE: &str = "_.szMpdrwD.";
+
 #[derive(Debug)]
 pub(super) struct FlowControl {
     window: u64,
+    /// The most that is ever under way.
+    limit: u64,
     in_flight: u64,
     /// The reply that is waited for, and how much it will acknowledge.
     pub(super) asked: Option<(Bytes, u64)>,
 }
 
 impl FlowControl {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self {
-            window: FIRST_WINDOW,
+            window: (limit / FIRST_WINDOW).max(1),
+            limit,
             in_flight: 0,
             asked: None,
         }
     }
+}
+
+/// The stream and the consumer that a flow-control subject names, in either form.
+pub(crate) fn addressee(subject: &str) -> Option<(&str, &str)> {
+    let mut parts = subject.strip_prefix("$JS.FC.")?.split('.');
+    if parts.clone().count() > 3 {
+        parts.nth(1);
+    }
+    Some((parts.next()?, parts.next().unwrap_or("")))
 }
 
 impl Consumer {
@@ -38,7 +52,7 @@ impl Consumer {
         };
         match flow.asked.take() {
             Some((asked, bytes)) if asked == subject => {
-                flow.window = (flow.window * 2).min(WINDOW_LIMIT);
+                flow.window = (flow.window * 2).min(flow.limit);
                 flow.in_flight = flow.in_flight.saturating_sub(bytes);
                 self.waiting = false;
             }
@@ -99,7 +113,8 @@ impl Consumer {
     fn send(&mut self, message: &Message, now: Now, rng: &mut Rng, out: &mut Outbox) {
         self.pending -= 1;
         let reply = Bytes::from(format!(
-            "$JS.ACK.{}.{}.1.{}.{}.{}.{}",
+            "$JS.ACK.{}{}.{}.1.{}.{}.{}.{}",
+            self.place(),
             self.stream,
             self.name,
             message.seq,
@@ -142,14 +157,25 @@ impl Consumer {
         self.count_in_flight(size as u64, rng, out);
     }
 
+    /// What reply subjects have before the stream's name.
+    fn place(&self) -> &'static str {
+        if self.habits.wide_replies { HERE } else { "" }
+    }
+
     fn count_in_flight(&mut self, size: u64, rng: &mut Rng, out: &mut Outbox) {
+        let place = self.place();
         let Some(flow) = &mut self.flow else {
             return;
         };
         flow.in_flight += size;
         match &mut flow.asked {
             None if flow.in_flight > flow.window / 2 => {
-                let reply = format!("$JS.FC.{}.{}.{}", self.stream, self.name, rng.name(4));
+                let reply = format!(
+                    "$JS.FC.{place}{}.{}.{}",
+                    self.stream,
+                    self.name,
+                    rng.name(4)
+                );
                 let reply = Bytes::from(reply);
                 flow.asked = Some((reply.clone(), flow.in_flight));
                 let to = Bytes::from(self.config.deliver_subject.clone());

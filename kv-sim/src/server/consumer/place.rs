@@ -1,7 +1,27 @@
-//! Which servers run a consumer, and whether it outlives them.
+//! Where a consumer is made, which servers run it, and whether it outlives them.
 
 use super::Consumer;
 use crate::server::peers::Peers;
+use crate::server::stream::config::StreamConfig;
+use crate::server::stream::store::Store;
+
+/// What the servers' options make of all consumers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// The most that flow control lets be under way, in bytes.
+    pub(crate) flow_limit: u64,
+    /// Whether reply subjects name the domain and the account.
+    pub(crate) wide_replies: bool,
+}
+
+/// Where a consumer is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'a> {
+    pub(crate) stream: &'a StreamConfig,
+    /// The replica that it reads.
+    pub(crate) store: &'a Store,
+    pub(crate) habits: Habits,
+}
 
 impl Consumer {
     /// Whether it is there after its only server started anew: an ephemeral one on disk is, too.

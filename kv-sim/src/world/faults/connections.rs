@@ -65,8 +65,15 @@ impl World<'_> {
             Denied::DirectGet => "$JS.API.DIRECT.GET.>",
             Denied::MessageGet => "$JS.API.STREAM.MSG.GET.*",
             Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
+            Denied::CreateConsumer => "$JS.API.CONSUMER.CREATE.>",
+            Denied::DeleteConsumer => "$JS.API.CONSUMER.DELETE.>",
+            Denied::Inbox => "_INBOX.>",
         };
-        self.cluster.deny(self.now, conn, pattern);
+        if what == Denied::Inbox {
+            self.cluster.deny_subscribing(self.now, conn, pattern);
+        } else {
+            self.cluster.deny(self.now, conn, pattern);
+        }
         self.collected()
     }
 }

@@ -83,15 +83,21 @@ impl World<'_> {
     }
 
     pub(super) fn disturb_reply(&mut self, how: Reply, time: Duration) -> Option<()> {
+        let fault = self.reply_fault(how, time);
+        self.cluster.disturb_reply(fault);
+        Some(())
+    }
+
+    /// What becomes of a reply, after the judge has been told of it.
+    pub(super) fn reply_fault(&mut self, how: Reply, time: Duration) -> ReplyFault {
         self.history.echoes |= how == Reply::Twice;
         self.history.garbled |= how == Reply::Garbage;
-        self.cluster.disturb_reply(match how {
+        match how {
             Reply::Lost => ReplyFault::Lost,
             Reply::Late => ReplyFault::Late(time),
             Reply::Twice => ReplyFault::Twice(time),
             Reply::Garbage => ReplyFault::Garbage,
-        });
-        Some(())
+        }
     }
 
     pub(super) fn refuse_publish(&mut self, error: Refusal, stored: bool) -> Option<()> {
@@ -145,6 +151,18 @@ impl World<'_> {
         let body = format!("{{\"filter\":\"$KV.b.k{key}\"}}");
         self.administrate("$JS.API.STREAM.PURGE.KV_b", "", body.as_bytes());
         Some(())
+    }
+
+    pub(super) fn purge_all(&mut self) -> Option<()> {
+        self.administrate("$JS.API.STREAM.PURGE.KV_b", "", b"");
+        Some(())
+    }
+
+    pub(super) fn erase(&mut self, key: u8) -> Option<()> {
+        let subject = format!("$KV.b.k{key}");
+        let erased = self.cluster.erase(self.now, STREAM, &subject);
+        self.collect();
+        erased.then_some(())
     }
 
     fn is_replicated(&self) -> Option<()> {

@@ -1,0 +1,154 @@
+//! Consumers that nobody needs any more are deleted, and remembered until they
+//! are: also over the loss of a link.
+//!
+//! The memory is bounded in number and in time, as a server deletes a consumer
+//! without listeners by itself.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::Session;
+use crate::js::subject;
+use crate::kv::Machine;
+use crate::kv::ask::{Ask, Asker, Heard, Question};
+use crate::mutant::{self, Mutant};
+use crate::time::Instant;
+use crate::timer::{Reason, TimerId};
+
+/// How long a server keeps a consumer that nobody listens to. Interest is there
+/// before a consumer is made, so this only has to outlast a moment without it.
+pub(super) const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
+
+/// When a server has surely deleted such a consumer by itself.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// The pause before a deletion that was not answered is asked for again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Most deletions that are remembered; beyond it servers do it by themselves.
+const MAX_DELETIONS: usize = 1_024;
+
+#[derive(Debug)]
+struct Deletion {
+    serial: u64,
+    stream: String,
+    consumer: String,
+    until: Instant,
+    /// It is asked for.
+    asked: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cleanup {
+    deletions: VecDeque<Deletion>,
+    serial: u64,
+    timer: Option<TimerId>,
+}
+
+impl Cleanup {
+    pub(super) fn len(&self) -> usize {
+        self.deletions.len()
+    }
+
+    fn remove(&mut self, serial: u64) {
+        self.deletions.retain(|one| one.serial != serial);
+    }
+}
+
+impl Session {
+    /// Sees to it that a consumer is deleted.
+    pub(super) fn discard(&mut self, stream: &str, consumer: String) {
+        if mutant::is(Mutant::ConsumerLeftBehind) {
+            return;
+        }
+        if mutant::is(Mutant::DeletionForgottenOffline) && self.active.is_none() {
+            return;
+        }
+        let cleanup = &mut self.cleanup;
+        if cleanup.len() >= MAX_DELETIONS {
+            let unasked = cleanup.deletions.iter().position(|one| !one.asked);
+            cleanup.deletions.remove(unasked.unwrap_or_default());
+        }
+        cleanup.serial += 1;
+        cleanup.deletions.push_back(Deletion {
+            serial: cleanup.serial,
+            stream: stream.into(),
+            consumer,
+            until: self.now + FORGET_AFTER,
+            asked: false,
+        });
+        self.clean_up();
+    }
+
+    /// Asks for the deletions that are not asked for, if there is a link.
+    pub(super) fn clean_up(&mut self) {
+        if self.active.is_none() {
+            return;
+        }
+        let now = self.now;
+        self.cleanup
+            .deletions
+            .retain(|one| one.asked || one.until > now);
+        let mut asks = VecDeque::new();
+        for deletion in self.cleanup.deletions.iter_mut().filter(|one| !one.asked) {
+            deletion.asked = true;
+            let Deletion {
+                stream, consumer, ..
+            } = deletion;
+            let subject = format!("{}{stream}.{consumer}", subject::CONSUMER_DELETE);
+            let asker = Asker::Cleanup(deletion.serial);
+            asks.push_back(Ask::new(asker, Question::Delete, subject, Bytes::new()));
+        }
+        for ask in asks {
+            self.start_internal(Machine::Ask(ask));
+        }
+    }
+
+    /// What became of a deletion.
+    pub(super) fn on_cleaned(&mut self, serial: u64, heard: &Heard) {
+        let open = match heard {
+            Heard::Nothing | Heard::Nobody { .. } => true,
+            Heard::Failed(error) => error.code() >= 500,
+            Heard::Deleted
+            | Heard::Denied(_)
+            | Heard::Refused(_)
+            | Heard::Created(_)
+            | Heard::Stream(_)
+            | Heard::Consumer(_) => false,
+        };
+        if !open {
+            self.cleanup.remove(serial);
+            return;
+        }
+        let mut deletions = self.cleanup.deletions.iter_mut();
+        if let Some(deletion) = deletions.find(|one| one.serial == serial) {
+            deletion.asked = false;
+        }
+        self.rest_before_cleaning();
+    }
+
+    fn rest_before_cleaning(&mut self) {
+        if self.cleanup.timer.is_none() && self.active.is_some() {
+            let pause = AGAIN + self.rng.jitter(AGAIN);
+            let timer = self.timers.arm(self.now + pause, Reason::Cleanup);
+            self.cleanup.timer = Some(timer);
+        }
+    }
+
+    pub(super) fn on_cleanup_timer(&mut self) {
+        self.cleanup.timer = None;
+        self.clean_up();
+    }
+
+    /// Forgets all deletions: nobody is left to ask for them.
+    pub(super) fn stop_cleaning(&mut self) {
+        self.cleanup.deletions.clear();
+        if let Some(timer) = self.cleanup.timer.take() {
+            self.timers.cancel(timer);
+        }
+    }
+}
