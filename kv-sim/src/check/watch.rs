@@ -130,3 +130,6 @@ impl<'a> Judge<'a> {
 fn is_there(commit: &Commit, at: Instant) -> bool {
     commit.gone.is_none_or(|gone| gone > at)
 }
+
+#[cfg(test)]
+mod tests;

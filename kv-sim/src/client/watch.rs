@@ -1,17 +1,16 @@
 //! Watches and listings of a client, and how their readers read them.
 
+mod options;
+
 use std::time::Duration;
 
-use kv_proto::{
-    Instant, Key, KeyFilter, Position, Revision, Update, WatchError, WatchId, WatchOptions,
-    WatchState,
-};
+use kv_proto::{Instant, Position, Update, WatchError, WatchId, WatchState};
 
 use super::Client;
 use super::told::of_watch;
-use crate::history::{Answer, Asked, Call, CallId, Cause, History, News, Start, Told, Watched};
+use crate::history::{Answer, Asked, Call, CallId, Cause, History, News, Told, Watched};
 use crate::oracle::key_of_name;
-use crate::scenario::{Purpose, Reader, Scope, Since, Watch};
+use crate::scenario::{Purpose, Reader, Watch};
 
 /// A watch or listing that is not over.
 #[derive(Debug)]
@@ -355,105 +354,6 @@ impl Client {
         }
         let local = self.local(now);
         self.session.unwatch(local, follower.id);
-    }
-
-    /// From what a scenario asks for to what the session is asked for, and what the judge is told of it.
-    fn options(&self, watch: Watch) -> (WatchOptions, Asked) {
-        let key = |key: u8| Key::new(&format!("k{key}")).ok();
-        let mut scope = watch.scope;
-        let mut meta_only = watch.meta_only;
-        let mut options = match watch.purpose {
-            Purpose::Watching => WatchOptions::default(),
-            Purpose::Listing => WatchOptions::default().until_synced(),
-            Purpose::KeysOnly => {
-                meta_only = true;
-                WatchOptions::keys()
-            }
-            Purpose::HistoryOf(of) => {
-                scope = Scope::These(1_u32.checked_shl(u32::from(of)).unwrap_or(0));
-                key(of).map_or_else(WatchOptions::default, WatchOptions::history_of)
-            }
-        };
-        let filters = match scope {
-            _ if matches!(watch.purpose, Purpose::HistoryOf(_)) => Vec::new(),
-            Scope::Every => Vec::new(),
-            Scope::Star => KeyFilter::new("*").into_iter().collect(),
-            Scope::These(bits) => (0..32)
-                .filter(|at| (bits >> at) & 1 == 1)
-                .filter_map(|at| key(at).map(KeyFilter::from))
-                .collect(),
-            Scope::NoKey => KeyFilter::new("other.>").into_iter().collect(),
-        };
-        for filter in filters {
-            options = options.filter(filter);
-        }
-        let start;
-        (options, start) = self.start(options, watch);
-        let mut heartbeat = if watch.purpose == Purpose::Watching {
-            Duration::from_secs(5)
-        } else {
-            Duration::from_millis(500)
-        };
-        if watch.ignore_deletes {
-            options = options.ignore_deletes();
-        }
-        if meta_only {
-            options = options.meta_only();
-        }
-        if watch.heartbeat_ms > 0 {
-            heartbeat = millis(watch.heartbeat_ms);
-            options = options.heartbeat(heartbeat);
-        }
-        if watch.patience_ms > 0 {
-            options = options.patience(millis(watch.patience_ms));
-        }
-        if watch.timeout_ms > 0 {
-            options = options.timeout(millis(watch.timeout_ms));
-        }
-        let (entries, bytes) = watch.buffer;
-        if watch.buffer != (0, 0) {
-            let or_many = |some: u16| if some > 0 { usize::from(some) } else { 1 << 16 };
-            options = options.buffer(or_many(entries), or_many(bytes));
-        }
-        let asked = Asked {
-            scope,
-            start,
-            ignore_deletes: watch.ignore_deletes,
-            meta_only,
-            until_synced: watch.purpose != Purpose::Watching,
-            heartbeat,
-            limited: watch.timeout_ms > 0,
-        };
-        (options, asked)
-    }
-
-    fn start(&self, options: WatchOptions, watch: Watch) -> (WatchOptions, Start) {
-        if matches!(watch.purpose, Purpose::HistoryOf(_)) {
-            return (options, Start::History);
-        }
-        match watch.since {
-            Since::Last => (options, Start::Last),
-            Since::History => (options.include_history(), Start::History),
-            Since::Now => (options.updates_only(), Start::Updates),
-            Since::Revision(back) => {
-                let newest = self.seen.values().max().copied().unwrap_or(1);
-                let revision = newest.saturating_sub(u64::from(back)).max(1);
-                let options = options.from_revision(Revision::new(revision));
-                (options, Start::Revision(revision))
-            }
-            Since::Position(nth) => {
-                let kept = self.bookmarks.get(usize::from(nth));
-                let position = kept.and_then(|kept| kept.text.parse::<Position>().ok());
-                let Some((position, kept)) = position.zip(kept) else {
-                    return (options, Start::Last);
-                };
-                let start = Start::Position {
-                    revision: position.revision().get(),
-                    behind: kept.behind,
-                };
-                (options.from_position(position), start)
-            }
-        }
     }
 }
 
