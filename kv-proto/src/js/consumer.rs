@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::message::some_timestamp;
+use super::stream::ClusterInfo;
 use super::subject::CONSUMER_CREATE;
 use crate::time::Timestamp;
 
@@ -144,6 +145,16 @@ pub(crate) struct ConsumerInfo {
     /// When the server answered, by its clock.
     #[serde(rename = "ts", default, deserialize_with = "some_timestamp")]
     pub(crate) server_time: Option<Timestamp>,
+    /// Absent without a cluster.
+    #[serde(default)]
+    cluster: Option<ClusterInfo>,
+}
+
+impl ConsumerInfo {
+    /// The server that the consumer lives on, in a cluster.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.cluster.as_ref()?.leader()
+    }
 }
 
 /// How far a consumer delivered. The fields have no default: a position that
@@ -337,6 +348,7 @@ mod tests {
     #[test]
     fn a_consumer_is_read() {
         let info = ConsumerInfo {
+            cluster: None,
             name: "57gj7WEU".to_owned(),
             delivered: Delivered {
                 consumer_seq: 3,

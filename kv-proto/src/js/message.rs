@@ -186,6 +186,18 @@ impl StoredMessage {
     }
 }
 
+/// The same reply, of which only the sequence is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct LastMessage {
+    pub(crate) message: Sequence,
+}
+
+/// The sequence of a message.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct Sequence {
+    pub(crate) seq: u64,
+}
+
 fn base64_bytes<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

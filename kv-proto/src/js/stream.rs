@@ -170,6 +170,13 @@ pub(crate) struct StreamState {
     pub(crate) consumer_count: u64,
 }
 
+impl ClusterInfo {
+    /// The server that leads, if there is one.
+    pub(crate) fn leader(&self) -> Option<&str> {
+        Some(self.leader.as_str()).filter(|leader| !leader.is_empty())
+    }
+}
+
 /// Who holds a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]

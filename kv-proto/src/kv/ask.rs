@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::error::Refused;
 use crate::js::consumer::ConsumerInfo;
 use crate::js::error::ServerError;
-use crate::js::message::ApiReply;
+use crate::js::message::{ApiReply, LastMessage};
 use crate::js::stream::{StreamInfo, Success};
 use crate::kv::step::{Answer, Reply, Request, Step, Surroundings};
 use crate::kv::watch::WatchId;
@@ -34,6 +34,8 @@ pub(crate) enum Question {
     Stream,
     /// How is the consumer?
     Consumer,
+    /// Which message is the last that matches the filter of this number?
+    Last(usize),
     /// Delete a consumer.
     Delete,
 }
@@ -44,6 +46,8 @@ pub(crate) enum Heard {
     Created(ConsumerInfo),
     Stream(StreamFacts),
     Consumer(ConsumerInfo),
+    /// The sequence of the last message.
+    Last(u64),
     Deleted,
     /// The server refused.
     Failed(ServerError),
@@ -104,6 +108,9 @@ impl Ask {
             Question::Stream => reply
                 .api()
                 .map(|reply| of(reply, |info: StreamInfo| Heard::Stream((&info).into()))),
+            Question::Last(_) => reply
+                .api()
+                .map(|reply| of(reply, |last: LastMessage| Heard::Last(last.message.seq))),
             Question::Delete => reply
                 .api()
                 .map(|reply| of(reply, |_: Success| Heard::Deleted)),
@@ -134,6 +141,10 @@ impl From<&StreamInfo> for StreamFacts {
         Self {
             created: info.created,
             last_seq: info.state.last_seq,
+            leader: info
+                .cluster
+                .as_ref()
+                .and_then(|one| Some(one.leader()?.into())),
         }
     }
 }

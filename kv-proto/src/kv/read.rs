@@ -63,7 +63,11 @@ static EMPTY: Bytes = Bytes::new();
 
 /// The body of a leader read of a key's last revision.
 pub(crate) fn last_of(binding: &Binding, key: &Key) -> Bytes {
-    let subject = format!("{}{key}", binding.stored_prefix());
+    last_by_subject(&format!("{}{key}", binding.stored_prefix()))
+}
+
+/// The body of a leader read of the last message on a subject.
+pub(crate) fn last_by_subject(subject: &str) -> Bytes {
     Bytes::from(json!({ "last_by_subj": subject }).to_string())
 }
 

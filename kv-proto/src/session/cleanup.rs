@@ -118,7 +118,8 @@ impl Session {
             | Heard::Refused(_)
             | Heard::Created(_)
             | Heard::Stream(_)
-            | Heard::Consumer(_) => false,
+            | Heard::Consumer(_)
+            | Heard::Last(_) => false,
         };
         if !open {
             self.cleanup.remove(serial);

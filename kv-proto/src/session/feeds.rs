@@ -20,6 +20,7 @@ use crate::js::subject;
 use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Heard, Question};
 use crate::kv::entry::Payload;
+use crate::kv::read::last_by_subject;
 use crate::kv::watch::buffer::Item;
 use crate::kv::watch::decode::Delivered;
 use crate::kv::watch::feed::{Feed, Stage};
@@ -128,7 +129,7 @@ impl Session {
         let ask = Ask::new(Asker::Watch(id, sid), question, to, body);
         let op = self.start_internal(Machine::Ask(ask));
         if let Some(feed) = self.watches.get_mut(id).and_then(|watch| watch.feed_mut()) {
-            feed.ask = Some(op);
+            feed.ask = Some((op, question));
         }
     }
 
@@ -140,16 +141,29 @@ impl Session {
         self.ask(id, Question::Stream, to, Bytes::new());
     }
 
-    fn ask_for_consumer(&mut self, id: WatchId) {
+    /// Asks what is missing to complete the initial data.
+    fn ask_for_more(&mut self, id: WatchId) {
         let Some(watch) = self.watches.get(id) else {
             return;
         };
         let Some(feed) = watch.feed() else {
             return;
         };
-        let (stream, consumer) = (watch.binding.stream(), &feed.consumer);
-        let to = format!("{}{stream}.{consumer}", subject::CONSUMER_INFO);
-        self.ask(id, Question::Consumer, to, Bytes::new());
+        let stream = watch.binding.stream();
+        let question = watch.question();
+        let (to, body) = match question {
+            Question::Last(filter) => {
+                let subject = watch.subjects.get(filter).map_or("", String::as_str);
+                let to = format!("{}{stream}", subject::STREAM_MSG_GET);
+                (to, last_by_subject(subject))
+            }
+            Question::Consumer | Question::Create | Question::Stream | Question::Delete => {
+                let consumer = &feed.consumer;
+                let to = format!("{}{stream}.{consumer}", subject::CONSUMER_INFO);
+                (to, Bytes::new())
+            }
+        };
+        self.ask(id, question, to, body);
     }
 
     /// Watches over the feed's heartbeat from now on.
@@ -185,7 +199,7 @@ impl Session {
         if let Some(timer) = feed.pulse_timer {
             self.timers.cancel(timer);
         }
-        let asked = feed.ask.map(|op| self.withdraw(op));
+        let asked = feed.ask.map(|(op, _)| self.withdraw(op));
         if let Some(link) = self.link_mut(feed.link)
             && !mutant::is(Mutant::NotUnsubscribed)
         {
@@ -317,10 +331,10 @@ impl Session {
         };
         let before = watch.bytes();
         let opened = watch.is_opened();
-        match watch.feed_mut() {
-            Some(feed) if feed.sid == sid => feed.ask = None,
+        let asked = match watch.feed_mut() {
+            Some(feed) if feed.sid == sid => feed.ask.take().map(|(_, question)| question),
             Some(_) | None => return,
-        }
+        };
         #[cfg(feature = "mutants")]
         if let Some(create) = watch.planted.create.take()
             && let Heard::Stream(facts) = heard
@@ -330,12 +344,13 @@ impl Session {
         }
         let wish = match heard {
             Heard::Created(info) => watch.on_created(now, &info),
-            Heard::Stream(facts) => watch.on_verified(now, facts),
+            Heard::Stream(facts) => watch.on_verified(now, &facts),
             Heard::Consumer(info) => watch.on_confirmed(now, &info),
-            Heard::Failed(error) => watch.on_failure(error),
+            Heard::Last(revision) => watch.on_last(now, revision),
+            Heard::Failed(error) => watch.on_failure(now, error),
             Heard::Nobody { jetstream: false } if !opened => Wish::End(WatchError::NoJetStream),
             Heard::Nobody { .. } => watch.on_unanswered(),
-            Heard::Denied(subject) => Wish::End(WatchError::Denied { subject }),
+            Heard::Denied(subject) => watch.on_denied(asked, subject),
             Heard::Refused(refused) if !opened => Wish::End(refused.into()),
             Heard::Refused(_) | Heard::Nothing | Heard::Deleted => watch.on_silence(),
         };
@@ -362,7 +377,7 @@ impl Session {
             Wish::Pause => self.pause(id),
             Wish::Ask => {
                 self.hint_watch(id);
-                self.ask_for_consumer(id);
+                self.ask_for_more(id);
             }
             Wish::Verify => {
                 self.arm_pulse(id);

@@ -12,10 +12,12 @@
 use alloc::string::String;
 
 use super::buffer::Buffer;
+use super::floor::Floor;
 use super::initial::Initial;
 use super::options::{Cursor, Position};
 use super::pulse::Pulse;
 use crate::js::delivery::Delivery;
+use crate::kv::ask::Question;
 use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
 use crate::op::OpId;
@@ -52,9 +54,12 @@ pub(crate) struct Feed {
     pub(crate) consumer: String,
     pub(crate) stage: Stage,
     /// The question that is open.
-    pub(crate) ask: Option<OpId>,
+    pub(crate) ask: Option<(OpId, Question)>,
     pub(crate) started: Instant,
     pub(crate) initial: Initial,
+    /// The server that the consumer lives on, in a cluster.
+    pub(crate) host: Option<String>,
+    pub(crate) floor: Floor,
     pub(crate) pulse: Pulse,
     pub(crate) pulse_timer: Option<TimerId>,
     /// Where the consumer was before its first message.
@@ -91,6 +96,8 @@ impl Feed {
             ask: None,
             started: now,
             initial: Initial::default(),
+            host: None,
+            floor: Floor::None,
             pulse,
             pulse_timer: None,
             base: None,
@@ -113,6 +120,11 @@ impl Feed {
     /// How many messages came.
     pub(crate) const fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Returns whether all of the initial data has come.
+    pub(crate) fn has_all(&self) -> bool {
+        self.initial.is_complete(self.received) && self.floor.is_reached(self.stream_seq)
     }
 
     /// Returns whether the next message is the feed's first.

@@ -22,6 +22,7 @@
 pub(crate) mod buffer;
 pub(crate) mod decode;
 pub(crate) mod feed;
+pub(crate) mod floor;
 pub(crate) mod initial;
 pub(crate) mod options;
 pub(crate) mod pulse;
@@ -39,6 +40,7 @@ use bytes::Bytes;
 use crate::error::WatchError;
 use crate::js::consumer::{ConsumerInfo, DeliverPolicy};
 use crate::js::error::ServerError;
+use crate::kv::ask::Question;
 use crate::kv::binding::Binding;
 use crate::kv::entry::Revision;
 use crate::mutant::{self, Mutant, WatchPlant};
@@ -48,6 +50,7 @@ use crate::timer::{TimerId, WatchTimer};
 use buffer::{Buffer, Item, Piece};
 use decode::{Delivered, decode};
 use feed::{Feed, Order, Stage};
+use floor::Floor;
 use options::{Cursor, Position, ResetReason, Start, WatchOptions, WatchState};
 use resume::{Epoch, Judgement, Place, StreamFacts, compare};
 
@@ -106,7 +109,7 @@ pub(crate) enum Wish {
     Rest,
     /// To be left alone until its reader has caught up.
     Pause,
-    /// To ask the server how far the consumer is.
+    /// To ask what is missing to complete the initial data.
     Ask,
     /// To verify that the bucket is the same.
     Verify,
@@ -257,6 +260,7 @@ impl Watch {
             return Wish::Rest;
         }
         feed.initial.count(info.delivered, info.num_pending);
+        feed.host = info.host().map(String::from);
         feed.pulse.heard(now);
         if updates && feed.is_fresh() {
             if info.delivered.consumer_seq > 0 {
@@ -272,7 +276,7 @@ impl Watch {
     }
 
     /// The stream was looked at after the consumer was created.
-    pub(crate) fn on_verified(&mut self, now: Instant, facts: StreamFacts) -> Wish {
+    pub(crate) fn on_verified(&mut self, now: Instant, facts: &StreamFacts) -> Wish {
         let place = self.buffer.place();
         self.progress = now;
         self.unanswered = false;
@@ -291,6 +295,11 @@ impl Watch {
             Judgement::Same => {}
         }
         feed.stage = Stage::Live;
+        if let (Some(host), Some(leader)) = (&feed.host, &facts.leader)
+            && host != leader
+        {
+            feed.floor = Floor::below(facts.last_seq);
+        }
         let held = core::mem::replace(&mut feed.held, Buffer::new(None));
         if let Some(base) = feed.base.take().filter(|_| place.is_none()) {
             self.buffer.skip_to(Position {
@@ -309,7 +318,34 @@ impl Watch {
             return Wish::Finish;
         }
         match self.look_at_initial() {
+            Wish::Nothing if self.wants_floor() => Wish::Ask,
             Wish::Nothing => Wish::Told,
+            other => other,
+        }
+    }
+
+    /// What to ask to learn that the initial data is complete.
+    pub(crate) fn question(&self) -> Question {
+        match self.feed().and_then(|feed| feed.floor.question()) {
+            Some(filter) if !self.epoch.synced => Question::Last(filter),
+            Some(_) | None => Question::Consumer,
+        }
+    }
+
+    fn wants_floor(&self) -> bool {
+        !self.epoch.synced && matches!(self.question(), Question::Last(_))
+    }
+
+    /// The leader said which revision is the last that matches a filter.
+    pub(crate) fn on_last(&mut self, now: Instant, revision: u64) -> Wish {
+        self.progress = now;
+        let filters = self.subjects.len();
+        let Some(feed) = self.feed_mut() else {
+            return Wish::Stray;
+        };
+        feed.floor.answer(revision, filters);
+        match self.look_at_initial() {
+            Wish::Nothing if self.wants_floor() => Wish::Ask,
             other => other,
         }
     }
@@ -340,6 +376,7 @@ impl Watch {
             return self.on_flow(now, reply);
         }
         if !synced && feed.stage == Stage::Live {
+            feed.floor.ask_again();
             return Wish::Ask;
         }
         Wish::Nothing
@@ -469,7 +506,7 @@ impl Watch {
             return Wish::Nothing;
         };
         let at_once = self.epoch.start == Start::Updates;
-        let complete = at_once || feed.initial.is_complete(feed.received());
+        let complete = at_once || feed.has_all();
         if self.epoch.synced || feed.stage != Stage::Live || !complete {
             return Wish::Nothing;
         }
@@ -527,9 +564,12 @@ impl Watch {
     // ---- failures ---------------------------------------------------------
 
     /// The server refused what the feed asked for.
-    pub(crate) fn on_failure(&mut self, error: ServerError) -> Wish {
+    pub(crate) fn on_failure(&mut self, now: Instant, error: ServerError) -> Wish {
         if error.is_stream_not_found() {
             return Wish::End(WatchError::BucketNotFound);
+        }
+        if error.is_no_message() {
+            return self.on_last(now, 0);
         }
         if self.is_live() {
             let gone = error.is_consumer_not_found() || error.is_consumer_offline();
@@ -546,6 +586,16 @@ impl Watch {
             return Wish::End(error.into());
         }
         self.on_unanswered()
+    }
+
+    /// The server does not allow what was asked. Who may not ask the leader
+    /// takes what the consumer has for the whole.
+    pub(crate) fn on_denied(&mut self, asked: Option<Question>, subject: String) -> Wish {
+        if let (Some(Question::Last(_)), Some(feed)) = (asked, self.feed_mut()) {
+            feed.floor = Floor::None;
+            return self.look_at_initial();
+        }
+        Wish::End(WatchError::Denied { subject })
     }
 
     /// Nobody answers, or only that it cannot be answered now.

@@ -10,6 +10,8 @@
 //! last delivered revision comes again, its time must be the same: a stream that
 //! lost its end gives its numbers a second time.
 
+use alloc::string::String;
+
 use super::options::{Cursor, Position, ResetReason, Start};
 use crate::js::consumer::DeliverPolicy;
 use crate::kv::entry::Revision;
@@ -28,10 +30,12 @@ pub(crate) struct Epoch {
 }
 
 /// What is known of a stream after a consumer was created on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamFacts {
     pub(crate) created: Timestamp,
     pub(crate) last_seq: u64,
+    /// The server that leads it, in a cluster.
+    pub(crate) leader: Option<String>,
 }
 
 /// What becomes of a resume.
@@ -92,7 +96,7 @@ impl Epoch {
     }
 
     /// Judges a consumer that was created to go on from `place`.
-    pub(crate) fn judge(&self, place: Option<Position>, now: StreamFacts) -> Judgement {
+    pub(crate) fn judge(&self, place: Option<Position>, now: &StreamFacts) -> Judgement {
         if now.created != self.incarnation && !mutant::is(Mutant::IncarnationIgnored) {
             return if place.is_none() && !self.synced {
                 Judgement::Unseen

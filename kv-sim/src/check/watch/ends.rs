@@ -49,10 +49,12 @@ impl Judge<'_> {
                 listing && rewinds.any(|rewind| (since..=at).contains(rewind))
             }
             Cause::TimedOut => gives_up || watch.asked.limited,
-            Cause::Unavailable | Cause::NoJetStream | Cause::Server(_) | Cause::Full => gives_up,
-            Cause::TooLarge | Cause::Option | Cause::LinkLost | Cause::Contended | Cause::Other => {
-                false
-            }
+            Cause::Unavailable
+            | Cause::NoJetStream
+            | Cause::Server(_)
+            | Cause::Full
+            | Cause::TooLarge => gives_up,
+            Cause::Option | Cause::LinkLost | Cause::Contended | Cause::Other => false,
         }
     }
 }
