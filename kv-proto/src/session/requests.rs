@@ -22,6 +22,10 @@ use crate::options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, Purg
 use crate::time::Instant;
 use crate::timer::Reason;
 
+/// How long an answer is waited for to what the session asks for itself. The
+/// deadlines of callers say nothing about how slow servers are.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Writes.
 ///
 /// Each returns a ticket at once, or the error if nothing will be sent.
@@ -393,7 +397,7 @@ impl Session {
             hinted: false,
             internal: true,
         });
-        let at = self.now + self.config.request_timeout;
+        let at = self.now + ANSWER_TIMEOUT;
         let timer = self.timers.arm(at, Reason::Deadline(id));
         if let Some(running) = self.ops.get_mut(id) {
             running.deadline = Some(timer);

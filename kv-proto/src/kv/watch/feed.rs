@@ -124,7 +124,19 @@ impl Feed {
 
     /// Returns whether all of the initial data has come.
     pub(crate) fn has_all(&self) -> bool {
-        self.initial.is_complete(self.received) && self.floor.is_reached(self.stream_seq)
+        self.initial.is_complete(self.received) && self.is_above_floor()
+    }
+
+    /// Returns whether it has delivered what the leader had.
+    pub(crate) const fn is_above_floor(&self) -> bool {
+        self.floor.is_reached(self.stream_seq)
+    }
+
+    /// What the leader had may be gone.
+    pub(crate) const fn ask_for_floor_again(&mut self) {
+        if !self.is_above_floor() {
+            self.floor.ask_again();
+        }
     }
 
     /// Returns whether the next message is the feed's first.

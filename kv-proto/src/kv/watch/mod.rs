@@ -344,8 +344,10 @@ impl Watch {
             return Wish::Stray;
         };
         feed.floor.answer(revision, filters);
+        let came_far = feed.is_above_floor();
         match self.look_at_initial() {
-            Wish::Nothing if self.wants_floor() => Wish::Ask,
+            // Either another filter, or what was counted and did not come.
+            Wish::Nothing if self.wants_floor() || came_far => Wish::Ask,
             other => other,
         }
     }
@@ -376,7 +378,7 @@ impl Watch {
             return self.on_flow(now, reply);
         }
         if !synced && feed.stage == Stage::Live {
-            feed.floor.ask_again();
+            feed.ask_for_floor_again();
             return Wish::Ask;
         }
         Wish::Nothing
