@@ -8,6 +8,7 @@ mod leaks;
 mod lives;
 mod markers;
 mod options;
+mod places;
 mod poison;
 mod positions;
 mod slow;
