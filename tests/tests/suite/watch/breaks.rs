@@ -57,7 +57,7 @@ async fn two_clients<A: Adapter>(site: &Site<A>) -> (Server, Bucket, Bucket) {
 }
 
 /// Reads until the value `end`; panics at anything but entries and one `Synced`.
-async fn read_to_end(mut reader: Reader) -> Vec<Entry> {
+async fn read_to_end(mut reader: Reader) -> (Reader, Vec<Entry>) {
     let mut entries = Vec::new();
     let mut synced = 0;
     loop {
@@ -67,7 +67,7 @@ async fn read_to_end(mut reader: Reader) -> Vec<Entry> {
                 entries.push(entry);
                 if over {
                     assert_eq!(synced, 1);
-                    return in_order(entries);
+                    return (reader, in_order(entries));
                 }
             }
             Update::Synced => synced += 1,
@@ -94,9 +94,10 @@ async fn a_watch_that_is_read_outlives_its_server<A: Adapter>(site: Site<A>) {
             .unwrap();
     }
     let last = writer.put("a", "end").await.unwrap();
-    let entries = task.await;
+    let (reader, entries) = task.await;
     assert_eq!(entries.len() as u64, last.get());
     await_consumers(&mut Admin::connect(&server), &bucket, 1);
+    drop(reader);
 }
 
 /// Nobody reads while the server stops or crashes and comes back: the watch is live again, with a

@@ -2,10 +2,10 @@
 
 use kv_proto::driver::{Bucket, Client};
 use kv_proto::{BucketConfig, ConnectionState, ResetReason, Update, WatchError};
-use kv_tests::{Direction, Proxy, eventually, unique};
+use kv_tests::{Proxy, eventually, unique};
 
 use super::{HEARTBEAT, Reader, await_consumers, fill, read, told};
-use crate::site::{Adapter, Site, tests};
+use crate::site::{Adapter, SECOND, Site, all, begin, tests};
 
 tests! {
     on_both_ends {
@@ -51,10 +51,6 @@ impl Life {
     fn disconnect(&self) {
         self.proxy.refuse(true);
         self.proxy.cut_all();
-        self.await_disconnect();
-    }
-
-    fn await_disconnect(&self) {
         eventually("the connection is lost", || {
             self.bucket.client().state() == ConnectionState::Reconnecting
         });
@@ -168,12 +164,19 @@ async fn a_bucket_that_began_anew_under_a_watch_that_nobody_reads<A: Adapter>(si
 /// A listing cannot take back what it has told: it ends when the bucket begins anew in the middle of it.
 async fn a_bucket_that_began_anew_in_the_middle_of_a_listing<A: Adapter>(site: Site<A>) {
     let life = Life::begin(&site).await;
-    fill(&life.bucket, 2_000, 10).await;
-    life.proxy.cut_after(Direction::ServerToClient, 20_000);
-    life.proxy.refuse(true);
+    // More than may wait for a reader.
+    let long = "x".repeat(1_500);
+    let put = |number| {
+        let request = life.bucket.put(format!("{long}.{number}"), "");
+        begin(request.timeout(30 * SECOND))
+    };
+    let puts: Vec<_> = (0..8_000).map(put).collect();
+    for put in all(puts).await {
+        put.unwrap();
+    }
     let mut keys = life.bucket.keys().await.unwrap();
-    life.await_disconnect();
     keys.next().await.unwrap().unwrap();
+    life.disconnect();
     life.begin_anew(3).await;
     life.proxy.heal();
     let mut told = 1;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kv_proto::driver::Bucket;
-use kv_proto::{BucketConfig, Limits, Update};
+use kv_proto::{BucketConfig, Limits, Revision, Update};
 use kv_tests::{Direction, Proxy, unique};
 
 use super::{HEARTBEAT, Reader, fill, read};
@@ -16,6 +16,8 @@ tests! {
         a_reader_that_stops_holds_up_nobody
         a_reader_that_stops_in_the_initial_data
         readers_that_stop_share_a_bound
+        readers_that_stop_starve_nobody
+        a_value_larger_than_the_shared_bound_is_sent_once
         a_value_larger_than_the_buffer_is_let_through
         a_reader_that_is_slower_than_the_writers
     }
@@ -63,10 +65,9 @@ async fn flood(proxy: &Proxy, writer: &Bucket) -> u64 {
     proxy.bytes(Direction::ServerToClient) - before
 }
 
-/// Reads through the last value of each key; panics unless revisions grow and what is told last of each
+/// Reads through the last revision; panics unless revisions grow and what is told last of each
 /// key is what the bucket holds.
-async fn catch_up(reader: &mut Reader, writer: &Bucket) {
-    let last = writer.put("slow.end", "end").await.unwrap();
+async fn catch_up(reader: &mut Reader, writer: &Bucket, last: Revision) {
     let mut told = BTreeMap::new();
     let mut newest = 0;
     while newest < last.get() {
@@ -111,10 +112,12 @@ async fn a_reader_that_stops_holds_up_nobody<A: Adapter>(site: Site<A>) {
     let sent = flood(&proxy, &writer).await;
     assert!(sent < BYTES as u64 + BEYOND, "{sent} bytes were sent");
     assert_eq!(others.await, 1, "connections");
-    catch_up(&mut slow, &writer).await;
+    let last = writer.put("slow.end", "end").await.unwrap();
+    catch_up(&mut slow, &writer, last).await;
     // And once more, from where it is.
     flood(&proxy, &writer).await;
-    catch_up(&mut slow, &writer).await;
+    let last = writer.put("slow.end", "end").await.unwrap();
+    catch_up(&mut slow, &writer, last).await;
 }
 
 /// The same in the initial data, which has 16 MB.
@@ -134,23 +137,66 @@ async fn a_reader_that_stops_in_the_initial_data<A: Adapter>(site: Site<A>) {
     assert!(initial.iter().all(|entry| entry.value.len() == VALUE));
 }
 
-/// All watches of a client together keep to its limit, however much each may buffer; then all catch up.
-async fn readers_that_stop_share_a_bound<A: Adapter>(site: Site<A>) {
+/// Watches of a client that may hold little for all of them together.
+async fn with_a_shared_bound<A: Adapter>(
+    site: &Site<A>,
+    watches: usize,
+) -> (Proxy, Bucket, Bucket, Vec<Reader>) {
     let limits = Limits {
         max_watch_bytes: BYTES,
         ..Limits::default()
     };
-    let (proxy, bucket, writer) = behind_a_proxy(&site, limits).await;
+    let (proxy, bucket, writer) = behind_a_proxy(site, limits).await;
     let mut readers = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..watches {
         let request = bucket.watch("slow.*").heartbeat(HEARTBEAT);
         readers.push(read(request, &bucket).await);
     }
+    (proxy, bucket, writer, readers)
+}
+
+/// All watches of a client together keep to its limit, however much each may buffer; then all catch up.
+async fn readers_that_stop_share_a_bound<A: Adapter>(site: Site<A>) {
+    let (proxy, bucket, writer, readers) = with_a_shared_bound(&site, 4).await;
     let sent = flood(&proxy, &writer).await;
     assert!(sent < BYTES as u64 + 4 * BEYOND, "{sent} bytes were sent");
     at_once(bucket.get("slow.0")).await.unwrap().unwrap();
+    let last = writer.put("slow.end", "end").await.unwrap();
+    let tasks = readers.into_iter().map(|mut reader| {
+        let writer = writer.clone();
+        A::spawn(async move { catch_up(&mut reader, &writer, last).await })
+    });
+    all(tasks.collect::<Vec<_>>()).await;
+    assert_eq!(bucket.client().stats().connects, 1);
+}
+
+/// Readers that have stopped for good do not keep another one from catching up, though they hold all
+/// that may be held.
+async fn readers_that_stop_starve_nobody<A: Adapter>(site: Site<A>) {
+    let (proxy, _bucket, writer, mut readers) = with_a_shared_bound(&site, 4).await;
+    flood(&proxy, &writer).await;
+    let last = writer.put("slow.end", "end").await.unwrap();
+    catch_up(&mut readers[3], &writer, last).await;
+    catch_up(&mut readers[0], &writer, last).await;
+}
+
+/// A value larger than all watches together may hold is sent once, and not again and again, while its
+/// reader has stopped; and what comes behind it when it was read.
+async fn a_value_larger_than_the_shared_bound_is_sent_once<A: Adapter>(site: Site<A>) {
+    let (proxy, bucket, writer, mut readers) = with_a_shared_bound(&site, 2).await;
+    for number in 0..10 {
+        let size = if number % 2 == 0 { 2 * BYTES } else { 10 };
+        let value = vec![b'x'; size];
+        writer.put(format!("slow.{number}"), value).await.unwrap();
+    }
+    let before = proxy.bytes(Direction::ServerToClient);
+    writer.client().sleep(5 * HEARTBEAT).await;
+    let sent = proxy.bytes(Direction::ServerToClient) - before;
+    assert!(sent < 2 * BEYOND, "{sent} bytes were sent");
     for reader in &mut readers {
-        catch_up(reader, &writer).await;
+        assert_eq!(reader.update().await, Update::Synced);
+        let entries = reader.until(Revision::new(10)).await;
+        assert_eq!(entries.len(), 10);
     }
     assert_eq!(bucket.client().stats().connects, 1);
 }

@@ -1,12 +1,13 @@
 //! `Synced` comes when the initial data is complete, exactly once, whatever that data is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use kv_proto::driver::{Bucket, OpenWatch};
 use kv_proto::{Revision, Update};
+use kv_tests::eventually;
 
-use super::{HEARTBEAT, Reader, fill, in_order, read, told};
+use super::{HEARTBEAT, Reader, await_consumers, fill, read, told};
 use crate::site::{Adapter, Site, all, at_once, stream, tests};
 
 tests! {
@@ -185,22 +186,27 @@ async fn when_the_rest_is_overwritten<A: Adapter>(site: Site<A>) {
 
 /// Two hundred watches of one bucket on one client are each told everything.
 async fn of_many_watches_at_once<A: Adapter>(site: Site<A>) {
+    const WATCHES: usize = 200;
     let bucket = site.bucket().await;
     fill(&bucket, 100, 20).await;
-    let tasks: Vec<_> = (0..200)
+    let synced = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..WATCHES)
         .map(|_| {
-            let bucket = bucket.clone();
+            let (bucket, synced) = (bucket.clone(), synced.clone());
             A::spawn(async move {
                 let mut reader = read(bucket.watch("k.*"), &bucket).await;
-                assert_eq!(in_order(reader.initial().await).len(), 100);
-                let entry = reader.entry().await;
-                assert_eq!(entry.key, "k.last");
+                assert_eq!(reader.initial().await.len(), 100);
+                synced.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(reader.entry().await.key, "k.last");
             })
         })
         .collect();
+    eventually("all are synced", || {
+        synced.load(Ordering::Relaxed) == WATCHES
+    });
     let mut admin = site.admin();
-    super::await_consumers(&mut admin, &bucket, 200);
+    await_consumers(&mut admin, &bucket, WATCHES as u64);
     bucket.put("k.last", "1").await.unwrap();
     all(tasks).await;
-    super::await_consumers(&mut admin, &bucket, 0);
+    await_consumers(&mut admin, &bucket, 0);
 }
