@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use kv_tokio::{BucketConfig, Outcome, WriteError};
+use kv_tokio::{BucketConfig, Outcome, Update, WriteError};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -52,9 +52,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
         old.value, old.created
     );
 
+    for entry in bucket.history("app.setting").collect().await? {
+        println!(
+            "history      app.setting at {}           -> {:?}",
+            entry.revision, entry.value
+        );
+    }
+    let keys = bucket.keys().filter("app.>").collect().await?;
+    println!("keys         app.>                      -> {keys:?}");
+
+    // First what is there, up to `Update::Synced`; then what happens.
+    let mut watch = bucket.watch("app.>").await?;
+    while let Update::Entry(entry) = watch.next().await.ok_or("no end yet")?? {
+        println!(
+            "watch        app.>                      -> {} = {:?}",
+            entry.key, entry.value
+        );
+    }
+    println!("watch        app.>                      -> that was all there is");
+
     bucket.delete("app.setting").expect(second).await?;
     let gone = bucket.get("app.setting").await?;
     println!("delete, get  app.setting                -> {gone:?}");
+    if let Some(Update::Entry(entry)) = watch.next().await.transpose()? {
+        println!(
+            "watch        app.>                      -> {} {:?} at {}",
+            entry.key, entry.operation, entry.revision
+        );
+    }
     bucket
         .purge("app.lock")
         .timeout(Duration::from_secs(1))

@@ -84,25 +84,26 @@ impl Shared {
         wake_driver(state);
     }
 
-    /// Pulls what a watch tells next; `None` if nothing will follow. Reading
-    /// makes room, which the driver may have to tell the server.
+    /// Pulls what a watch tells next; `None` if nothing will follow.
     pub(super) fn poll_update(
         &self,
         id: WatchId,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Update, WatchError>>> {
         let mut state = self.lock();
-        if let Some(update) = state.session.next_update(id) {
-            wake_driver(state);
-            return Poll::Ready(Some(update));
-        }
-        match state.session.watch_state(id) {
-            Some(WatchState::Opening | WatchState::Live | WatchState::Recovering) => {
-                state.wait_for_watch(id, cx);
-                Poll::Pending
-            }
-            Some(WatchState::Ended) | None => Poll::Ready(None),
-        }
+        let polled = match state.session.next_update(id) {
+            Some(update) => Poll::Ready(Some(update)),
+            None => match state.session.watch_state(id) {
+                Some(WatchState::Opening | WatchState::Live | WatchState::Recovering) => {
+                    state.wait_for_watch(id, cx);
+                    Poll::Pending
+                }
+                Some(WatchState::Ended) | None => Poll::Ready(None),
+            },
+        };
+        // Whatever came of it, the server may have to be told of the room.
+        wake_driver(state);
+        polled
     }
 }
 

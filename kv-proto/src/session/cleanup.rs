@@ -40,6 +40,8 @@ struct Deletion {
     until: Instant,
     /// It is asked for.
     asked: bool,
+    /// The consumer was asked for, and the answer was not waited for.
+    early: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,8 +62,9 @@ impl Cleanup {
 }
 
 impl Session {
-    /// Sees to it that a consumer is deleted.
-    pub(super) fn discard(&mut self, stream: &str, consumer: String) {
+    /// Sees to it that a consumer is deleted; an early one that perhaps is still
+    /// to be made.
+    pub(super) fn discard(&mut self, stream: &str, consumer: String, early: bool) {
         if mutant::is(Mutant::ConsumerLeftBehind) {
             return;
         }
@@ -80,6 +83,7 @@ impl Session {
             consumer,
             until: self.now + FORGET_AFTER,
             asked: false,
+            early,
         });
         self.clean_up();
     }
@@ -110,8 +114,17 @@ impl Session {
 
     /// What became of a deletion.
     pub(super) fn on_cleaned(&mut self, serial: u64, heard: &Heard) {
+        let mut deletions = self.cleanup.deletions.iter_mut();
+        let Some(deletion) = deletions.find(|one| one.serial == serial) else {
+            return;
+        };
+        // Servers serve requests side by side (seen on 2.15.1): the deletion
+        // can overtake the creation.
+        let early = core::mem::take(&mut deletion.early);
+        deletion.asked = false;
         let open = match heard {
             Heard::Nothing | Heard::Nobody { .. } => true,
+            Heard::Failed(error) if error.is_consumer_not_found() => early,
             Heard::Failed(error) => error.code() >= 500,
             Heard::Deleted
             | Heard::Denied(_)
@@ -121,15 +134,11 @@ impl Session {
             | Heard::Consumer(_)
             | Heard::Last(_) => false,
         };
-        if !open {
+        if open {
+            self.rest_before_cleaning();
+        } else {
             self.cleanup.remove(serial);
-            return;
         }
-        let mut deletions = self.cleanup.deletions.iter_mut();
-        if let Some(deletion) = deletions.find(|one| one.serial == serial) {
-            deletion.asked = false;
-        }
-        self.rest_before_cleaning();
     }
 
     fn rest_before_cleaning(&mut self) {

@@ -206,9 +206,10 @@ impl Session {
             link.outbox
                 .frame(|out| wire::unsubscribe(out, feed.sid, None));
         }
-        let never_asked = feed.stage == Stage::Creating && asked == Some(Handover::None);
+        let early = feed.stage == Stage::Creating;
+        let never_asked = early && asked == Some(Handover::None);
         if !never_asked && !feed.refused {
-            self.discard(stream, feed.consumer);
+            self.discard(stream, feed.consumer, early);
         }
     }
 

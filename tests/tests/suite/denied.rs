@@ -19,7 +19,7 @@ tests! {
 }
 
 /// A server with an owner who may do everything and a guest who may not do what `permissions` deny.
-fn guarded<A: Adapter>(site: &Site<A>, permissions: &str) -> Server {
+pub(crate) fn guarded<A: Adapter>(site: &Site<A>, permissions: &str) -> Server {
     let users = format!(
         r#"authorization {{ users: [
             {{user: "owner", password: "p"}}
@@ -29,7 +29,7 @@ fn guarded<A: Adapter>(site: &Site<A>, permissions: &str) -> Server {
     site.own_server().config_extra(&users).start()
 }
 
-async fn as_user<A: Adapter>(site: &Site<A>, server: &Server, user: &str) -> Client {
+pub(crate) async fn as_user<A: Adapter>(site: &Site<A>, server: &Server, user: &str) -> Client {
     site.connect_with(config(&server.url()).user(user, "p"))
         .await
 }

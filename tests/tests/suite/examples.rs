@@ -17,8 +17,8 @@ fn run(package: &str, example: &str, server: &Server) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The quickstart on tokio tells of each step, loses the two races that it stages, and leaves nothing
-/// behind.
+/// The quickstart on tokio tells of each step, loses the two races that it stages, watches what it does
+/// itself, and leaves nothing behind.
 #[test]
 fn quickstart() {
     let server = Server::start();
@@ -33,7 +33,14 @@ fn quickstart() {
         "-> lost: it is at 2",
         "-> lost: key exists at revision 3",
         "-> b\"on\", 20",
+        "history      app.setting at 1           -> b\"on\"",
+        "history      app.setting at 2           -> b\"off\"",
+        "-> [\"app.lock\", \"app.setting\"]",
+        "-> app.setting = b\"off\"",
+        "-> app.lock = b\"me\"",
+        "-> that was all there is",
         "-> None",
+        "-> app.setting Delete at 4",
         "status       2 keys, ",
         "bucket deleted, connection closed: Closed",
     ] {

@@ -5,7 +5,11 @@
 //! that is not listed is dead code, and the compiler says so. Tests share one server for each version,
 //! each with buckets of its own; a test that kills, limits or reloads a server starts its own.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 mod buckets;
 mod cancellation;
@@ -16,7 +20,9 @@ mod creates;
 mod denied;
 mod examples;
 mod handshake;
+mod history;
 mod hostile;
+mod keys;
 mod listings;
 mod load;
 mod mirrors;
@@ -28,4 +34,5 @@ mod reconnect;
 mod refusals;
 mod site;
 mod ttl;
+mod watch;
 mod writes;
