@@ -102,6 +102,9 @@ impl World {
         while self.now < end {
             self.settle();
             self.peer.beat();
+            if self.peer.consumers.deliver_at_once {
+                self.peer.deliver(usize::MAX);
+            }
             self.settle();
             let beat = self.now + step;
             let next = self.session.poll_timeout().filter(|next| *next < beat);
