@@ -148,7 +148,8 @@ pub(crate) struct Watch {
     unanswered: bool,
     /// Feeds that failed since one lived for a while.
     attempts: u32,
-    /// When the server last made progress.
+    /// When the watch last came on. What a feed brings that does not get as far
+    /// as being verified is nothing: the next one brings it again.
     progress: Instant,
     /// An event for this watch is queued.
     pub(crate) hinted: bool,
@@ -240,7 +241,6 @@ impl Watch {
     /// The consumer was created.
     pub(crate) fn on_created(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
         let updates = self.epoch.start == Start::Updates && self.buffer.place().is_none();
-        self.progress = now;
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
         };
@@ -265,7 +265,6 @@ impl Watch {
     /// The stream was looked at after the consumer was created.
     pub(crate) fn on_verified(&mut self, now: Instant, facts: StreamFacts) -> Wish {
         let place = self.buffer.place();
-        self.progress = now;
         self.unanswered = false;
         let Supply::Fed(feed) = &mut self.supply else {
             return Wish::Stray;
@@ -289,6 +288,9 @@ impl Watch {
                 cursor: base,
             });
         }
+        if !self.opened || !held.is_empty() {
+            self.progress = now;
+        }
         let overflowed = feed.overflowed;
         let nothing_there = feed.initial.counts_nothing();
         self.buffer.append(held);
@@ -306,8 +308,7 @@ impl Watch {
     }
 
     /// The server said how far the consumer is.
-    pub(crate) fn on_confirmed(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
-        self.progress = now;
+    pub(crate) fn on_confirmed(&mut self, info: &ConsumerInfo) -> Wish {
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
         };
@@ -373,7 +374,6 @@ impl Watch {
             Order::Gap => return Wish::Again,
         }
         feed.pulse.heard(now);
-        self.progress = now;
         let live = feed.stage == Stage::Live;
         if feed.overflowed || feed.suspect {
             return Wish::Nothing;
@@ -401,6 +401,9 @@ impl Watch {
                 stored: Some(stored),
             },
         };
+        if live {
+            self.progress = now;
+        }
         let Some(item) = decode(message, &self.binding, &self.options) else {
             let Supply::Fed(feed) = &mut self.supply else {
                 return Wish::Stray;
@@ -578,8 +581,8 @@ impl Watch {
         self.progress = now;
     }
 
-    /// A feed is over: how long to rest at most before the next one.
-    pub(crate) fn rest(&mut self, now: Instant, failed: bool) -> Duration {
+    /// A feed is over: if it lived for a while, failures before it are forgotten.
+    pub(crate) fn forgive(&mut self, now: Instant) -> bool {
         let lived = self.feed().is_some_and(|feed| {
             let lived = now.saturating_duration_since(feed.started);
             feed.stage == Stage::Live && lived >= self.options.heartbeat
@@ -587,6 +590,12 @@ impl Watch {
         if lived {
             self.attempts = 0;
         }
+        lived
+    }
+
+    /// A feed is over: how long to rest at most before the next one.
+    pub(crate) fn rest(&mut self, now: Instant, failed: bool) -> Duration {
+        let lived = self.forgive(now);
         if (lived && !failed) || mutant::is(Mutant::NoRest) {
             return Duration::ZERO;
         }
