@@ -106,7 +106,7 @@ impl World {
                 self.peer.deliver(usize::MAX);
             }
             self.settle();
-            let beat = self.now + step;
+            let beat = (self.now + step).min(end);
             let next = self.session.poll_timeout().filter(|next| *next < beat);
             self.at(next.unwrap_or(beat).max(self.now));
         }
