@@ -237,6 +237,9 @@ impl Session {
     pub(super) fn leave_link(&mut self, link: LinkId) {
         let on_it = |watch: &Watch| watch.feed().is_some_and(|feed| feed.link == link);
         for id in self.watches.ids(on_it) {
+            if let Some(watch) = self.watches.get_mut(id) {
+                watch.forgive(self.now);
+            }
             self.end_feed(id);
             self.want_feed(id);
         }
@@ -346,9 +349,9 @@ impl Session {
         let wish = match heard {
             Heard::Created(info) => watch.on_created(now, &info),
             Heard::Stream(facts) => watch.on_verified(now, &facts),
-            Heard::Consumer(info) => watch.on_confirmed(now, &info),
-            Heard::Last(revision) => watch.on_last(now, revision),
-            Heard::Failed(error) => watch.on_failure(now, error),
+            Heard::Consumer(info) => watch.on_confirmed(&info),
+            Heard::Last(revision) => watch.on_last(revision),
+            Heard::Failed(error) => watch.on_failure(error),
             Heard::Nobody { jetstream: false } if !opened => Wish::End(WatchError::NoJetStream),
             Heard::Nobody { .. } => watch.on_unanswered(),
             Heard::Denied(subject) => watch.on_denied(asked, subject),

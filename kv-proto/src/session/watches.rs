@@ -72,7 +72,9 @@ impl Session {
         let known = self.watches.get_mut(watch)?;
         let before = known.buffer.bytes();
         let Pulled { told, flow } = known.buffer.pull();
-        known.note_read(now);
+        if told.is_some() {
+            known.note_read(now);
+        }
         self.watch_bytes -= before - known.buffer.bytes();
         let silent = core::mem::take(&mut known.planted.silent);
         if silent {

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses another part")]
 
+pub(crate) mod consumers;
 pub(crate) mod embedder;
 pub(crate) mod parser;
 pub(crate) mod peer;
+pub(crate) mod watching;

@@ -91,7 +91,10 @@ pub(crate) fn take(input: &mut Vec<u8>) -> Option<ClientOp> {
         ("UNSUB", [sid]) => ClientOp::Unsub {
             sid: (*sid).to_owned(),
         },
-        // Every publish of this client is a request.
+        // Every publish of this client is a request, but the answer to flow control.
+        ("PUB", [subject, size]) if subject.starts_with("$JS.FC.") => {
+            return body(input, end, [subject, NO_REPLY], 0, number(size));
+        }
         ("PUB", [subject, reply, size]) => {
             return body(input, end, [subject, reply], 0, number(size));
         }
@@ -106,6 +109,9 @@ pub(crate) fn take(input: &mut Vec<u8>) -> Option<ClientOp> {
     Some(op)
 }
 
+/// Stands for the reply subject where there is none.
+const NO_REPLY: &str = "no-reply";
+
 fn body(
     input: &mut Vec<u8>,
     line_end: usize,
@@ -113,7 +119,15 @@ fn body(
     head: usize,
     size: usize,
 ) -> Option<ClientOp> {
-    let [subject, reply] = subjects.map(|subject| checked(subject, false));
+    // A filter is part of the subject on which a consumer is asked for.
+    let wild = subjects[0].starts_with("$JS.API.CONSUMER.CREATE.");
+    let [subject, reply] = subjects;
+    let (subject, reply) = (checked(subject, wild), checked(reply, false));
+    let reply = if reply == NO_REPLY {
+        String::new()
+    } else {
+        reply
+    };
     let start = line_end + 2;
     let end = start + size;
     if input.len() < end + 2 {

@@ -1,6 +1,6 @@
 //! A small server in memory: core NATS as far as a key-value client needs it,
 //! and one stream for each bucket. Deterministic: it has no clock of its own
-//! and answers only what it is handed.
+//! and answers only what it is handed. Its consumers are in `consumers.rs`.
 //!
 //! Faults are *rules*, each used once: the next request whose subject starts
 //! with a prefix is answered by the rule instead of by the server.
@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::consumers::Consumers;
 use super::parser::{self, ClientOp, Publish};
 
 /// What a rule does with the request that it meets.
@@ -56,6 +57,11 @@ pub(crate) struct Stream {
     pub(crate) created: u64,
     pub(crate) last_seq: u64,
     pub(crate) messages: BTreeMap<u64, Message>,
+    /// Goes up when the stream loses its end: what is stored then has another
+    /// time, even if it has the same sequence.
+    pub(crate) era: u64,
+    /// The era of each message that was ever stored.
+    pub(crate) eras: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +72,8 @@ pub(crate) struct Conn {
     pub(crate) output: VecDeque<u8>,
     pub(crate) connect: Option<Value>,
     inbox: Option<(String, String)>,
+    /// What else it listens to, by subscription.
+    pub(crate) subs: BTreeMap<String, String>,
     /// Set when the server ends the connection.
     pub(crate) closed: bool,
 }
@@ -84,8 +92,11 @@ pub(crate) struct Peer {
     /// Answers that were kept: connection, and the bytes.
     pub(crate) held: Vec<(u64, Vec<u8>)>,
     pub(crate) pongs: usize,
+    pub(crate) consumers: Consumers,
+    /// Subscriptions, their ends and publishes in the order in which they came.
+    pub(crate) lines: Vec<String>,
     rules: Vec<(String, Rule)>,
-    creations: u64,
+    pub(crate) creations: u64,
     conns_made: u64,
 }
 
@@ -101,6 +112,8 @@ impl Peer {
             held: Vec::new(),
             hold_all: false,
             pongs: 0,
+            consumers: Consumers::default(),
+            lines: Vec::new(),
             rules: Vec::new(),
             creations: 0,
             conns_made: 0,
@@ -163,7 +176,7 @@ impl Peer {
                 return;
             }
             let Some(op) = parser::take(&mut conn.input) else {
-                return;
+                break;
             };
             let first = conn.connect.is_none();
             match op {
@@ -174,14 +187,32 @@ impl Peer {
                 _ if first => panic!("{op:?} before CONNECT"),
                 ClientOp::Ping => conn.output.extend(b"PONG\r\n"),
                 ClientOp::Pong => self.pongs += 1,
+                ClientOp::Sub { subject, sid } if conn.inbox.is_some() => {
+                    self.lines.push(format!("SUB {subject} {sid}"));
+                    let former = conn.subs.insert(sid, subject);
+                    assert_eq!(former, None, "a subscription id is used once");
+                }
                 ClientOp::Sub { subject, sid } => {
                     let prefix = subject.strip_suffix('*').expect("an inbox for all replies");
-                    let former = conn.inbox.replace((prefix.to_owned(), sid));
-                    assert_eq!(former, None, "one inbox a connection");
+                    conn.inbox = Some((prefix.to_owned(), sid));
                 }
-                ClientOp::Unsub { .. } => panic!("nothing to unsubscribe from"),
-                ClientOp::Publish(publish) => self.publish(id, publish),
+                ClientOp::Unsub { sid } => {
+                    self.lines.push(format!("UNSUB {sid}"));
+                    let former = conn.subs.remove(&sid);
+                    assert!(former.is_some(), "nothing to unsubscribe from");
+                }
+                ClientOp::Publish(publish) if publish.reply.is_empty() => {
+                    self.lines.push(publish.subject.clone());
+                    self.on_flow_answer(&publish.subject);
+                }
+                ClientOp::Publish(publish) => {
+                    self.lines.push(publish.subject.clone());
+                    self.publish(id, publish);
+                }
             }
+        }
+        if self.consumers.deliver_at_once {
+            self.deliver(usize::MAX);
         }
     }
 
@@ -267,7 +298,10 @@ impl Peer {
                 let (block, payload) = self.direct_get(target, &publish.payload);
                 return self.frame(conn, publish, &block, &payload);
             }
-            let reply = self.call(call, &publish.payload)?;
+            let reply = match call.strip_prefix("CONSUMER.") {
+                Some(call) => self.consumer_call(conn, call, &publish.payload)?,
+                None => self.call(call, &publish.payload)?,
+            };
             return self.frame(conn, publish, "", reply.to_string().as_bytes());
         }
         let stream = subject
@@ -306,19 +340,26 @@ impl Peer {
         {
             return refusal(10_071, &format!("wrong last sequence: {last}"));
         }
-        stream.last_seq += 1;
-        let seq = stream.last_seq;
+        if publish.header("Nats-Rollup").as_deref() == Some("sub") {
+            stream.messages.retain(|_, m| m.subject != publish.subject);
+        }
         let message = Message {
             subject: publish.subject.clone(),
             block: publish.block.clone(),
             payload: publish.payload.clone(),
         };
-        if publish.header("Nats-Rollup").as_deref() == Some("sub") {
-            stream.messages.retain(|_, m| m.subject != publish.subject);
-        }
+        ack(name, self.append(name, message))
+    }
+
+    /// Stores a message whatever it says; returns its sequence.
+    pub(crate) fn append(&mut self, name: &str, message: Message) -> u64 {
+        let stream = self.streams.get_mut(name).expect("a stream");
+        stream.last_seq += 1;
+        let seq = stream.last_seq;
         stream.messages.insert(seq, message.clone());
+        stream.eras.insert(seq, stream.era);
         let kept = stream.config["max_msgs_per_subject"].as_u64().unwrap_or(1);
-        let of_key = |(_, m): &(&u64, &Message)| m.subject == publish.subject;
+        let of_key = |(_, m): &(&u64, &Message)| m.subject == message.subject;
         let seqs: Vec<u64> = stream
             .messages
             .iter()
@@ -336,7 +377,7 @@ impl Peer {
             seq,
             message,
         });
-        ack(name, seq)
+        seq
     }
 
     fn direct_get(&self, target: &str, body: &[u8]) -> (String, Vec<u8>) {
@@ -402,6 +443,7 @@ impl Peer {
             "STREAM.INFO" => self.streams.get(name).map_or_else(not_found, Stream::info),
             "STREAM.DELETE" => {
                 assert!(body.is_empty(), "a delete has no body");
+                self.consumers.of_stream_gone(name);
                 match self.streams.remove(name) {
                     Some(_) => json!({"success": true}),
                     None => not_found(),
@@ -494,10 +536,10 @@ fn time_of(seq: u64) -> String {
     format!("2026-11-23T19:00:00.{seq:09}Z")
 }
 
-fn failure(code: u16, err_code: u32, text: &str) -> Value {
+pub(crate) fn failure(code: u16, err_code: u32, text: &str) -> Value {
     json!({"error": {"code": code, "err_code": err_code, "description": text}})
 }
 
-fn not_found() -> Value {
+pub(crate) fn not_found() -> Value {
     failure(404, 10_059, "stream not found")
 }

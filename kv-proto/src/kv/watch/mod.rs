@@ -152,7 +152,8 @@ pub(crate) struct Watch {
     unanswered: bool,
     /// Feeds that failed since one lived for a while.
     attempts: u32,
-    /// When the server last made progress.
+    /// When the watch last came on. What a feed brings that does not get as far
+    /// as being verified is nothing: the next one brings it again.
     progress: Instant,
     /// The server's time when the last consumer was made.
     pub(crate) server_time: Option<Timestamp>,
@@ -251,7 +252,6 @@ impl Watch {
     /// The consumer was created.
     pub(crate) fn on_created(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
         let updates = self.epoch.start == Start::Updates && self.buffer.place().is_none();
-        self.progress = now;
         self.server_time = info.server_time;
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
@@ -278,7 +278,6 @@ impl Watch {
     /// The stream was looked at after the consumer was created.
     pub(crate) fn on_verified(&mut self, now: Instant, facts: &StreamFacts) -> Wish {
         let place = self.buffer.place();
-        self.progress = now;
         self.unanswered = false;
         let Supply::Fed(feed) = &mut self.supply else {
             return Wish::Stray;
@@ -306,6 +305,9 @@ impl Watch {
                 incarnation: self.epoch.incarnation,
                 cursor: base,
             });
+        }
+        if !self.opened || !held.is_empty() {
+            self.progress = now;
         }
         let overflowed = feed.overflowed;
         let nothing_there = feed.initial.counts_nothing();
@@ -337,8 +339,7 @@ impl Watch {
     }
 
     /// The leader said which revision is the last that matches a filter.
-    pub(crate) fn on_last(&mut self, now: Instant, revision: u64) -> Wish {
-        self.progress = now;
+    pub(crate) fn on_last(&mut self, revision: u64) -> Wish {
         let filters = self.subjects.len();
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
@@ -353,8 +354,7 @@ impl Watch {
     }
 
     /// The server said how far the consumer is.
-    pub(crate) fn on_confirmed(&mut self, now: Instant, info: &ConsumerInfo) -> Wish {
-        self.progress = now;
+    pub(crate) fn on_confirmed(&mut self, info: &ConsumerInfo) -> Wish {
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
         };
@@ -421,7 +421,6 @@ impl Watch {
             Order::Gap => return Wish::Again,
         }
         feed.pulse.heard(now);
-        self.progress = now;
         let live = feed.stage == Stage::Live;
         if feed.overflowed || feed.suspect {
             return Wish::Nothing;
@@ -449,6 +448,9 @@ impl Watch {
                 stored: Some(stored),
             },
         };
+        if live {
+            self.progress = now;
+        }
         let Some(item) = decode(message, &self.binding, &self.options) else {
             let Supply::Fed(feed) = &mut self.supply else {
                 return Wish::Stray;
@@ -566,12 +568,12 @@ impl Watch {
     // ---- failures ---------------------------------------------------------
 
     /// The server refused what the feed asked for.
-    pub(crate) fn on_failure(&mut self, now: Instant, error: ServerError) -> Wish {
+    pub(crate) fn on_failure(&mut self, error: ServerError) -> Wish {
         if error.is_stream_not_found() {
             return Wish::End(WatchError::BucketNotFound);
         }
         if error.is_no_message() {
-            return self.on_last(now, 0);
+            return self.on_last(0);
         }
         if self.is_live() {
             let gone = error.is_consumer_not_found() || error.is_consumer_offline();
@@ -640,8 +642,8 @@ impl Watch {
         self.progress = now;
     }
 
-    /// A feed is over: how long to rest at most before the next one.
-    pub(crate) fn rest(&mut self, now: Instant, failed: bool) -> Duration {
+    /// A feed is over: if it lived for a while, failures before it are forgotten.
+    pub(crate) fn forgive(&mut self, now: Instant) -> bool {
         let lived = self.feed().is_some_and(|feed| {
             let lived = now.saturating_duration_since(feed.started);
             feed.stage == Stage::Live && lived >= self.options.heartbeat
@@ -649,6 +651,12 @@ impl Watch {
         if lived {
             self.attempts = 0;
         }
+        lived
+    }
+
+    /// A feed is over: how long to rest at most before the next one.
+    pub(crate) fn rest(&mut self, now: Instant, failed: bool) -> Duration {
+        let lived = self.forgive(now);
         if (lived && !failed) || mutant::is(Mutant::NoRest) {
             return Duration::ZERO;
         }

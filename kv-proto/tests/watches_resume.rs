@@ -1,0 +1,441 @@
+//! How a watch goes on: after gaps, silence and lost links, and whether the
+//! bucket is still the same then.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use kv_proto::{Binding, KeyFilter, LinkErrorKind, Position, WatchId, WatchOptions, WatchState};
+use support::embedder::{World, config, seconds};
+use support::peer::Rule;
+
+const TENTH: Duration = Duration::from_millis(100);
+
+/// A live watch that was told of `a` at 1 and `b` at 2.
+fn live(options: WatchOptions) -> (World, Binding, WatchId) {
+    let (mut world, bucket) = World::with_values(config(), &[("a", "1"), ("b", "2")]);
+    let watch = world.opened(&bucket, options);
+    assert_eq!(world.told(watch), "a=1@1 b=2@2 synced");
+    world.pass(seconds(6)); // long enough to be no short life
+    world.calls();
+    (world, bucket, watch)
+}
+
+fn all() -> WatchOptions {
+    WatchOptions::default()
+}
+
+/// The link is lost and made again.
+fn relink(world: &mut World) {
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.reconnect();
+}
+
+/// The policy of the consumer that was asked for last.
+fn newest(world: &World) -> String {
+    world.peer.consumers.policies().pop().unwrap()
+}
+
+/// The subscription and the consumer of each predecessor are given up.
+const REPLACED: [&str; 5] = [
+    "UNSUB",
+    "SUB",
+    "CONSUMER.DELETE",
+    "CONSUMER.CREATE",
+    "STREAM.INFO",
+];
+
+/// A gap: the message behind it is not told before the one that is missing.
+#[test]
+fn a_gap_is_closed() {
+    let (mut world, _, watch) = live(all());
+    world.peer.consumers.deliver_at_once = false;
+    world.write("a", "3");
+    world.write("b", "4");
+    world.write("c", "5");
+    world.peer.deliver(1);
+    world.peer.lose_one();
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "a=3@3");
+    world.peer.consumers.deliver_at_once = true;
+    world.pass(TENTH);
+    assert_eq!(newest(&world), "by_start_sequence 3");
+    assert_eq!(world.told(watch), "b=4@4 c=5@5");
+    let calls = world.calls();
+    for call in REPLACED {
+        assert!(calls.iter().any(|one| one == call), "{call} in {calls:?}");
+    }
+    assert_eq!(world.peer.consumers.all.len(), 1);
+}
+
+/// A heartbeat that counts more than came tells of the gap as well.
+#[test]
+fn a_heartbeat_tells_of_a_gap() {
+    let (mut world, _, watch) = live(all());
+    world.peer.consumers.deliver_at_once = false;
+    world.write("a", "3");
+    world.peer.lose_one();
+    assert_eq!(world.told(watch), "");
+    world.peer.consumers.deliver_at_once = true;
+    world.pass(TENTH * 2);
+    assert_eq!(world.told(watch), "a=3@3");
+    assert_eq!(newest(&world), "by_start_sequence 2");
+}
+
+/// What comes a second time is told once.
+#[test]
+fn a_message_that_comes_twice_is_told_once() {
+    let (mut world, _, watch) = live(all());
+    world.write("a", "3");
+    world.peer.repeat_last();
+    world.peer.repeat_last();
+    assert_eq!(world.told(watch), "a=3@3");
+    world.write("a", "4");
+    world.peer.repeat_last();
+    assert_eq!(world.told(watch), "a=4@4");
+    assert_eq!(world.peer.consumers.created.len(), 1);
+}
+
+/// A consumer that is gone says nothing. Two heartbeats later another one is
+/// there, though nobody asks for updates.
+#[test]
+fn silence_is_noticed_without_being_asked() {
+    for heartbeat in [Duration::from_millis(100), seconds(2)] {
+        let (mut world, _, watch) = live(all().heartbeat(heartbeat));
+        world.peer.lose_consumers();
+        let lost = world.now;
+        world.write("a", "3");
+        while world.peer.consumers.all.is_empty() {
+            let next = world.session.poll_timeout().unwrap();
+            world.at(next);
+            world.settle();
+        }
+        let noticed = world.now.saturating_duration_since(lost);
+        // The rest before the next one is within a tenth of a second.
+        assert!(noticed <= heartbeat * 2 + TENTH, "{noticed:?}");
+        assert!(noticed >= heartbeat, "{noticed:?}");
+        assert_eq!(world.told(watch), "a=3@3");
+    }
+}
+
+/// Silence is no silence while messages come.
+#[test]
+fn messages_are_signs_of_life() {
+    let (mut world, _, watch) = live(all().heartbeat(seconds(1)));
+    for _ in 0..30 {
+        world.pass_silently(seconds(1));
+        world.write("a", "x");
+        world.settle();
+    }
+    assert_eq!(world.peer.consumers.created.len(), 1);
+    assert_eq!(world.told(watch).split(' ').count(), 30);
+}
+
+/// After a lost link the watch goes on at once, at what it received last.
+#[test]
+fn a_lost_link_costs_nothing() {
+    let (mut world, _, watch) = live(all());
+    world.write("a", "3");
+    world.settle(); // received, and not read
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    assert_eq!(
+        world.session.watch_state(watch),
+        Some(WatchState::Recovering)
+    );
+    assert_eq!(world.session.usage().consumers, 0);
+    world.write("b", "4");
+    world.reconnect();
+    assert_eq!(newest(&world), "by_start_sequence 3");
+    assert_eq!(world.session.watch_state(watch), Some(WatchState::Live));
+    assert_eq!(world.told(watch), "a=3@3 b=4@4");
+}
+
+/// Nothing was told yet: the next consumer is asked for what the first one was.
+#[test]
+fn who_was_told_nothing_starts_again_the_same_way() {
+    for (options, policy) in [
+        (all(), "last_per_subject"),
+        (all().include_history(), "all"),
+        (all().updates_only(), "new"),
+        (
+            all().from_revision(kv_proto::Revision::new(7)),
+            "by_start_sequence 7",
+        ),
+        (
+            all().from_revision(kv_proto::Revision::new(0)),
+            "by_start_sequence 1",
+        ),
+    ] {
+        let (mut world, bucket) = World::with_values(config(), &[("a", "1")]);
+        world.peer.rule("$JS.API.STREAM.INFO.", Rule::Hold);
+        let watch = world.watch(&bucket, options);
+        world.settle();
+        relink(&mut world);
+        assert_eq!(world.peer.consumers.policies(), [policy, policy]);
+        assert_eq!(world.session.watch_state(watch), Some(WatchState::Live));
+    }
+}
+
+/// Nothing is there: what comes after the initial data is not only the last of
+/// each key.
+#[test]
+fn nothing_was_there() {
+    let (mut world, bucket) = World::with_values(config(), &[]);
+    let watch = world.opened(&bucket, all());
+    assert_eq!(world.told(watch), "synced");
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.write("a", "1");
+    world.write("a", "2");
+    world.reconnect();
+    assert_eq!(world.told(watch), "a=1@1 a=2@2");
+}
+
+/// A watch of updates goes on behind the place where its first consumer began,
+/// even if nothing was told since.
+#[test]
+fn updates_go_on_where_they_began() {
+    let (mut world, bucket) = World::with_values(config(), &[("a", "1"), ("b", "2")]);
+    let watch = world.opened(&bucket, all().updates_only());
+    assert_eq!(world.told(watch), "synced");
+    assert_eq!(world.session.position(watch).unwrap().revision().get(), 2);
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.write("a", "3");
+    world.reconnect();
+    assert_eq!(newest(&world), "by_start_sequence 3");
+    assert_eq!(world.told(watch), "a=3@3");
+}
+
+// ---- the same bucket? ---------------------------------------------------------
+
+/// What is lost behind the last told revision is no matter.
+#[test]
+fn a_rewind_that_costs_nothing_is_none() {
+    let (mut world, _, watch) = live(all());
+    world.peer.rewind("KV_b", 2);
+    relink(&mut world);
+    world.write("a", "3");
+    assert_eq!(world.told(watch), "a=3@3");
+}
+
+/// The bucket has lost revisions that were told, and is still shorter.
+#[test]
+fn a_bucket_that_went_back_starts_a_new_epoch() {
+    let (mut world, _, watch) = live(all());
+    world.peer.rewind("KV_b", 1);
+    relink(&mut world);
+    world.pass(seconds(1));
+    assert_eq!(world.told(watch), "Rewound a=1@1 synced");
+    world.write("b", "9");
+    assert_eq!(world.told(watch), "b=9@2");
+}
+
+/// It has grown past the place since, with other messages: the same number
+/// comes again with another time.
+#[test]
+fn a_bucket_that_grew_again_starts_a_new_epoch() {
+    for held in [false, true] {
+        let (mut world, _, watch) = live(all());
+        world.peer.rewind("KV_b", 1);
+        world.write("b", "8");
+        world.write("b", "9");
+        let link = world.link();
+        world.cut(link, LinkErrorKind::Read);
+        if held {
+            // It comes before the stream was looked at.
+            world.peer.rule("$JS.API.CONSUMER.CREATE.", Rule::Hold);
+            world.reconnect();
+            world.settle();
+            assert_eq!(world.told(watch), "");
+            world.peer.release(0);
+        }
+        world.reconnect();
+        world.pass(seconds(1));
+        assert_eq!(world.told(watch), "Rewound a=1@1 b=9@3 synced");
+    }
+}
+
+/// The same revision with the same time is dropped, and nothing else.
+#[test]
+fn the_last_revision_comes_again_and_is_dropped() {
+    let (mut world, _, watch) = live(all());
+    for _ in 0..5 {
+        relink(&mut world);
+        assert_eq!(newest(&world), "by_start_sequence 2");
+    }
+    assert_eq!(world.told(watch), "");
+}
+
+/// A bucket that was deleted and created again, as it looks at any size.
+#[test]
+fn another_bucket_starts_a_new_epoch() {
+    for writes in 0..4 {
+        let (mut world, _, watch) = live(all());
+        world.peer.recreate("KV_b");
+        for number in 0..writes {
+            world.write("c", &number.to_string());
+        }
+        relink(&mut world);
+        world.pass(seconds(1));
+        let now = match writes {
+            0 => String::new(),
+            n => format!("c={}@{n} ", n - 1),
+        };
+        assert_eq!(world.told(watch), format!("Recreated {now}synced"));
+        world.write("d", "x");
+        let next = writes + 1;
+        assert_eq!(world.told(watch), format!("d=x@{next}"));
+    }
+}
+
+/// The same without a lost link: the consumer went with its stream.
+#[test]
+fn another_bucket_is_noticed_by_silence() {
+    let (mut world, _, watch) = live(all());
+    world.peer.recreate("KV_b");
+    world.write("c", "1");
+    world.pass(seconds(12));
+    assert_eq!(world.told(watch), "Recreated c=1@1 synced");
+}
+
+/// Nothing of the former bucket was told: its end is no news.
+#[test]
+fn an_unseen_bucket_is_not_told_of() {
+    let (mut world, bucket) = World::with_values(config(), &[("a", "1")]);
+    world.peer.recreate("KV_b");
+    world.write("c", "1");
+    let watch = world.watch(&bucket, all());
+    world.pass(seconds(1));
+    assert_eq!(world.told(watch), "c=1@1 synced");
+    assert_eq!(world.peer.consumers.policies(), ["last_per_subject"; 2]);
+}
+
+/// An epoch follows the other, each with its own end of the initial data; a
+/// reset that nobody has read yet is not told twice.
+#[test]
+fn epochs_follow_one_another() {
+    let (mut world, _, watch) = live(all().include_history());
+    for round in 0..3 {
+        world.peer.recreate("KV_b");
+        world.write("a", &round.to_string());
+        world.write("a", "x");
+        relink(&mut world);
+        world.pass(seconds(1));
+        if round > 0 {
+            let told = world.told(watch);
+            let epochs = told.matches("Recreated").count();
+            assert_eq!(epochs, told.matches("synced").count(), "{told}");
+            assert!(told.ends_with(&format!("Recreated a={round}@1 a=x@2 synced")));
+        }
+    }
+}
+
+// ---- positions ----------------------------------------------------------------
+
+/// The position is that of the reader, and another session goes on behind it.
+#[test]
+fn a_position_is_a_place_to_go_on_from() {
+    let (mut world, bucket, watch) = live(all());
+    world.write("a", "3");
+    world.settle();
+    let position = world.session.position(watch).unwrap();
+    assert_eq!(position.revision().get(), 2, "what waits was not read");
+    let stored: Position = position.to_string().parse().unwrap();
+    let other = world.opened(&bucket, all().from_position(stored));
+    assert_eq!(newest(&world), "by_start_sequence 2");
+    assert_eq!(world.session.position(other), Some(stored));
+    assert_eq!(world.told(other), "a=3@3 synced");
+
+    world.peer.recreate("KV_b");
+    world.write("c", "1");
+    let late = world.watch(&bucket, all().from_position(stored));
+    world.pass(seconds(1));
+    assert_eq!(world.told(late), "Recreated c=1@1 synced");
+
+    let (mut world, bucket, _) = live(all());
+    world.peer.rewind("KV_b", 1);
+    let late = world.watch(&bucket, all().from_position(stored));
+    world.pass(seconds(1));
+    assert_eq!(world.told(late), "Rewound a=1@1 synced");
+    assert_eq!(world.session.position(late).unwrap().revision().get(), 1);
+}
+
+/// The reader comes on with what is not told, too: else it would be looked at
+/// again with every resume.
+#[test]
+fn what_is_left_out_moves_the_position() {
+    let (mut world, bucket) = World::with_values(config(), &[("a", "1")]);
+    world.erase("b");
+    let watch = world.opened(&bucket, all().ignore_deletes());
+    assert_eq!(world.told(watch), "a=1@1 synced");
+    world.erase("a");
+    assert_eq!(world.told(watch), "");
+    assert_eq!(world.session.position(watch).unwrap().revision().get(), 3);
+    relink(&mut world);
+    assert_eq!(newest(&world), "by_start_sequence 3");
+    assert_eq!(world.told(watch), "");
+}
+
+/// A filtered watch sees the same bucket by its own keys only.
+#[test]
+fn a_filtered_watch_goes_on_as_well() {
+    let filter = KeyFilter::new("b").unwrap();
+    let (mut world, bucket) = World::with_values(config(), &[("a", "1"), ("b", "2"), ("a", "3")]);
+    let watch = world.opened(&bucket, all().filter(filter));
+    assert_eq!(world.told(watch), "b=2@2 synced");
+    world.write("b", "4");
+    world.settle();
+    relink(&mut world);
+    assert_eq!(newest(&world), "by_start_sequence 4");
+    assert_eq!(world.told(watch), "b=4@4");
+}
+
+/// A flow control request that comes while a feed is not verified does not
+/// make the watch forget where it is.
+#[test]
+fn flow_control_keeps_the_place() {
+    let (mut world, _, watch) = live(all());
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.peer.rule("$JS.API.STREAM.INFO.", Rule::Hold);
+    world.reconnect();
+    world.peer.ask_for_flow(0);
+    world.settle();
+    world.peer.release(0);
+    world.settle();
+    relink(&mut world);
+    assert_eq!(newest(&world), "by_start_sequence 2");
+    assert_eq!(world.told(watch), "");
+    assert_eq!(world.session.position(watch).unwrap().revision().get(), 2);
+}
+
+/// What can be read and what cannot, in stored messages that a writer made.
+#[test]
+fn damage_is_told_and_passed() {
+    let (mut world, bucket) = World::with_values(config(), &[("a", "1")]);
+    for (subject, block) in [
+        ("$KV.b.k", "NATS/1.0\r\nno colon\r\n\r\n"),
+        ("$KV.b.k", "NATS/1.0\r\nX: a\rb\r\n\r\n"),
+        ("$KV.b.sp\u{e9}cial", ""),
+        ("$KV.b.k", "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\n\r\n"),
+    ] {
+        world.peer.publish_as_other(subject, block, b"v");
+    }
+    world.write("z", "6");
+    let watch = world.opened(&bucket, all().include_history());
+    let told = world.told(watch);
+    assert_eq!(told, "a=1@1 ~2 ~3 ~4 k!@5 z=6@6 synced");
+    relink(&mut world);
+    assert_eq!(newest(&world), "by_start_sequence 6");
+    assert_eq!(world.told(watch), "");
+}

@@ -1,0 +1,309 @@
+//! When the initial data is complete: exactly once, never early, and always.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use kv_proto::{KeyFilter, LinkErrorKind, ResetReason, WatchError, WatchOptions, WatchState};
+use support::embedder::{World, config, seconds};
+use support::peer::Rule;
+
+const VALUES: [(&str, &str); 4] = [("a", "1"), ("b", "2"), ("c", "3"), ("a", "4")];
+
+fn all() -> WatchOptions {
+    WatchOptions::default()
+}
+
+/// Sets that are empty for different reasons.
+#[test]
+fn nothing_is_complete_at_once() {
+    let (mut world, bucket) = World::with_values(config(), &[]);
+    for options in [all(), all().include_history(), all().updates_only()] {
+        let watch = world.opened(&bucket, options);
+        assert_eq!(world.told(watch), "synced");
+    }
+    for (key, value) in VALUES {
+        world.write(key, value);
+    }
+    let filter = KeyFilter::new("nothing.>").unwrap();
+    let watch = world.opened(&bucket, all().filter(filter));
+    assert_eq!(world.told(watch), "synced");
+    let watch = world.opened(&bucket, all().updates_only());
+    assert_eq!(world.told(watch), "synced");
+    for key in ["a", "b", "c"] {
+        world.erase(key);
+    }
+    let watch = world.opened(&bucket, all());
+    assert_eq!(
+        world.told(watch),
+        "b!@6 c!@7 synced".replace("b!", "a!@5 b!")
+    );
+    let watch = world.opened(&bucket, all().ignore_deletes());
+    assert_eq!(world.told(watch), "synced");
+    let watch = world.opened(&bucket, all().from_revision(99.into_revision()));
+    assert_eq!(world.told(watch), "synced");
+    // What comes after it is told after it.
+    world.write("a", "8");
+    assert_eq!(world.told(watch), "", "it starts with 99");
+}
+
+trait IntoRevision {
+    fn into_revision(self) -> kv_proto::Revision;
+}
+
+impl IntoRevision for u64 {
+    fn into_revision(self) -> kv_proto::Revision {
+        kv_proto::Revision::new(self)
+    }
+}
+
+/// Not before as many messages came as were counted, though new ones are
+/// written all the time.
+#[test]
+fn it_is_complete_with_the_last_that_was_counted() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    for (told, written) in [
+        ("b=2@2", 5),
+        ("c=3@3", 6),
+        ("a=4@4 synced", 7),
+        ("n=x@5", 8),
+    ] {
+        assert_eq!(world.told(watch), "");
+        world.write("n", "x");
+        assert_eq!(world.peer.streams["KV_b"].last_seq, written);
+        world.peer.deliver(1);
+        assert_eq!(world.told(watch), told);
+    }
+}
+
+/// A message that says too early that nothing is pending ends nothing: the
+/// server is asked, and has more.
+#[test]
+fn a_premature_zero_ends_nothing() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    let link = world.link();
+    let consumer = world.peer.newest().clone();
+    let sid = world.peer.lines[0].rsplit_once(' ').unwrap().1.to_owned();
+    let reply = format!("$JS.ACK.KV_b.{}.1.2.1.1795460400000000002.0", consumer.name);
+    world.calls();
+    world.inject(
+        link,
+        &support::consumers::frame("$KV.b.b", &sid, &reply, b"", b"2"),
+    );
+    assert_eq!(world.told(watch), "b=2@2");
+    assert_eq!(world.calls(), ["CONSUMER.INFO"]);
+    // The rest comes as it should; the first was delivered above.
+    world.peer.lose_one();
+    world.peer.deliver(9);
+    assert_eq!(world.told(watch), "c=3@3 a=4@4 synced");
+}
+
+/// Entries that vanish before they are delivered are not waited for: a message
+/// with nothing pending behind it, or a heartbeat, lets the server be asked.
+#[test]
+fn what_vanished_is_not_waited_for() {
+    // The last one is left.
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    world.vanish(2);
+    world.peer.deliver(9);
+    assert_eq!(world.told(watch), "c=3@3 a=4@4 synced");
+    let infos = |world: &mut World| {
+        let calls = world.calls();
+        calls.iter().filter(|call| *call == "CONSUMER.INFO").count()
+    };
+    assert_eq!(infos(&mut world), 1);
+    // The last one is gone.
+    for gone in [&[4][..], &[2, 3, 4]] {
+        let (mut world, bucket) = World::with_values(config(), &VALUES);
+        world.peer.consumers.deliver_at_once = false;
+        let watch = world.opened(&bucket, all());
+        for revision in gone {
+            if *revision == 4 {
+                world.peer.deliver(usize::from(gone.len() == 1) * 2);
+            }
+            world.vanish(*revision);
+        }
+        let first = world.told(watch);
+        assert!(!first.contains("synced"), "{first}");
+        world.peer.beat();
+        assert_eq!(world.told(watch), "synced");
+        assert_eq!(infos(&mut world), 1);
+        world.peer.beat();
+        world.settle();
+        assert_eq!(infos(&mut world), 0, "it is complete");
+    }
+}
+
+/// While something is on its way the answer confirms nothing.
+#[test]
+fn what_is_on_its_way_is_waited_for() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    world.peer.deliver(1);
+    world.vanish(4);
+    world.peer.beat();
+    world.settle();
+    assert_eq!(world.told(watch), "b=2@2", "one is to be delivered");
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "c=3@3 synced");
+}
+
+/// A lost answer to that question is asked for again with the next heartbeat.
+#[test]
+fn a_lost_answer_is_asked_for_again() {
+    for rule in [Rule::Silence, Rule::Nobody, Rule::Reply("{}".to_owned())] {
+        let (mut world, bucket) = World::with_values(config(), &VALUES);
+        world.peer.consumers.deliver_at_once = false;
+        let watch = world.opened(&bucket, all());
+        for revision in [2, 3, 4] {
+            world.vanish(revision);
+        }
+        world.peer.rule("$JS.API.CONSUMER.INFO.", rule.clone());
+        world.peer.beat();
+        assert_eq!(world.told(watch), "", "{rule:?}");
+        world.pass(seconds(6));
+        assert_eq!(world.told(watch), "synced", "{rule:?}");
+        assert_eq!(world.peer.consumers.created.len(), 1, "{rule:?}");
+    }
+}
+
+/// An interruption starts another count, at any place in the initial data; the
+/// end is still told once.
+#[test]
+fn an_interruption_starts_another_count() {
+    for after in 0..=3 {
+        let (mut world, bucket) = World::with_values(config(), &VALUES);
+        world.peer.consumers.deliver_at_once = false;
+        let watch = world.opened(&bucket, all());
+        world.peer.deliver(after);
+        let mut told = world.told(watch);
+        let link = world.link();
+        world.cut(link, LinkErrorKind::Read);
+        world.peer.consumers.deliver_at_once = true;
+        world.reconnect();
+        told = format!("{told} {}", world.told(watch));
+        assert_eq!(told.trim(), "b=2@2 c=3@3 a=4@4 synced", "after {after}");
+    }
+}
+
+/// A consumer that was made before (its answer was slow) has delivered some:
+/// they count.
+#[test]
+fn what_was_delivered_before_the_answer_counts() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    world.peer.rule("$JS.API.CONSUMER.CREATE.", Rule::Silence);
+    let watch = world.watch(&bucket, all());
+    world.settle();
+    // The request is carried out now; two messages leave before its answer.
+    let request = world.peer.seen.last().unwrap().clone();
+    let call = request.subject.strip_prefix("$JS.API.CONSUMER.").unwrap();
+    let conn = world.sockets[&world.link()].conn;
+    world.peer.consumer_call(conn, call, &request.payload);
+    world.peer.deliver(2);
+    let answer = world.peer.consumer_call(conn, call, &request.payload);
+    let answer = answer.unwrap().to_string();
+    let frame = world.peer.frame(conn, &request, "", answer.as_bytes());
+    world.peer.send(conn, &frame.unwrap());
+    assert_eq!(world.told(watch), "b=2@2 c=3@3");
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "a=4@4 synced");
+}
+
+// ---- listings -------------------------------------------------------------------
+
+/// A listing ends with its initial data, and leaves no consumer.
+#[test]
+fn a_listing_ends() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    let history = WatchOptions::history_of(support::embedder::key("a"));
+    for (options, told) in [
+        (WatchOptions::keys(), "b=@2 c=@3 a=@4 synced"),
+        (history, "a=1@1 a=4@4 synced"),
+        (all().updates_only().until_synced(), "synced"),
+    ] {
+        let listing = world.watch(&bucket, options);
+        world.settle();
+        assert_eq!(world.session.watch_state(listing), Some(WatchState::Ended));
+        assert_eq!(world.session.usage().consumers, 0);
+        assert_eq!(world.told(listing), told);
+        world.write("n", "later");
+        assert_eq!(world.told(listing), "");
+        world.unwatched(listing);
+        world.vanish(world.peer.streams["KV_b"].last_seq);
+        assert!(world.peer.consumers.all.is_empty());
+    }
+}
+
+/// A listing goes on over a lost link, but not over the end of its bucket.
+#[test]
+fn a_listing_that_is_interrupted() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let listing = world.opened(&bucket, WatchOptions::keys());
+    world.peer.deliver(1);
+    assert_eq!(world.told(listing), "b=@2");
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.reconnect();
+    world.peer.deliver(2);
+    assert_eq!(world.told(listing), "c=@3");
+    world.peer.recreate("KV_b");
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.reconnect();
+    let interrupted = WatchError::Interrupted(ResetReason::Recreated);
+    assert_eq!(world.session.next_update(listing), Some(Err(interrupted)));
+    assert_eq!(world.session.next_update(listing), None);
+    world.unwatched(listing);
+}
+
+/// A listing that makes no progress ends; one that does goes on for as long as
+/// it takes, and waits for its reader.
+#[test]
+fn a_listing_needs_progress() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let patient = WatchOptions::keys().patience(seconds(2));
+    let listing = world.opened(&bucket, patient);
+    for _ in 0..2 {
+        world.pass(Duration::from_millis(1_800));
+        world.peer.deliver(1);
+        assert!(!world.told(listing).is_empty());
+    }
+    world.peer.consumers.deliver_at_once = false;
+    let stalled = |world: &mut World, time| {
+        // It is alive, and has nothing to say.
+        world.peer.rule("$JS.API.CONSUMER.INFO.", Rule::Silence);
+        world.pass(time);
+        world.told(listing)
+    };
+    assert_eq!(stalled(&mut world, Duration::from_millis(1_900)), "");
+    assert_eq!(
+        stalled(&mut world, Duration::from_millis(200)),
+        "error: timed out"
+    );
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    let small = WatchOptions::keys().patience(seconds(2)).buffer(1, 1);
+    let listing = world.watch(&bucket, small);
+    world.pass(seconds(60));
+    assert_eq!(
+        world.told(listing),
+        "b=@2 c=@3 a=@4 synced",
+        "the reader is slow"
+    );
+}
