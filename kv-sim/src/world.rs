@@ -227,7 +227,9 @@ impl<'a> World<'a> {
         let Some(usage) = self.clients.get(client).map(|one| one.session.usage()) else {
             return;
         };
-        let held = usage.operations <= limits.max_ops
+        // Watches and consumers that are deleted have requests of their own.
+        let own = 2 * usage.watches + usage.deletions;
+        let held = usage.operations <= limits.max_ops + own
             && usage.pending_bytes <= limits.max_pending_bytes
             && usage.result_bytes <= limits.max_result_bytes
             && usage.watches <= limits.max_watches

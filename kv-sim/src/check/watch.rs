@@ -103,7 +103,8 @@ impl<'a> Judge<'a> {
 
     /// What must have been told by the time when everything had come to rest.
     fn at_rest(&self, epochs: &[Epoch<'_>], rest: Instant) -> Option<Violation> {
-        let last = epochs.last()?;
+        let began = |epoch: &&Epoch<'_>| epoch.reset.is_none_or(|(at, _)| at <= rest);
+        let last = epochs.iter().rev().find(began)?;
         self.never_reset(last, rest)
             .or_else(|| self.never_synced(last))
             .or_else(|| self.missed(last, rest))

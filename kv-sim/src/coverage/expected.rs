@@ -162,13 +162,13 @@ const OPTIONS: [&str; 24] = [
 
 /// What watches tell, and what befalls them.
 const UPDATES: [Point; 20] = [
-    Point("update", "entry"),
-    Point("update", "tombstone"),
-    Point("update", "damaged"),
-    Point("update", "synced"),
-    Point("update", "reset: re-created"),
-    Point("update", "reset: rewound"),
-    Point("update", "ended"),
+    Point("told", "entry"),
+    Point("told", "tombstone"),
+    Point("told", "damaged"),
+    Point("told", "synced"),
+    Point("told", "reset: re-created"),
+    Point("told", "reset: rewound"),
+    Point("told", "ended"),
     Point("watch", "done"),
     Point("watch", "failed: full"),
     Point("watch", "resumed"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_proto::{ConnectionState, Disconnect, Usage};
+use kv_proto::{ConnectionState, Disconnect};
 
 use super::World;
 use super::faults::UNREACHABLE;
@@ -285,33 +285,16 @@ impl World<'_> {
         doubtful
     }
 
-    /// Nothing is held for what is over.
+    /// Nothing is held for what is over, by clients or servers.
     fn check_usage(&mut self) {
-        let rest = |usage: Usage| {
-            usage.operations
-                + usage.waiting
-                + usage.pending_bytes
-                + usage.result_bytes
-                + usage.reply_slots
-                + usage.watch_bytes
-        };
-        // A watch that lives may just ask for something.
-        self.run_while(PATIENCE, |world| {
-            let mut watching = world.clients.iter().filter(|one| !one.followers.is_empty());
-            watching.any(|client| rest(client.session.usage()) > 0)
-        });
-        if !self.violations.is_empty() {
-            return;
+        // A watch that lives may just ask for something, or find out that it lost its consumer; and servers
+        // need a while to notice that a client was dropped without a word.
+        self.run_while(self.time_to_balance(), |world| world.imbalance().is_some());
+        if self.violations.is_empty()
+            && let Some(violation) = self.imbalance()
+        {
+            self.broken(violation);
         }
-        for client in &self.clients {
-            let usage = client.session.usage();
-            if rest(usage) > 0 || usage.links > 1 {
-                let what = format!("{usage:?}");
-                let client = client.id;
-                return self.broken(Violation::Leaked { client, what });
-            }
-        }
-        self.check_consumers();
     }
 
     /// Timers fire for something: pings, deadlines, retries, attempts to connect.

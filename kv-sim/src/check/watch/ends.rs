@@ -31,7 +31,8 @@ impl Judge<'_> {
         let watch = self.watch;
         let listing = watch.asked.until_synced;
         // Whoever lists, or was never confirmed, gives up at some time.
-        let gives_up = listing || (watch.opened.is_none() && watch.told.len() == 1);
+        let nothing = |told: &Told| matches!(told.news, News::Reset(_) | News::Ended(_));
+        let gives_up = listing || (watch.opened.is_none() && watch.told.iter().all(nothing));
         match cause {
             Cause::NoBucket => {
                 let from = self.history.oldest_view(watch.called, at, true);

@@ -21,7 +21,7 @@ impl Judge<'_> {
         let told = epoch.items.get(..before).unwrap_or_default();
         let from = self.shown_since(epoch.from, at);
         let owed = |commit: &&Commit| {
-            commit.at <= from && is_there(commit, at) && self.is_initial(epoch, commit, at)
+            commit.at < from && is_there(commit, at) && self.is_initial(epoch, commit, at)
         };
         let mut owed = self.oracle.commits.iter().filter(owed);
         let untold = owed.find(|commit| {

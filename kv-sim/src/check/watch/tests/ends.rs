@@ -59,6 +59,16 @@ fn a_watch_may_fail_to_open() {
         run.ends(13, cause);
         run.passes();
     }
+    // A position can turn out to be void before that.
+    let mut run = two_keys(Run::last());
+    run.watch.bound = t(3);
+    run.recreates(5);
+    run.watch.opened = None;
+    run.resets(13, ResetReason::Recreated);
+    run.ends(14, Cause::TimedOut);
+    run.passes();
+    run.watch.opened = Some(t(13));
+    run.breaks(uncaused(Cause::TimedOut));
 }
 
 #[test]

@@ -156,6 +156,16 @@ fn in_the_end_everything_was_told() {
     run.passes();
 }
 
+/// What begins later is judged by what was told before.
+#[test]
+fn what_comes_behind_the_end_of_a_run_is_another_matter() {
+    let mut run = told_two(Run::last());
+    run.history.rest = Some(t(100));
+    run.recreates(110);
+    run.resets(111, ResetReason::Recreated);
+    run.passes();
+}
+
 /// What is left out is not missed.
 #[test]
 fn what_nobody_wants_may_be_missing() {
