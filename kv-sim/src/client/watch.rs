@@ -153,6 +153,9 @@ impl Client {
             return false;
         }
         let follower = self.followers.remove(nth);
+        if self.followers.is_empty() {
+            self.read_at = Instant::END;
+        }
         let local = self.local(now);
         self.session.unwatch(local, follower.id);
         if let Some(record) = history.watches.get_mut(follower.place) {
