@@ -414,7 +414,6 @@ impl Watch {
         let Supply::Fed(feed) = &mut self.supply else {
             return Wish::Stray;
         };
-        let fresh = feed.is_fresh();
         match feed.order(delivery) {
             Order::Next => {}
             Order::Stray => return Wish::Stray,
@@ -425,17 +424,15 @@ impl Watch {
         if feed.overflowed || feed.suspect {
             return Wish::Nothing;
         }
-        if fresh {
-            match compare(place.map(|place| place.cursor), revision, stored) {
-                Place::Next => {}
-                Place::Again => return self.after_message(delivery.pending, Wish::Nothing),
-                Place::Another if live => {
-                    return self.reset(ResetReason::Rewound, self.epoch.incarnation);
-                }
-                Place::Another => {
-                    feed.suspect = true;
-                    return Wish::Nothing;
-                }
+        match compare(place.map(|place| place.cursor), revision, stored) {
+            Place::Next => {}
+            Place::Again => return self.after_message(delivery.pending, Wish::Nothing),
+            Place::Another if live => {
+                return self.reset(ResetReason::Rewound, self.epoch.incarnation);
+            }
+            Place::Another => {
+                feed.suspect = true;
+                return Wish::Nothing;
             }
         }
         if matches!(self.epoch.start, Start::Revision(first) if revision < first) {

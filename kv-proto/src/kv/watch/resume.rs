@@ -130,21 +130,24 @@ fn first_after(cursor: Cursor) -> u64 {
 pub(crate) enum Place {
     /// It comes next.
     Next,
-    /// It was delivered before.
+    /// It was delivered before, or left out: nats-server 2.10 starts a consumer
+    /// at the end of a replica that is behind.
     Again,
     /// It has the number of one that was delivered before, or a smaller one,
-    /// and is another one.
+    /// and is another one: it was written since.
     Another,
 }
 
 /// Compares a message with what was received before.
 pub(crate) fn compare(cursor: Option<Cursor>, revision: Revision, stored: Timestamp) -> Place {
     match cursor {
-        Some(cursor) if revision < cursor.revision => Place::Another,
-        Some(cursor) if revision == cursor.revision => match cursor.stored {
-            Some(known) if known != stored => Place::Another,
-            Some(_) | None => Place::Again,
-        },
+        Some(cursor) if revision <= cursor.revision => {
+            let same = revision == cursor.revision;
+            match cursor.stored {
+                Some(known) if stored > known || (same && stored != known) => Place::Another,
+                Some(_) | None => Place::Again,
+            }
+        }
         Some(_) | None => Place::Next,
     }
 }
