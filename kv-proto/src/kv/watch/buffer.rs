@@ -138,7 +138,9 @@ impl Buffer {
         if let Some(place) = other.told {
             self.skip_to(place);
         }
-        for piece in other.pieces {
+        for mut piece in other.pieces {
+            // What came before all entries of the other moves nothing on.
+            piece.place = piece.place.or_else(|| self.place());
             self.push(piece);
         }
     }
