@@ -38,6 +38,8 @@ struct Deletion {
     stream: String,
     consumer: String,
     until: Instant,
+    /// When to ask for it next.
+    due: Instant,
     /// It is asked for.
     asked: bool,
     /// The consumer was asked for, and the answer was not waited for.
@@ -82,13 +84,14 @@ impl Session {
             stream: stream.into(),
             consumer,
             until: self.now + FORGET_AFTER,
+            due: self.now,
             asked: false,
             early,
         });
         self.clean_up();
     }
 
-    /// Asks for the deletions that are not asked for, if there is a link.
+    /// Asks for the deletions that are due, if there is a link.
     pub(super) fn clean_up(&mut self) {
         if self.active.is_none() {
             return;
@@ -98,7 +101,12 @@ impl Session {
             .deletions
             .retain(|one| one.asked || one.until > now);
         let mut asks = VecDeque::new();
+        let mut waits = false;
         for deletion in self.cleanup.deletions.iter_mut().filter(|one| !one.asked) {
+            if deletion.due > now {
+                waits = true;
+                continue;
+            }
             deletion.asked = true;
             let Deletion {
                 stream, consumer, ..
@@ -110,10 +118,14 @@ impl Session {
         for ask in asks {
             self.start_internal(Machine::Ask(ask));
         }
+        if waits {
+            self.rest_before_cleaning();
+        }
     }
 
     /// What became of a deletion.
     pub(super) fn on_cleaned(&mut self, serial: u64, heard: &Heard) {
+        let pause = self.active.map_or(Duration::ZERO, |_| AGAIN);
         let mut deletions = self.cleanup.deletions.iter_mut();
         let Some(deletion) = deletions.find(|one| one.serial == serial) else {
             return;
@@ -122,6 +134,7 @@ impl Session {
         // can overtake the creation.
         let early = core::mem::take(&mut deletion.early);
         deletion.asked = false;
+        deletion.due = self.now + pause;
         let open = match heard {
             Heard::Nothing | Heard::Nobody { .. } => true,
             Heard::Failed(error) if error.is_consumer_not_found() => early,
