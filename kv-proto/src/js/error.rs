@@ -593,7 +593,8 @@ mod tests {
     /// repetition of the very same request would change.
     #[test]
     fn consumers_that_are_lost_taken_or_too_many() {
-        let classes: [(&[u32], fn(&ServerError) -> bool); 4] = [
+        type Class<'a> = (&'a [u32], fn(&ServerError) -> bool);
+        let classes: [Class<'_>; 4] = [
             (&[10_014], ServerError::is_consumer_not_found),
             (&[10_013, 10_148], ServerError::is_consumer_name_in_use),
             (&[10_119, 10_195], ServerError::is_consumer_offline),

@@ -138,7 +138,7 @@ impl Session {
         let open = match heard {
             Heard::Nothing | Heard::Nobody { .. } => true,
             Heard::Failed(error) if error.is_consumer_not_found() => early,
-            Heard::Failed(error) => error.code() >= 500,
+            Heard::Failed(error) => error.is_transient() || error.code() >= 500,
             Heard::Deleted
             | Heard::Denied(_)
             | Heard::Refused(_)

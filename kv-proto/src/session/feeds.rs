@@ -21,10 +21,11 @@ use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Heard, Question};
 use crate::kv::entry::Payload;
 use crate::kv::read::last_by_subject;
-use crate::kv::watch::buffer::Item;
+use crate::kv::watch::buffer::{Item, PIECE};
 use crate::kv::watch::decode::Delivered;
 use crate::kv::watch::feed::{Feed, Stage};
 use crate::kv::watch::pulse::{Finding, Pulse};
+use crate::kv::watch::subjects::Subjects;
 use crate::kv::watch::{Room, Supply, Watch, WatchId, Wish};
 use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
@@ -88,12 +89,14 @@ impl Session {
         known
             .outbox
             .frame(|out| wire::subscribe(out, &[&listened], None, sid));
+        let apart = known.info().version().is_some_and(Subjects::are_kept_apart);
+        let filters = watch.subjects.of_consumer(apart);
         let request = ConsumerRequest {
             stream: watch.binding.stream(),
             name: &consumer,
             deliver_subject: &deliver_subject,
             policy: watch.policy(),
-            filters: &watch.subjects,
+            filters,
             headers_only: watch.options.meta_only,
             heartbeat: watch.options.heartbeat,
             inactive_threshold: INACTIVE_THRESHOLD,
@@ -153,7 +156,7 @@ impl Session {
         let question = watch.question();
         let (to, body) = match question {
             Question::Last(filter) => {
-                let subject = watch.subjects.get(filter).map_or("", String::as_str);
+                let subject = watch.subjects.each().get(filter).map_or("", String::as_str);
                 let to = format!("{}{stream}", subject::STREAM_MSG_GET);
                 (to, last_by_subject(subject))
             }
@@ -276,6 +279,10 @@ impl Session {
             return;
         };
         let now = self.now;
+        let size = message.subject.len() + message.payload.len() + PIECE;
+        if self.watch_bytes.saturating_add(size) > self.config.limits.max_watch_bytes {
+            self.make_room(id, size);
+        }
         let headers = message
             .headers
             .map(|block| Headers::parse(block, &self.config.limits));
@@ -558,21 +565,47 @@ impl Session {
         let Some(watch) = self.watches.get(id) else {
             return;
         };
-        if matches!(watch.supply, Supply::Paused) && watch.buffer.is_empty() {
+        if watch.is_drained() {
             self.starved = true;
         }
         self.let_starved_go_on();
     }
 
+    /// Room that nobody uses is there for all; what stopped readers hold is
+    /// there for those who wait.
     pub(super) fn let_starved_go_on(&mut self) {
-        if !self.starved || self.watch_bytes > self.config.limits.max_watch_bytes / 2 {
+        if !core::mem::take(&mut self.starved) {
             return;
         }
-        self.starved = false;
-        let caught_up =
-            |watch: &Watch| matches!(watch.supply, Supply::Paused) && watch.buffer.is_empty();
-        for id in self.watches.ids(caught_up) {
-            self.want_feed(id);
+        let half = self.config.limits.max_watch_bytes / 2;
+        let stopped = self.watches.iter().filter(|(_, watch)| watch.is_stopped());
+        let stopped: usize = stopped.map(|(_, watch)| watch.buffer.bytes()).sum();
+        let free = self.watch_bytes <= half;
+        let can_be_freed = self.watch_bytes - stopped <= half;
+        for id in self.watches.ids(Watch::is_drained) {
+            let waits = self.watches.get(id).is_some_and(|watch| watch.waiting);
+            if free || (waits && can_be_freed) {
+                self.want_feed(id);
+            } else {
+                self.starved = true;
+            }
+        }
+    }
+
+    /// Makes room for the first piece of a watch whose reader waits for it, at
+    /// the cost of readers that have stopped.
+    fn make_room(&mut self, id: WatchId, size: usize) {
+        let limit = self.config.limits.max_watch_bytes;
+        let waits = |watch: &Watch| watch.waiting && watch.bytes() == 0;
+        if !self.watches.get(id).is_some_and(waits) {
+            return;
+        }
+        while self.watch_bytes.saturating_add(size) > limit {
+            let stopped = self.watches.iter().filter(|(_, watch)| watch.is_stopped());
+            let Some((victim, _)) = stopped.max_by_key(|(_, watch)| watch.buffer.bytes()) else {
+                return;
+            };
+            self.give_back(victim);
         }
     }
 
@@ -580,6 +613,7 @@ impl Session {
         let Some(watch) = self.watches.get_mut(id) else {
             return;
         };
+        watch.waiting &= watch.buffer.is_empty();
         if let Some(sweep) = watch.sweep {
             if self.swept.back() != Some(&sweep) {
                 self.swept.push_back(sweep);

@@ -335,11 +335,20 @@ impl Session {
                 self.forget_part(id);
                 return self.on_erased(sweep, id, result);
             }
-            output => output,
+            Output::Swept(result) => {
+                self.end_sweep(id);
+                Output::Swept(result)
+            }
+            output @ (Output::Written(_)
+            | Output::Read(_)
+            | Output::Bound(_)
+            | Output::Status(_)
+            | Output::Deleted(_)
+            | Output::Names(_)
+            | Output::Statuses(_)
+            | Output::Elapsed(_)
+            | Output::Count(_)) => output,
         };
-        if matches!(output, Output::Swept(_)) {
-            self.end_sweep(id);
-        }
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };

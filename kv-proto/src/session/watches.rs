@@ -72,6 +72,7 @@ impl Session {
         let known = self.watches.get_mut(watch)?;
         let before = known.buffer.bytes();
         let Pulled { told, flow } = known.buffer.pull();
+        known.waiting = told.is_none();
         if told.is_some() {
             known.note_read(now);
         }

@@ -23,7 +23,7 @@ use crate::kv::entry::Entry;
 
 /// What one piece takes beside its key and value: itself and its share of a
 /// queue that doubles.
-const PIECE: usize = 2 * size_of::<Piece>();
+pub(crate) const PIECE: usize = 2 * size_of::<Piece>();
 
 /// One thing to tell, or to do, when its turn comes.
 #[derive(Debug)]
@@ -175,9 +175,10 @@ impl Buffer {
     /// Takes the next thing to tell, and the flow control around it.
     pub(crate) fn pull(&mut self) -> Pulled {
         let mut pulled = Pulled::default();
-        while let Some(piece) = self
-            .pieces
-            .pop_front_if(|piece| pulled.told.is_none() || matches!(piece.item, Item::Flow(_)))
+        let is_next = |front: &Piece, told: bool| !told || matches!(front.item, Item::Flow(_));
+        while let Some(front) = self.pieces.front()
+            && is_next(front, pulled.told.is_some())
+            && let Some(piece) = self.pieces.pop_front()
         {
             self.bytes -= piece.weight;
             self.entries -= usize::from(piece.item.is_entry());

@@ -27,12 +27,11 @@ pub(crate) mod initial;
 pub(crate) mod options;
 pub(crate) mod pulse;
 pub(crate) mod resume;
+pub(crate) mod subjects;
 mod table;
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -53,6 +52,7 @@ use feed::{Feed, Order, Stage};
 use floor::Floor;
 use options::{Cursor, Position, ResetReason, Start, WatchOptions, WatchState};
 use resume::{Epoch, Judgement, Place, StreamFacts, compare};
+use subjects::Subjects;
 
 pub use table::WatchId;
 pub(crate) use table::Watches;
@@ -136,12 +136,17 @@ impl Room {
     }
 }
 
+impl Wish {
+    fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        if self == Self::Nothing { other() } else { self }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) binding: Binding,
     pub(crate) options: WatchOptions,
-    /// The filters as the server knows them.
-    pub(crate) subjects: Vec<String>,
+    pub(crate) subjects: Subjects,
     epoch: Epoch,
     pub(crate) buffer: Buffer,
     pub(crate) supply: Supply,
@@ -159,6 +164,8 @@ pub(crate) struct Watch {
     pub(crate) server_time: Option<Timestamp>,
     /// It lists for this sweep; nobody else reads it.
     pub(crate) sweep: Option<OpId>,
+    /// Its reader has read all that there was, and wants more.
+    pub(crate) waiting: bool,
     /// An event for this watch is queued.
     pub(crate) hinted: bool,
     /// It is queued for a link with room.
@@ -168,13 +175,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(now: Instant, binding: Binding, options: WatchOptions) -> Self {
-        let prefix = binding.stored_prefix();
-        let subjects = if options.filters.is_empty() {
-            alloc::vec![format!("{prefix}>")]
-        } else {
-            let full = |filter| format!("{prefix}{filter}");
-            options.filters.iter().map(full).collect()
-        };
+        let subjects = Subjects::new(binding.stored_prefix(), &options.filters);
         let (epoch, told) = Epoch::first(options.start, binding.created());
         Self {
             binding,
@@ -190,6 +191,7 @@ impl Watch {
             progress: now,
             server_time: None,
             sweep: None,
+            waiting: true,
             hinted: false,
             hungry: false,
             planted: WatchPlant::default(),
@@ -237,8 +239,7 @@ impl Watch {
     /// Bytes to account for as long as the watch exists.
     pub(crate) fn weight(&self) -> usize {
         let filters = self.options.filters.iter().map(|filter| filter.len());
-        let subjects = self.subjects.iter().map(String::len);
-        let once: usize = filters.chain(subjects).sum();
+        let once = filters.sum::<usize>() + self.subjects.len();
         2 * once // and the request that names them
     }
 
@@ -319,11 +320,14 @@ impl Watch {
         if nothing_there && mutant::is(Mutant::EndsWhenEmpty) {
             return Wish::Finish;
         }
-        match self.look_at_initial() {
-            Wish::Nothing if self.wants_floor() => Wish::Ask,
-            Wish::Nothing => Wish::Told,
-            other => other,
-        }
+        let wish = self.look_at_initial();
+        wish.or_else(|| {
+            if self.wants_floor() {
+                Wish::Ask
+            } else {
+                Wish::Told
+            }
+        })
     }
 
     /// What to ask to learn that the initial data is complete.
@@ -340,17 +344,21 @@ impl Watch {
 
     /// The leader said which revision is the last that matches a filter.
     pub(crate) fn on_last(&mut self, revision: u64) -> Wish {
-        let filters = self.subjects.len();
+        let filters = self.subjects.each().len();
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
         };
         feed.floor.answer(revision, filters);
         let came_far = feed.is_above_floor();
-        match self.look_at_initial() {
+        let wish = self.look_at_initial();
+        wish.or_else(|| {
             // Either another filter, or what was counted and did not come.
-            Wish::Nothing if self.wants_floor() || came_far => Wish::Ask,
-            other => other,
-        }
+            if self.wants_floor() || came_far {
+                Wish::Ask
+            } else {
+                Wish::Nothing
+            }
+        })
     }
 
     /// The server said how far the consumer is.
@@ -490,11 +498,14 @@ impl Watch {
         if mutant::is(Mutant::SyncedTooEarly) && pending == 0 && self.is_live() {
             return self.synced();
         }
-        match self.look_at_initial() {
-            Wish::Nothing if pending == 0 && self.is_live() => Wish::Ask,
-            Wish::Nothing => wish,
-            other => other,
-        }
+        let more = self.look_at_initial();
+        more.or_else(|| {
+            if pending == 0 && self.is_live() {
+                Wish::Ask
+            } else {
+                wish
+            }
+        })
     }
 
     fn is_live(&self) -> bool {
@@ -538,6 +549,16 @@ impl Watch {
     /// How many entries wait for the reader, those that are held back included.
     fn entries(&self) -> usize {
         self.buffer.entries() + self.feed().map_or(0, |feed| feed.held.entries())
+    }
+
+    /// Its reader has read all, and it has no feed for want of room.
+    pub(crate) fn is_drained(&self) -> bool {
+        matches!(self.supply, Supply::Paused) && self.buffer.is_empty()
+    }
+
+    /// Its reader has left something unread, and it can be asked for again.
+    pub(crate) fn is_stopped(&self) -> bool {
+        !self.waiting && !self.is_over() && !self.buffer.is_empty()
     }
 
     /// Whether the watch's own budget allows the piece.
