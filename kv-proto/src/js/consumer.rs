@@ -31,6 +31,16 @@ pub(crate) enum DeliverPolicy {
     ByStartSequence(u64),
 }
 
+impl DeliverPolicy {
+    /// The first sequence that is asked for.
+    pub(crate) const fn first(self) -> u64 {
+        match self {
+            Self::ByStartSequence(first) => first,
+            Self::All | Self::New | Self::LastPerSubject => 1,
+        }
+    }
+}
+
 /// What is asked of a new ordered push consumer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConsumerRequest<'a> {

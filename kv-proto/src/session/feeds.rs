@@ -89,13 +89,14 @@ impl Session {
         known
             .outbox
             .frame(|out| wire::subscribe(out, &[&listened], None, sid));
+        let policy = watch.policy();
         let apart = known.info().version().is_some_and(Subjects::are_kept_apart);
         let filters = watch.subjects.of_consumer(apart);
         let request = ConsumerRequest {
             stream: watch.binding.stream(),
             name: &consumer,
             deliver_subject: &deliver_subject,
-            policy: watch.policy(),
+            policy,
             filters,
             headers_only: watch.options.meta_only,
             heartbeat: watch.options.heartbeat,
@@ -104,7 +105,7 @@ impl Session {
         let (to, body) = (request.subject(), request.body());
         let pulse = Pulse::new(self.now, watch.options.heartbeat);
         let place = watch.buffer.place();
-        let feed = Feed::new(link, sid, consumer, self.now, pulse, place).after(received);
+        let feed = Feed::new(link, sid, consumer, self.now, pulse, policy, place).after(received);
         watch.supply = Supply::Fed(Box::new(feed));
         self.watches.bind(sid, id);
         #[cfg(feature = "mutants")]
@@ -596,7 +597,7 @@ impl Session {
     /// the cost of readers that have stopped.
     fn make_room(&mut self, id: WatchId, size: usize) {
         let limit = self.config.limits.max_watch_bytes;
-        let waits = |watch: &Watch| watch.waiting && watch.bytes() == 0;
+        let waits = |watch: &Watch| watch.waiting && watch.entries() == 0;
         if !self.watches.get(id).is_some_and(waits) {
             return;
         }

@@ -16,6 +16,7 @@ use super::floor::Floor;
 use super::initial::Initial;
 use super::options::{Cursor, Position};
 use super::pulse::Pulse;
+use crate::js::consumer::DeliverPolicy;
 use crate::js::delivery::Delivery;
 use crate::kv::ask::Question;
 use crate::link::LinkId;
@@ -60,6 +61,8 @@ pub(crate) struct Feed {
     /// The server that the consumer lives on, in a cluster.
     pub(crate) host: Option<String>,
     pub(crate) floor: Floor,
+    /// The first sequence that it was asked for.
+    first: u64,
     pub(crate) pulse: Pulse,
     pub(crate) pulse_timer: Option<TimerId>,
     /// Where the consumer was before its first message.
@@ -86,6 +89,7 @@ impl Feed {
         consumer: String,
         now: Instant,
         pulse: Pulse,
+        policy: DeliverPolicy,
         place: Option<Position>,
     ) -> Self {
         Self {
@@ -98,6 +102,7 @@ impl Feed {
             initial: Initial::default(),
             host: None,
             floor: Floor::None,
+            first: policy.first(),
             pulse,
             pulse_timer: None,
             base: None,
@@ -129,7 +134,7 @@ impl Feed {
 
     /// Returns whether it has delivered what the leader had.
     pub(crate) const fn is_above_floor(&self) -> bool {
-        self.floor.is_reached(self.stream_seq)
+        self.floor.is_reached(self.first, self.stream_seq)
     }
 
     /// What the leader had may be gone.

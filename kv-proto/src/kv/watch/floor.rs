@@ -37,12 +37,13 @@ impl Floor {
         }
     }
 
-    /// Returns whether a consumer has come far enough that has delivered up to there.
-    pub(crate) const fn is_reached(self, seen: u64) -> bool {
+    /// Returns whether a consumer has come far enough that started with `first`
+    /// and has delivered up to `seen`.
+    pub(crate) const fn is_reached(self, first: u64, seen: u64) -> bool {
         match self {
             Self::None => true,
-            Self::Open { last, .. } => seen >= last,
-            Self::At(floor) => seen >= floor,
+            Self::Open { last, .. } => seen >= last || first > last,
+            Self::At(floor) => seen >= floor || first > floor,
         }
     }
 
@@ -93,13 +94,13 @@ mod tests {
     #[test]
     fn the_highest_of_all_filters_counts() {
         let mut floor = Floor::below(9);
-        assert!(floor.is_reached(9) && !floor.is_reached(8));
+        assert!(floor.is_reached(1, 9) && !floor.is_reached(1, 8));
         floor.answer(4, 3);
         floor.answer(7, 3);
         assert_eq!(floor.question(), Some(2));
         floor.answer(0, 3);
         assert_eq!(floor, Floor::At(7));
-        assert!(floor.is_reached(7) && !floor.is_reached(6));
+        assert!(floor.is_reached(1, 7) && !floor.is_reached(1, 6));
     }
 
     #[test]
@@ -107,6 +108,13 @@ mod tests {
         let mut floor = Floor::below(9);
         floor.answer(12, 1);
         assert_eq!(floor, Floor::At(9));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_waited_for() {
+        assert!(Floor::below(9).is_reached(10, 0));
+        assert!(!Floor::below(9).is_reached(9, 0));
+        assert!(Floor::At(4).is_reached(5, 0));
     }
 
     #[test]

@@ -547,7 +547,7 @@ impl Watch {
     // ---- credit -----------------------------------------------------------
 
     /// How many entries wait for the reader, those that are held back included.
-    fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         self.buffer.entries() + self.feed().map_or(0, |feed| feed.held.entries())
     }
 
