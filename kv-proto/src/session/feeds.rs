@@ -49,6 +49,9 @@ impl Session {
 
     /// Makes the feeds that are wanted, while the link has room.
     pub(super) fn feed_the_hungry(&mut self) {
+        if self.starved && self.watch_bytes <= self.config.limits.max_watch_bytes {
+            self.let_starved_go_on();
+        }
         while let Some(active) = self.active
             && !self.hungry.is_empty()
             && self.has_room(active)
@@ -486,40 +489,56 @@ impl Session {
 
     /// Takes the feed from a watch whose reader has too much to read.
     fn pause(&mut self, id: WatchId) {
-        self.end_feed(id);
-        if let Some(watch) = self.watches.get_mut(id) {
-            watch.supply = Supply::Paused;
-        }
-        self.hint_watch(id);
+        self.suspend(id);
         self.after_reading(id);
     }
 
-    /// When all readers together have too much to read, the one with the most
-    /// gives back the newest half of it. One large piece is let through.
+    fn suspend(&mut self, id: WatchId) {
+        self.end_feed(id);
+        if let Some(watch) = self.watches.get_mut(id) {
+            watch.supply = Supply::Paused;
+            self.starved |= watch.buffer.is_empty();
+        }
+        self.hint_watch(id);
+    }
+
+    /// When all readers together have too much to read, those with the most
+    /// give back the newest half of it. One large piece is let through.
     fn shed(&mut self) {
         let limit = self.config.limits.max_watch_bytes;
         while self.watch_bytes > limit {
-            let holders = self.watches.iter().filter(|(_, watch)| !watch.is_over());
-            let mut holders: Vec<_> = holders
-                .map(|(id, watch)| (watch.buffer.bytes(), watch.buffer.len(), id))
-                .filter(|(bytes, ..)| *bytes > 0)
-                .collect();
-            holders.sort_unstable();
-            let excused = match holders.last() {
-                Some((bytes, 1, _)) => *bytes,
-                Some(_) | None => 0,
-            };
-            if excused > 0 {
-                holders.pop();
-            }
-            let Some((_, _, id)) = holders.last() else {
+            let first = |(id, watch): (WatchId, &Watch)| (watch.first(), id);
+            let Some((excused, owner)) = self.watches.iter().map(first).max() else {
                 return;
             };
             if self.watch_bytes - excused <= limit {
                 return;
             }
-            self.give_back(*id);
+            let with_more = self.holders(2).pop();
+            // Whose only piece is given back waits: more than the limit is
+            // still held then, so it does not come again at once.
+            let victim = with_more.or_else(|| {
+                let mut alone = self.holders(1);
+                alone.retain(|(_, id)| *id != owner);
+                alone.pop()
+            });
+            match victim {
+                Some((_, id)) => self.give_back(id),
+                None => return,
+            }
         }
+    }
+
+    /// The watches that could give back something and have at least so many
+    /// pieces, with their bytes, the largest last.
+    fn holders(&self, least: usize) -> Vec<(usize, WatchId)> {
+        let open = self.watches.iter().filter(|(_, watch)| !watch.is_over());
+        let holders = open.filter(|(_, watch)| watch.buffer.len() >= least);
+        let mut holders: Vec<_> = holders
+            .map(|(id, watch)| (watch.buffer.bytes(), id))
+            .collect();
+        holders.sort_unstable();
+        holders
     }
 
     fn give_back(&mut self, id: WatchId) {
@@ -529,7 +548,7 @@ impl Session {
             watch.take_back_half();
             self.watch_bytes -= before - watch.buffer.bytes();
         }
-        self.pause(id);
+        self.suspend(id);
     }
 
     /// A watch that was paused goes on when its reader has caught up, and
@@ -538,14 +557,23 @@ impl Session {
         let Some(watch) = self.watches.get(id) else {
             return;
         };
-        if matches!(watch.supply, Supply::Paused) && watch.buffer.is_empty() {
-            self.starved = true;
-        }
+        self.starved |= matches!(watch.supply, Supply::Paused) && watch.buffer.is_empty();
         self.let_starved_go_on();
     }
 
+    /// Who has caught up is not kept waiting by those who have not: they give
+    /// back what they have not come to, but for the next piece.
     pub(super) fn let_starved_go_on(&mut self) {
-        if !self.starved || self.watch_bytes > self.config.limits.max_watch_bytes / 2 {
+        if !self.starved {
+            return;
+        }
+        let limit = self.config.limits.max_watch_bytes;
+        while self.watch_bytes > limit / 2
+            && let Some((_, id)) = self.holders(2).pop()
+        {
+            self.give_back(id);
+        }
+        if self.watch_bytes > limit {
             return;
         }
         self.starved = false;

@@ -104,6 +104,11 @@ impl Buffer {
         self.bytes
     }
 
+    /// Bytes of what is told next.
+    pub(crate) fn first(&self) -> usize {
+        self.pieces.front().map_or(0, Piece::weight)
+    }
+
     /// Where the watch goes on: behind all that was received.
     pub(crate) fn place(&self) -> Option<Position> {
         self.pieces.back().map_or(self.told, |piece| piece.place)

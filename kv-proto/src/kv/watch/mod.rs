@@ -128,7 +128,7 @@ impl Room {
     /// A watch that holds nothing may go over the limit by one piece.
     const fn fits(self, weight: usize, holds_nothing: bool) -> bool {
         self.taken.saturating_add(weight) <= self.limit
-            || (holds_nothing && self.taken <= self.limit / 2)
+            || (holds_nothing && self.taken <= self.limit)
     }
 }
 
@@ -216,6 +216,16 @@ impl Watch {
         match &mut self.supply {
             Supply::Fed(feed) => Some(feed),
             Supply::Idle | Supply::Resting(_) | Supply::Paused | Supply::Over => None,
+        }
+    }
+
+    /// Bytes of the piece that the reader comes to next.
+    pub(crate) fn first(&self) -> usize {
+        let held = self.feed().map_or(0, |feed| feed.held.first());
+        if self.buffer.is_empty() {
+            held
+        } else {
+            self.buffer.first()
         }
     }
 
@@ -503,10 +513,14 @@ impl Watch {
             || (self.len() < self.options.buffered_entries && bytes <= self.options.buffered_bytes)
     }
 
-    /// Takes back the newest half of what waits for the reader; it will be
-    /// asked for again. Only for a watch without a feed.
+    /// Takes back the newest half of what waits for the reader, but for what is
+    /// told next if there is more; it will be asked for again. Only for a watch
+    /// without a feed.
     pub(crate) fn take_back_half(&mut self) {
-        let keep = self.buffer.bytes() / 2;
+        let keep = match self.buffer.len() {
+            0 | 1 => 0,
+            _ => self.buffer.first().max(self.buffer.bytes() / 2),
+        };
         while self.buffer.bytes() > keep {
             match self.buffer.take_back() {
                 Some(Item::Synced) => self.epoch.synced = false,
