@@ -13,7 +13,8 @@ mod support;
 use std::time::Duration;
 
 use kv_proto::{
-    Binding, ConnectionState, LinkErrorKind, Refused, Usage, WatchError, WatchId, WatchOptions, WatchState,
+    Binding, ConnectionState, LinkErrorKind, Refused, Usage, WatchError, WatchId, WatchOptions,
+    WatchState,
 };
 use support::embedder::{World, assert_idle, config, limits, seconds};
 use support::peer::Rule;
@@ -303,7 +304,11 @@ fn the_deadline_is_on_the_whole() {
         let watch = world.watch(&bucket, options);
         world.pass(Duration::from_millis(29_900));
         let state = world.session.watch_state(watch);
-        let expected = if live { WatchState::Live } else { WatchState::Opening };
+        let expected = if live {
+            WatchState::Live
+        } else {
+            WatchState::Opening
+        };
         assert_eq!(state, Some(expected));
         world.pass(Duration::from_millis(100));
         let told = world.told(watch);

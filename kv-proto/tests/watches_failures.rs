@@ -68,7 +68,10 @@ fn refusals_are_no_reason_to_hurry() {
         world.pass(seconds(100));
         let later = asked(&mut world, "CONSUMER.CREATE");
         assert!((8..=50).contains(&later), "{rule:?}: {later} in 100 s");
-        assert_eq!(world.session.watch_state(watch), Some(WatchState::Recovering));
+        assert_eq!(
+            world.session.watch_state(watch),
+            Some(WatchState::Recovering)
+        );
         world.peer.calm();
         world.write("a", "3");
         world.pass(seconds(11));
@@ -199,11 +202,31 @@ fn a_refusal_at_the_start() {
 #[test]
 fn opening_takes_patience() {
     let cases = [
-        ("$JS.API.CONSUMER.CREATE.", Rule::Nobody, WatchError::Unavailable),
-        ("$JS.API.CONSUMER.CREATE.", error(503, 10_008), WatchError::Unavailable),
-        ("$JS.API.CONSUMER.CREATE.", Rule::Silence, WatchError::TimedOut),
-        ("$JS.API.CONSUMER.CREATE.", Rule::LoseReply, WatchError::TimedOut),
-        ("$JS.API.STREAM.INFO.", Rule::Nobody, WatchError::Unavailable),
+        (
+            "$JS.API.CONSUMER.CREATE.",
+            Rule::Nobody,
+            WatchError::Unavailable,
+        ),
+        (
+            "$JS.API.CONSUMER.CREATE.",
+            error(503, 10_008),
+            WatchError::Unavailable,
+        ),
+        (
+            "$JS.API.CONSUMER.CREATE.",
+            Rule::Silence,
+            WatchError::TimedOut,
+        ),
+        (
+            "$JS.API.CONSUMER.CREATE.",
+            Rule::LoseReply,
+            WatchError::TimedOut,
+        ),
+        (
+            "$JS.API.STREAM.INFO.",
+            Rule::Nobody,
+            WatchError::Unavailable,
+        ),
         ("$JS.API.STREAM.INFO.", Rule::Silence, WatchError::TimedOut),
     ];
     for (prefix, rule, expected) in cases {

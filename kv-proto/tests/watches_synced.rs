@@ -41,7 +41,10 @@ fn nothing_is_complete_at_once() {
         world.erase(key);
     }
     let watch = world.opened(&bucket, all());
-    assert_eq!(world.told(watch), "b!@6 c!@7 synced".replace("b!", "a!@5 b!"));
+    assert_eq!(
+        world.told(watch),
+        "b!@6 c!@7 synced".replace("b!", "a!@5 b!")
+    );
     let watch = world.opened(&bucket, all().ignore_deletes());
     assert_eq!(world.told(watch), "synced");
     let watch = world.opened(&bucket, all().from_revision(99.into_revision()));
@@ -68,7 +71,12 @@ fn it_is_complete_with_the_last_that_was_counted() {
     let (mut world, bucket) = World::with_values(config(), &VALUES);
     world.peer.consumers.deliver_at_once = false;
     let watch = world.opened(&bucket, all());
-    for (told, written) in [("b=2@2", 5), ("c=3@3", 6), ("a=4@4 synced", 7), ("n=x@5", 8)] {
+    for (told, written) in [
+        ("b=2@2", 5),
+        ("c=3@3", 6),
+        ("a=4@4 synced", 7),
+        ("n=x@5", 8),
+    ] {
         assert_eq!(world.told(watch), "");
         world.write("n", "x");
         assert_eq!(world.peer.streams["KV_b"].last_seq, written);
@@ -89,7 +97,10 @@ fn a_premature_zero_ends_nothing() {
     let sid = world.peer.lines[0].rsplit_once(' ').unwrap().1.to_owned();
     let reply = format!("$JS.ACK.KV_b.{}.1.2.1.1795460400000000002.0", consumer.name);
     world.calls();
-    world.inject(link, &support::consumers::frame("$KV.b.b", &sid, &reply, b"", b"2"));
+    world.inject(
+        link,
+        &support::consumers::frame("$KV.b.b", &sid, &reply, b"", b"2"),
+    );
     assert_eq!(world.told(watch), "b=2@2");
     assert_eq!(world.calls(), ["CONSUMER.INFO"]);
     // The rest comes as it should; the first was delivered above.
@@ -282,10 +293,17 @@ fn a_listing_needs_progress() {
         world.told(listing)
     };
     assert_eq!(stalled(&mut world, Duration::from_millis(1_900)), "");
-    assert_eq!(stalled(&mut world, Duration::from_millis(200)), "error: timed out");
+    assert_eq!(
+        stalled(&mut world, Duration::from_millis(200)),
+        "error: timed out"
+    );
     let (mut world, bucket) = World::with_values(config(), &VALUES);
     let small = WatchOptions::keys().patience(seconds(2)).buffer(1, 1);
     let listing = world.watch(&bucket, small);
     world.pass(seconds(60));
-    assert_eq!(world.told(listing), "b=@2 c=@3 a=@4 synced", "the reader is slow");
+    assert_eq!(
+        world.told(listing),
+        "b=@2 c=@3 a=@4 synced",
+        "the reader is slow"
+    );
 }

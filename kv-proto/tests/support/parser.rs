@@ -123,7 +123,11 @@ fn body(
     let wild = subjects[0].starts_with("$JS.API.CONSUMER.CREATE.");
     let [subject, reply] = subjects;
     let (subject, reply) = (checked(subject, wild), checked(reply, false));
-    let reply = if reply == NO_REPLY { String::new() } else { reply };
+    let reply = if reply == NO_REPLY {
+        String::new()
+    } else {
+        reply
+    };
     let start = line_end + 2;
     let end = start + size;
     if input.len() < end + 2 {
