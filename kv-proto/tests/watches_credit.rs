@@ -345,3 +345,24 @@ fn one_large_message_is_let_through() {
     }
     assert!(told.iter().all(|told| told.contains("a=@1")), "{told:?}");
 }
+
+/// A request with nothing before it is answered though nobody reads, and one
+/// that is repeated while nobody reads is remembered once.
+#[test]
+fn flow_control_without_a_reader() {
+    let values = [("a", "1"), ("b", "2"), ("a", "3")];
+    let (mut world, bucket) = World::with_values(config(), &values);
+    world.peer.consumers.window = Some(1);
+    let watch = world.opened(&bucket, all());
+    assert_eq!(world.read_one(watch).as_deref(), Some("b=2@2"));
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    // It begins with what was told, which is dropped, and a request.
+    world.reconnect();
+    world.settle();
+    let held = world.session.usage().watch_bytes;
+    world.pass(seconds(100));
+    assert_eq!(world.session.usage().watch_bytes, held);
+    assert_eq!(world.told(watch), "a=3@3 synced");
+    assert_eq!(world.peer.consumers.created.len(), 2);
+}

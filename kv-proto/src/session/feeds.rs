@@ -341,9 +341,14 @@ impl Session {
             Heard::Denied(subject) => Wish::End(WatchError::Denied { subject }),
             Heard::Nothing | Heard::Deleted => watch.on_silence(),
         };
+        let due = watch.buffer.due_flow();
         self.watch_bytes += watch.bytes();
         self.watch_bytes -= before;
-        if !opened && watch.is_opened() {
+        let opens = !opened && watch.is_opened();
+        if let Some(reply) = due {
+            self.answer_flow(id, &reply);
+        }
+        if opens {
             self.on_opened(id);
         }
         self.grant(id, wish);
@@ -395,6 +400,9 @@ impl Session {
         let Some(link) = self.links.iter_mut().find(|known| known.id == feed.link) else {
             return;
         };
+        if link.outbox.held() >= HIGH_WATER {
+            return; // a server that waits for it asks again with its next heartbeat
+        }
         // A newer request makes the older answer worthless.
         if let Some(span) = feed.flow.take() {
             link.outbox.withdraw(span);

@@ -141,6 +141,30 @@ impl Buffer {
         self.push(Piece::new(item, self.place()));
     }
 
+    /// Appends a flow-control request. It takes the place of one that is still
+    /// the newest: a server that waits repeats itself with every heartbeat.
+    pub(crate) fn push_flow(&mut self, reply: Bytes) {
+        let place = self.place();
+        if matches!(self.pieces.back(), Some(piece) if matches!(piece.item, Item::Flow(_))) {
+            self.take_back();
+        }
+        self.push(Piece::new(Item::Flow(reply), place));
+    }
+
+    /// Takes the flow-control request that is due, as nothing is before it.
+    pub(crate) fn due_flow(&mut self) -> Option<Bytes> {
+        let mut due = None;
+        let is_flow = |piece: &mut Piece| matches!(piece.item, Item::Flow(_));
+        while let Some(piece) = self.pieces.pop_front_if(is_flow) {
+            self.bytes -= piece.weight;
+            self.told = piece.place;
+            if let Item::Flow(reply) = piece.item {
+                due = Some(reply);
+            }
+        }
+        due
+    }
+
     /// Appends the start of a new epoch: nothing of it was received.
     pub(crate) fn push_reset(&mut self, reason: ResetReason, before: Epoch) {
         self.push(Piece::new(Item::Reset(reason, before), None));
@@ -156,23 +180,22 @@ impl Buffer {
 
     /// Takes the next thing to tell, and the flow control around it.
     pub(crate) fn pull(&mut self) -> Pulled {
-        let mut pulled = Pulled::default();
-        while let Some(piece) = self
-            .pieces
-            .pop_front_if(|piece| pulled.told.is_none() || matches!(piece.item, Item::Flow(_)))
-        {
+        let before = self.due_flow();
+        let mut told = None;
+        if let Some(piece) = self.pieces.pop_front() {
             self.bytes -= piece.weight;
             self.told = piece.place;
-            match piece.item {
-                Item::Entry(entry) => pulled.told = Some(Ok(Update::Entry(entry))),
-                Item::Damaged(damage) => pulled.told = Some(Ok(Update::Damaged(*damage))),
-                Item::Synced => pulled.told = Some(Ok(Update::Synced)),
-                Item::Reset(reason, _) => pulled.told = Some(Ok(Update::Reset(reason))),
-                Item::End(error) => pulled.told = Some(Err(*error)),
-                Item::Flow(reply) => pulled.flow = Some(reply),
-            }
+            told = match piece.item {
+                Item::Entry(entry) => Some(Ok(Update::Entry(entry))),
+                Item::Damaged(damage) => Some(Ok(Update::Damaged(*damage))),
+                Item::Synced => Some(Ok(Update::Synced)),
+                Item::Reset(reason, _) => Some(Ok(Update::Reset(reason))),
+                Item::End(error) => Some(Err(*error)),
+                Item::Flow(_) => None,
+            };
         }
-        pulled
+        let flow = self.due_flow().or(before);
+        Pulled { told, flow }
     }
 
     /// Takes back the newest piece.

@@ -362,9 +362,9 @@ impl Watch {
             if idle {
                 return Wish::Flow(reply);
             }
-            self.buffer.push_item(Item::Flow(reply));
+            self.buffer.push_flow(reply);
         } else {
-            feed.held.push_item(Item::Flow(reply));
+            feed.held.push_flow(reply);
         }
         Wish::Nothing
     }
