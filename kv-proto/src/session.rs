@@ -1,6 +1,7 @@
 //! One client's whole life over many sockets, as a value.
 
 mod cleanup;
+mod credit;
 mod feeds;
 mod flow;
 mod links;

@@ -12,6 +12,8 @@
 )]
 
 mod support;
+#[path = "support/watch_scenes.rs"]
+mod watch_scenes;
 
 use bytes::{Buf, Bytes};
 use kv_proto::mutant::{self, Mutant};
@@ -20,9 +22,7 @@ use kv_proto::{
 };
 use support::embedder::{CALL, World, config, key, seconds};
 use support::peer::Rule;
-
-/// Plays a scene and tells what is to be seen.
-type Scene = fn() -> String;
+use watch_scenes::Scene;
 
 /// The bug, the scene, what it shows in correct code, and what with the bug.
 const SCENES: [(Mutant, Scene, &str, &str); 18] = [
@@ -139,7 +139,8 @@ const SCENES: [(Mutant, Scene, &str, &str); 18] = [
 
 #[test]
 fn each_planted_bug_shows() {
-    for (mutant, scene, correct, wrong) in SCENES {
+    let scenes = SCENES.iter().chain(&watch_scenes::SCENES);
+    for &(mutant, scene, correct, wrong) in scenes.clone() {
         let name = mutant.name();
         mutant::plant(None);
         assert_eq!(scene(), correct, "{name} not planted");
@@ -148,7 +149,7 @@ fn each_planted_bug_shows() {
     }
     mutant::plant(None);
     for mutant in Mutant::ALL {
-        let shown = SCENES.iter().any(|scene| scene.0 == *mutant);
+        let shown = scenes.clone().any(|scene| scene.0 == *mutant);
         assert!(shown, "{} has no scene", mutant.name());
     }
 }

@@ -21,7 +21,7 @@ use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Heard, Question};
 use crate::kv::entry::Payload;
 use crate::kv::read::last_by_subject;
-use crate::kv::watch::buffer::{Item, PIECE};
+use crate::kv::watch::buffer::Item;
 use crate::kv::watch::decode::Delivered;
 use crate::kv::watch::feed::{Feed, Stage};
 use crate::kv::watch::pulse::{Finding, Pulse};
@@ -51,6 +51,9 @@ impl Session {
 
     /// Makes the feeds that are wanted, while the link has room.
     pub(super) fn feed_the_hungry(&mut self) {
+        if self.starved && self.watch_bytes <= self.config.limits.max_watch_bytes {
+            self.let_starved_go_on();
+        }
         while let Some(active) = self.active
             && !self.hungry.is_empty()
             && self.has_room(active)
@@ -280,10 +283,6 @@ impl Session {
             return;
         };
         let now = self.now;
-        let size = message.subject.len() + message.payload.len() + PIECE;
-        if self.watch_bytes.saturating_add(size) > self.config.limits.max_watch_bytes {
-            self.make_room(id, size);
-        }
         let headers = message
             .headers
             .map(|block| Headers::parse(block, &self.config.limits));
@@ -366,9 +365,14 @@ impl Session {
             Heard::Refused(refused) if !opened => Wish::End(refused.into()),
             Heard::Refused(_) | Heard::Nothing | Heard::Deleted => watch.on_silence(),
         };
+        let due = watch.buffer.due_flow();
         self.watch_bytes += watch.bytes();
         self.watch_bytes -= before;
-        if !opened && watch.is_opened() {
+        let opens = !opened && watch.is_opened();
+        if let Some(reply) = due {
+            self.answer_flow(id, &reply);
+        }
+        if opens {
             self.on_opened(id);
         }
         self.grant(id, wish);
@@ -420,6 +424,9 @@ impl Session {
         let Some(link) = self.links.iter_mut().find(|known| known.id == feed.link) else {
             return;
         };
+        if link.outbox.held() >= HIGH_WATER {
+            return; // a server that waits for it asks again with its next heartbeat
+        }
         // A newer request makes the older answer worthless.
         if let Some(span) = feed.flow.take() {
             link.outbox.withdraw(span);
@@ -507,106 +514,6 @@ impl Session {
     pub(super) fn on_feed_denied(&mut self, sid: u64, subject: String) {
         if let Some(id) = self.watches.of_sid(sid) {
             self.end_watch(id, Some(WatchError::Denied { subject }));
-        }
-    }
-
-    // ---- credit -----------------------------------------------------------
-
-    /// Takes the feed from a watch whose reader has too much to read.
-    fn pause(&mut self, id: WatchId) {
-        self.end_feed(id);
-        if let Some(watch) = self.watches.get_mut(id) {
-            watch.supply = Supply::Paused;
-        }
-        self.hint_watch(id);
-        self.after_reading(id);
-    }
-
-    /// When all readers together have too much to read, the one with the most
-    /// gives back the newest half of it. One large piece is let through.
-    fn shed(&mut self) {
-        let limit = self.config.limits.max_watch_bytes;
-        while self.watch_bytes > limit {
-            let holders = self.watches.iter().filter(|(_, watch)| !watch.is_over());
-            let mut holders: Vec<_> = holders
-                .map(|(id, watch)| (watch.buffer.bytes(), watch.buffer.entries(), id))
-                .filter(|(bytes, ..)| *bytes > 0)
-                .collect();
-            holders.sort_unstable();
-            let excused = match holders.last() {
-                Some((bytes, 0 | 1, _)) => *bytes,
-                Some(_) | None => 0,
-            };
-            if excused > 0 {
-                holders.pop();
-            }
-            let Some((_, _, id)) = holders.last() else {
-                return;
-            };
-            if self.watch_bytes - excused <= limit {
-                return;
-            }
-            self.give_back(*id);
-        }
-    }
-
-    fn give_back(&mut self, id: WatchId) {
-        self.end_feed(id);
-        if let Some(watch) = self.watches.get_mut(id) {
-            let before = watch.buffer.bytes();
-            watch.take_back_half();
-            self.watch_bytes -= before - watch.buffer.bytes();
-        }
-        self.pause(id);
-    }
-
-    /// A watch that was paused goes on when its reader has caught up, and
-    /// there is room.
-    pub(super) fn after_reading(&mut self, id: WatchId) {
-        let Some(watch) = self.watches.get(id) else {
-            return;
-        };
-        if watch.is_drained() {
-            self.starved = true;
-        }
-        self.let_starved_go_on();
-    }
-
-    /// Room that nobody uses is there for all; what stopped readers hold is
-    /// there for those who wait.
-    pub(super) fn let_starved_go_on(&mut self) {
-        if !core::mem::take(&mut self.starved) {
-            return;
-        }
-        let half = self.config.limits.max_watch_bytes / 2;
-        let stopped = self.watches.iter().filter(|(_, watch)| watch.is_stopped());
-        let stopped: usize = stopped.map(|(_, watch)| watch.buffer.bytes()).sum();
-        let free = self.watch_bytes <= half;
-        let can_be_freed = self.watch_bytes - stopped <= half;
-        for id in self.watches.ids(Watch::is_drained) {
-            let waits = self.watches.get(id).is_some_and(|watch| watch.waiting);
-            if free || (waits && can_be_freed) {
-                self.want_feed(id);
-            } else {
-                self.starved = true;
-            }
-        }
-    }
-
-    /// Makes room for the first piece of a watch whose reader waits for it, at
-    /// the cost of readers that have stopped.
-    fn make_room(&mut self, id: WatchId, size: usize) {
-        let limit = self.config.limits.max_watch_bytes;
-        let waits = |watch: &Watch| watch.waiting && watch.entries() == 0;
-        if !self.watches.get(id).is_some_and(waits) {
-            return;
-        }
-        while self.watch_bytes.saturating_add(size) > limit {
-            let stopped = self.watches.iter().filter(|(_, watch)| watch.is_stopped());
-            let Some((victim, _)) = stopped.max_by_key(|(_, watch)| watch.buffer.bytes()) else {
-                return;
-            };
-            self.give_back(victim);
         }
     }
 

@@ -249,7 +249,7 @@ impl World {
 
     /// Pumps everything until nothing moves, in no time.
     pub(crate) fn settle(&mut self) {
-        loop {
+        for _ in 0..20_000 {
             let mut moved = self.dial();
             let links: Vec<LinkId> = self.sockets.keys().copied().collect();
             for link in links {
@@ -265,6 +265,7 @@ impl World {
                 return;
             }
         }
+        panic!("it never comes to rest: {:?}", self.session.usage());
     }
 
     /// Lets time pass until an operation ends.

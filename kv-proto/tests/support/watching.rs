@@ -79,6 +79,7 @@ impl World {
         let mut all = Vec::new();
         loop {
             self.settle();
+            assert!(all.len() < 100_000, "it tells without end");
             let before = all.len();
             while let Some(update) = self.session.next_update(watch) {
                 all.push(short(&update));

@@ -74,6 +74,10 @@ impl Piece {
     pub(crate) const fn weight(&self) -> usize {
         self.weight
     }
+
+    const fn is_flow(&self) -> bool {
+        matches!(self.item, Item::Flow(_))
+    }
 }
 
 /// What a pull takes out.
@@ -104,6 +108,11 @@ impl Buffer {
         }
     }
 
+    /// How many pieces wait.
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
     /// How many entries wait.
     pub(crate) const fn entries(&self) -> usize {
         self.entries
@@ -115,6 +124,11 @@ impl Buffer {
 
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what is told next.
+    pub(crate) fn first(&self) -> usize {
+        self.pieces.front().map_or(0, Piece::weight)
     }
 
     /// Where the watch goes on: behind all that was received.
@@ -150,13 +164,28 @@ impl Buffer {
         self.push(Piece::new(item, self.place()));
     }
 
-    /// Appends a flow-control request; it replaces one that nothing came after.
+    /// Appends a flow-control request. It takes the place of one that is still
+    /// the newest: a server that waits repeats itself with every heartbeat.
     pub(crate) fn push_flow(&mut self, reply: Bytes) {
-        let newest = self.pieces.back().map(|piece| &piece.item);
-        if matches!(newest, Some(Item::Flow(_))) {
+        if self.pieces.back().is_some_and(Piece::is_flow) {
             self.take_back();
         }
         self.push_item(Item::Flow(reply));
+    }
+
+    /// Takes the flow-control request that is due, as nothing is before it.
+    pub(crate) fn due_flow(&mut self) -> Option<Bytes> {
+        let mut due = None;
+        while self.pieces.front().is_some_and(Piece::is_flow)
+            && let Some(piece) = self.pieces.pop_front()
+        {
+            self.bytes -= piece.weight;
+            self.told = piece.place;
+            if let Item::Flow(reply) = piece.item {
+                due = Some(reply);
+            }
+        }
+        due
     }
 
     /// Appends the start of a new epoch: nothing of it was received.
@@ -174,25 +203,23 @@ impl Buffer {
 
     /// Takes the next thing to tell, and the flow control around it.
     pub(crate) fn pull(&mut self) -> Pulled {
-        let mut pulled = Pulled::default();
-        let is_next = |front: &Piece, told: bool| !told || matches!(front.item, Item::Flow(_));
-        while let Some(front) = self.pieces.front()
-            && is_next(front, pulled.told.is_some())
-            && let Some(piece) = self.pieces.pop_front()
-        {
+        let before = self.due_flow();
+        let mut told = None;
+        if let Some(piece) = self.pieces.pop_front() {
             self.bytes -= piece.weight;
             self.entries -= usize::from(piece.item.is_entry());
             self.told = piece.place;
-            match piece.item {
-                Item::Entry(entry) => pulled.told = Some(Ok(Update::Entry(entry))),
-                Item::Damaged(damage) => pulled.told = Some(Ok(Update::Damaged(*damage))),
-                Item::Synced => pulled.told = Some(Ok(Update::Synced)),
-                Item::Reset(reason, _) => pulled.told = Some(Ok(Update::Reset(reason))),
-                Item::End(error) => pulled.told = Some(Err(*error)),
-                Item::Flow(reply) => pulled.flow = Some(reply),
-            }
+            told = match piece.item {
+                Item::Entry(entry) => Some(Ok(Update::Entry(entry))),
+                Item::Damaged(damage) => Some(Ok(Update::Damaged(*damage))),
+                Item::Synced => Some(Ok(Update::Synced)),
+                Item::Reset(reason, _) => Some(Ok(Update::Reset(reason))),
+                Item::End(error) => Some(Err(*error)),
+                Item::Flow(_) => None,
+            };
         }
-        pulled
+        let flow = self.due_flow().or(before);
+        Pulled { told, flow }
     }
 
     /// Takes back the newest piece.

@@ -132,7 +132,7 @@ impl Room {
     /// A watch that holds nothing may go over the limit by one piece.
     const fn fits(self, weight: usize, holds_nothing: bool) -> bool {
         self.taken.saturating_add(weight) <= self.limit
-            || (holds_nothing && self.taken <= self.limit / 2)
+            || (holds_nothing && self.taken <= self.limit)
     }
 }
 
@@ -231,6 +231,16 @@ impl Watch {
         }
     }
 
+    /// Bytes of the piece that the reader comes to next.
+    pub(crate) fn first(&self) -> usize {
+        let held = self.feed().map_or(0, |feed| feed.held.first());
+        if self.buffer.is_empty() {
+            held
+        } else {
+            self.buffer.first()
+        }
+    }
+
     /// Bytes that wait for the reader, those that are held back included.
     pub(crate) fn bytes(&self) -> usize {
         self.buffer.bytes() + self.feed().map_or(0, |feed| feed.held.bytes())
@@ -315,7 +325,12 @@ impl Watch {
         self.buffer.append(held);
         self.opened = true;
         if overflowed {
-            return Wish::Pause;
+            // Nothing of it came in: there is no room for a while.
+            return if self.buffer.is_empty() {
+                Wish::Rest
+            } else {
+                Wish::Pause
+            };
         }
         if nothing_there && mutant::is(Mutant::EndsWhenEmpty) {
             return Wish::Finish;
@@ -569,10 +584,14 @@ impl Watch {
             || (entries < self.options.buffered_entries && bytes <= self.options.buffered_bytes)
     }
 
-    /// Takes back the newest half of what waits for the reader; it will be
-    /// asked for again. Only for a watch without a feed.
+    /// Takes back the newest half of what waits for the reader, but for what is
+    /// told next if there is more; it will be asked for again. Only for a watch
+    /// without a feed.
     pub(crate) fn take_back_half(&mut self) {
-        let keep = self.buffer.bytes() / 2;
+        let keep = match self.buffer.len() {
+            0 | 1 => 0,
+            _ => self.buffer.first().max(self.buffer.bytes() / 2),
+        };
         while self.buffer.bytes() > keep {
             match self.buffer.take_back() {
                 Some(Item::Synced) => self.epoch.synced = false,
