@@ -355,6 +355,9 @@ pub struct History {
     /// Whether the servers are so old that a replicated stream takes a condition on a key without any
     /// revision for one whose revision has just ended (up to 2.11).
     pub lenient: bool,
+    /// Whether the servers are so old that several filters are covered by a wider one (up to 2.14): a watch
+    /// then also goes on behind what it was sent and did not want.
+    pub covered: bool,
     /// Whether a client may not ask the leader: what it finds out after a conflict is then some replica's
     /// word.
     pub leader_denied: bool,

@@ -58,6 +58,7 @@ impl<'a> World<'a> {
             history: History {
                 replicated: profile.bucket.replicas > 1,
                 lenient: profile.bucket.replicas > 1 && profile.version <= Version::V2_11,
+                covered: profile.version < Version::V2_15,
                 ..History::default()
             },
             journal_read: 0,

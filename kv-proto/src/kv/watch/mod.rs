@@ -472,24 +472,17 @@ impl Watch {
             self.progress = now;
         }
         let Some(item) = decode(message, &self.binding, &self.options) else {
-            let Supply::Fed(feed) = &mut self.supply else {
-                return Wish::Stray;
-            };
-            if live {
-                self.buffer.skip_to(reached);
-            } else {
-                feed.held.skip_to(reached);
-            }
+            self.skip_to(reached);
             return self.after_message(delivery.pending, Wish::Nothing);
         };
         let piece = Piece::new(item, Some(reached));
         let fits = self.has_room_for(&piece);
         let all_fit = room.fits(piece.weight(), self.entries() == 0);
+        if !fits && mutant::is(Mutant::DroppedWhenFull) {
+            self.skip_to(reached);
+            return Wish::Nothing;
+        }
         if live {
-            if !fits && mutant::is(Mutant::DroppedWhenFull) {
-                self.buffer.skip_to(reached);
-                return Wish::Nothing;
-            }
             if !fits {
                 return Wish::Pause;
             }
@@ -504,6 +497,16 @@ impl Watch {
         }
         let wish = if live { Wish::Told } else { Wish::Nothing };
         self.after_message(delivery.pending, wish)
+    }
+
+    /// Moves on over something that is not told.
+    fn skip_to(&mut self, place: Position) {
+        match &mut self.supply {
+            Supply::Fed(feed) if feed.stage != Stage::Live => feed.held.skip_to(place),
+            Supply::Fed(_) | Supply::Idle | Supply::Resting(_) | Supply::Paused | Supply::Over => {
+                self.buffer.skip_to(place);
+            }
+        }
     }
 
     fn after_message(&mut self, pending: u64, wish: Wish) -> Wish {

@@ -56,7 +56,7 @@ impl Judge<'_> {
     /// Whether a commit has the number of one that the bucket had lost, or a lower one, and the watch had no
     /// entry of its own to notice that by: it may have gone on behind what was lost.
     fn is_overwritten(&self, epoch: &Epoch<'_>, has_told: bool, commit: &Commit) -> bool {
-        if has_told && !self.watch.asked.ignore_deletes {
+        if has_told && !self.goes_on_unseen() {
             return false;
         }
         let mut lost = self.oracle.of_revisions(commit.revision..);

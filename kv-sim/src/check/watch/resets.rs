@@ -8,6 +8,7 @@ use super::epoch::{Epoch, Item};
 use super::{Judge, is_there};
 use crate::history::{News, Start};
 use crate::oracle::Commit;
+use crate::scenario::Scope;
 use crate::violation::Violation;
 
 impl Judge<'_> {
@@ -109,12 +110,18 @@ impl Judge<'_> {
         behind.map(|behind| (behind, revision))
     }
 
+    /// Whether it may have gone on at a revision that it did not tell: a tombstone that is left out, or one that
+    /// was sent because a wider filter covers several.
+    pub(super) fn goes_on_unseen(&self) -> bool {
+        let asked = &self.watch.asked;
+        asked.ignore_deletes || (self.history.covered && matches!(asked.scope, Scope::These(_)))
+    }
+
     /// Whether the number at which a watch went on now belongs to another revision of its keys. If it belongs
-    /// to another key, or that revision is gone, nobody can tell. Nor can we where a tombstone that is left
-    /// out may be the one at which it went on.
+    /// to another key, or that revision is gone, nobody can tell. Nor can we where it went on unseen.
     fn shows_rewind(&self, told: &Commit, position: u64, at: Instant) -> bool {
         let gone = told.gone.filter(|_| told.lost);
-        let Some(gone) = gone.filter(|_| !self.watch.asked.ignore_deletes) else {
+        let Some(gone) = gone.filter(|_| !self.goes_on_unseen()) else {
             return false;
         };
         let mut others = self.oracle.of_revision(position);
