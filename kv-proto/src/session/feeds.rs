@@ -24,6 +24,7 @@ use crate::kv::read::last_by_subject;
 use crate::kv::watch::buffer::Item;
 use crate::kv::watch::decode::Delivered;
 use crate::kv::watch::feed::{Feed, Stage};
+use crate::kv::watch::initial::Missing;
 use crate::kv::watch::pulse::{Finding, Pulse};
 use crate::kv::watch::subjects::Subjects;
 use crate::kv::watch::{Room, Supply, Watch, WatchId, Wish};
@@ -157,18 +158,18 @@ impl Session {
             return;
         };
         let stream = watch.binding.stream();
-        let question = watch.question();
-        let (to, body) = match question {
-            Question::Last(filter) => {
+        let (question, to, body) = match watch.missing() {
+            Some(Missing::Floor(filter)) => {
                 let subject = watch.subjects.each().get(filter).map_or("", String::as_str);
                 let to = format!("{}{stream}", subject::STREAM_MSG_GET);
-                (to, last_by_subject(subject))
+                (Question::Last(filter), to, last_by_subject(subject))
             }
-            Question::Consumer | Question::Create | Question::Stream | Question::Delete => {
+            Some(Missing::Count) => {
                 let consumer = &feed.consumer;
                 let to = format!("{}{stream}.{consumer}", subject::CONSUMER_INFO);
-                (to, Bytes::new())
+                (Question::Consumer, to, Bytes::new())
             }
+            None => return,
         };
         self.ask(id, question, to, body);
     }

@@ -12,7 +12,6 @@
 use alloc::string::String;
 
 use super::buffer::Buffer;
-use super::floor::Floor;
 use super::initial::Initial;
 use super::options::{Cursor, Position};
 use super::pulse::Pulse;
@@ -60,9 +59,6 @@ pub(crate) struct Feed {
     pub(crate) initial: Initial,
     /// The server that the consumer lives on, in a cluster.
     pub(crate) host: Option<String>,
-    pub(crate) floor: Floor,
-    /// The first sequence that it was asked for.
-    first: u64,
     pub(crate) pulse: Pulse,
     pub(crate) pulse_timer: Option<TimerId>,
     /// Where the consumer was before its first message.
@@ -99,10 +95,8 @@ impl Feed {
             stage: Stage::Creating,
             ask: None,
             started: now,
-            initial: Initial::default(),
+            initial: Initial::new(policy.first()),
             host: None,
-            floor: Floor::None,
-            first: policy.first(),
             pulse,
             pulse_timer: None,
             base: None,
@@ -127,21 +121,14 @@ impl Feed {
         self.received
     }
 
+    /// The sequence of the last message in the stream.
+    pub(crate) const fn seen(&self) -> u64 {
+        self.stream_seq
+    }
+
     /// Returns whether all of the initial data has come.
     pub(crate) fn has_all(&self) -> bool {
-        self.initial.is_complete(self.received) && self.is_above_floor()
-    }
-
-    /// Returns whether it has delivered what the leader had.
-    pub(crate) const fn is_above_floor(&self) -> bool {
-        self.floor.is_reached(self.first, self.stream_seq)
-    }
-
-    /// What the leader had may be gone.
-    pub(crate) const fn ask_for_floor_again(&mut self) {
-        if !self.is_above_floor() {
-            self.floor.ask_again();
-        }
+        self.initial.is_complete(self.received, self.stream_seq)
     }
 
     /// Returns whether the next message is the feed's first.

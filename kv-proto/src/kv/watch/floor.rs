@@ -1,64 +1,60 @@
-//! What a consumer must have seen before its initial data is complete, when it
-//! reads a replica that may be behind.
+//! How far the initial data reaches: the last revision that matches, as the
+//! stream's leader knows it.
 //!
-//! A watch's consumer lives on one server and reads that server's copy of the
-//! stream. In a cluster the copy can be some revisions behind the leader's, and
-//! then everything that the consumer counts is too: a listing could miss a key
-//! that was acknowledged before it began. So where the consumer does not live
-//! with the leader, the leader is asked for the last revision that matches; the
-//! initial data is not complete before it came. It may vanish meanwhile, so it
-//! is asked for again with the heartbeats.
+//! Delivery is in the order of revisions. So whoever has been delivered that
+//! revision, or a later one, has been told of everything before it, whatever
+//! became of the rest. It may vanish before it is delivered, so it is asked for
+//! again with the heartbeats, and then it is an earlier one.
 
-/// How far the initial data has to reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Floor {
-    /// No matter: nobody is behind, or it cannot be found out.
-    #[default]
-    None,
-    /// Up to the stream's last revision, unless the leader says less.
-    Open {
+    /// Not more than the stream's last revision, when the consumer was seen to
+    /// be there; the filters before `next` have been asked about, and the
+    /// highest that matches one of them is `highest`.
+    Asking {
         last: u64,
-        /// The filter to ask about.
         next: usize,
-        /// The highest revision that matches one of those before.
         highest: u64,
     },
-    /// Up to this revision.
+    /// This revision.
     At(u64),
+    /// The leader may not be asked.
+    Denied,
 }
 
 impl Floor {
-    /// The consumer's copy can be behind one that ends with `last`.
+    /// At most there; nobody was asked yet.
     pub(crate) const fn below(last: u64) -> Self {
-        Self::Open {
+        Self::Asking {
             last,
             next: 0,
             highest: 0,
         }
     }
 
-    /// Returns whether a consumer has come far enough that started with `first`
-    /// and has delivered up to `seen`.
+    /// Returns whether a consumer has come so far that started with `first` and
+    /// has delivered up to `seen`.
     pub(crate) const fn is_reached(self, first: u64, seen: u64) -> bool {
         match self {
-            Self::None => true,
-            Self::Open { last, .. } => seen >= last || first > last,
+            Self::Asking { last, .. } => seen >= last || first > last,
             Self::At(floor) => seen >= floor || first > floor,
+            Self::Denied => false,
         }
     }
 
     /// The filter whose last revision is to be asked for.
     pub(crate) const fn question(self) -> Option<usize> {
         match self {
-            Self::Open { next, .. } => Some(next),
-            Self::None | Self::At(_) => None,
+            Self::Asking { next, .. } => Some(next),
+            Self::At(_) | Self::Denied => None,
         }
     }
 
     /// Takes the last revision that matches the filter that was asked for; 0 if
     /// there is none. There are so many filters.
     pub(crate) fn answer(&mut self, revision: u64, filters: usize) {
-        if let Self::Open {
+        if let Self::Asking {
             last,
             next,
             highest,
@@ -67,7 +63,7 @@ impl Floor {
             let highest = highest.max(revision);
             let next = next + 1;
             *self = if next < filters {
-                Self::Open {
+                Self::Asking {
                     last,
                     next,
                     highest,
@@ -124,5 +120,8 @@ mod tests {
         floor.ask_again();
         floor.answer(5, 1);
         assert_eq!(floor, Floor::At(5));
+        floor.ask_again();
+        floor.answer(0, 1);
+        assert!(floor.is_reached(1, 0));
     }
 }

@@ -49,7 +49,7 @@ use crate::timer::{TimerId, WatchTimer};
 use buffer::{Buffer, Item, Piece};
 use decode::{Delivered, decode};
 use feed::{Feed, Order, Stage};
-use floor::Floor;
+use initial::Missing;
 use options::{Cursor, Position, ResetReason, Start, WatchOptions, WatchState};
 use resume::{Epoch, Judgement, Place, StreamFacts, compare};
 use subjects::Subjects;
@@ -305,11 +305,11 @@ impl Watch {
             Judgement::Same => {}
         }
         feed.stage = Stage::Live;
-        if let (Some(host), Some(leader)) = (&feed.host, &facts.leader)
-            && host != leader
-        {
-            feed.floor = Floor::below(facts.last_seq);
-        }
+        let behind = match (&feed.host, &facts.leader) {
+            (Some(host), Some(leader)) => host != leader,
+            (Some(_) | None, _) => false,
+        };
+        feed.initial.look(facts.last_seq, behind);
         let held = core::mem::replace(&mut feed.held, Buffer::new(None));
         if let Some(base) = feed.base.take().filter(|_| place.is_none()) {
             self.buffer.skip_to(Position {
@@ -336,25 +336,14 @@ impl Watch {
             return Wish::Finish;
         }
         let wish = self.look_at_initial();
-        wish.or_else(|| {
-            if self.wants_floor() {
-                Wish::Ask
-            } else {
-                Wish::Told
-            }
-        })
+        let doubtful = self.feed().is_some_and(|feed| feed.initial.is_doubtful());
+        wish.or_else(|| if doubtful { Wish::Ask } else { Wish::Told })
     }
 
     /// What to ask to learn that the initial data is complete.
-    pub(crate) fn question(&self) -> Question {
-        match self.feed().and_then(|feed| feed.floor.question()) {
-            Some(filter) if !self.epoch.synced => Question::Last(filter),
-            Some(_) | None => Question::Consumer,
-        }
-    }
-
-    fn wants_floor(&self) -> bool {
-        !self.epoch.synced && matches!(self.question(), Question::Last(_))
+    pub(crate) fn missing(&self) -> Option<Missing> {
+        let feed = self.feed().filter(|feed| feed.stage == Stage::Live)?;
+        feed.initial.missing().filter(|_| !self.epoch.synced)
     }
 
     /// The leader said which revision is the last that matches a filter.
@@ -363,17 +352,17 @@ impl Watch {
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
         };
-        feed.floor.answer(revision, filters);
-        let came_far = feed.is_above_floor();
+        feed.initial.answer(revision, filters);
         let wish = self.look_at_initial();
-        wish.or_else(|| {
-            // Either another filter, or what was counted and did not come.
-            if self.wants_floor() || came_far {
-                Wish::Ask
-            } else {
-                Wish::Nothing
-            }
-        })
+        wish.or_else(|| self.asking())
+    }
+
+    /// To ask for what is missing, if that can be asked for.
+    fn asking(&self) -> Wish {
+        match self.missing() {
+            Some(_) => Wish::Ask,
+            None => Wish::Nothing,
+        }
     }
 
     /// The server said how far the consumer is.
@@ -401,8 +390,9 @@ impl Watch {
             return self.on_flow(now, reply);
         }
         if !synced && feed.stage == Stage::Live {
-            feed.ask_for_floor_again();
-            return Wish::Ask;
+            let seen = feed.seen();
+            feed.initial.ask_again(seen);
+            return self.asking();
         }
         Wish::Nothing
     }
@@ -518,7 +508,7 @@ impl Watch {
         }
         let more = self.look_at_initial();
         more.or_else(|| {
-            if pending == 0 && self.is_live() {
+            if pending == 0 && self.missing().is_some() {
                 Wish::Ask
             } else {
                 wish
@@ -636,8 +626,9 @@ impl Watch {
     /// takes what the consumer has for the whole.
     pub(crate) fn on_denied(&mut self, asked: Option<Question>, subject: String) -> Wish {
         if let (Some(Question::Last(_)), Some(feed)) = (asked, self.feed_mut()) {
-            feed.floor = Floor::None;
-            return self.look_at_initial();
+            feed.initial.deny();
+            let wish = self.look_at_initial();
+            return wish.or_else(|| self.asking());
         }
         Wish::End(WatchError::Denied { subject })
     }
