@@ -291,6 +291,16 @@ impl ReadError {
 }
 
 /// Why a watch or a listing ended. Nothing follows it.
+///
+/// A watch that was opened ends for good with [`BucketNotFound`],
+/// [`Denied`], [`Closed`], or [`TimedOut`] where a deadline was set; from all
+/// else it recovers. The others are for watches that could not be opened, and
+/// for listings.
+///
+/// [`BucketNotFound`]: Self::BucketNotFound
+/// [`Denied`]: Self::Denied
+/// [`Closed`]: Self::Closed
+/// [`TimedOut`]: Self::TimedOut
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WatchError {
@@ -323,7 +333,10 @@ pub enum WatchError {
     #[error("bucket is not available")]
     Unavailable,
     /// It did not open in time, or a listing made no progress, or the deadline
-    /// on the whole is over.
+    /// on the whole is over; or a purge of [`Session::purge_deletes`] was not
+    /// answered, which can have had its effect.
+    ///
+    /// [`Session::purge_deletes`]: crate::Session::purge_deletes
     #[error("timed out")]
     TimedOut,
     /// The bucket began anew, or went back, in the middle of a listing: what

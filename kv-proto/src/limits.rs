@@ -97,10 +97,13 @@ pub struct Limits {
     /// Most bytes of results that were received and not yet taken.
     /// Default 64 MiB.
     pub max_result_bytes: usize,
-    /// Most watches and listings that exist at the same time. Default 1,024.
+    /// Most watches and listings that exist at the same time; more are
+    /// [`Refused::Full`](crate::Refused::Full). Default 1,024.
     pub max_watches: usize,
-    /// Most bytes of entries that wait for the readers of all watches. When it
-    /// is reached, the watch that holds most of them pauses. Default 64 MiB.
+    /// Most bytes of entries that wait for the readers of all watches, what
+    /// holds an entry included; one message may go beyond it. When it is
+    /// reached, the watch that holds most gives back the newest half of it,
+    /// pauses, and asks for it again later: nothing is lost. Default 64 MiB.
     pub max_watch_bytes: usize,
 }
 

@@ -43,15 +43,16 @@ pub use usage::Usage;
 /// *Inputs* (`handle_*`) report what sockets and the clock did. *Outputs*
 /// ([`poll_link`](Self::poll_link), [`transmit`](Self::transmit),
 /// [`poll_timeout`](Self::poll_timeout), [`poll_event`](Self::poll_event)) say
-/// what to do next. *Pulls* ([`take`](Self::take)) hand results over.
+/// what to do next. *Pulls* ([`take`](Self::take),
+/// [`next_update`](Self::next_update)) hand results over.
 ///
 /// # Contract
 ///
 /// 1. Any interleaving of requests, inputs, outputs and pulls is legal. Not
 ///    polling costs latency, never correctness.
 /// 2. Events are `Copy` hints, at most one pending per id. Ignoring all of
-///    them and only calling `take`, `transmit` and `poll_timeout` gives the
-///    same results.
+///    them and only calling `take`, `next_update`, `transmit` and
+///    `poll_timeout` gives the same results.
 /// 3. `now` never runs backwards inside: a smaller value counts as the largest
 ///    seen. After `handle_timeout(t)`, `poll_timeout()` is `None` or later
 ///    than `t`.

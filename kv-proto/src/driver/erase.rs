@@ -15,7 +15,8 @@ impl Bucket {
     /// leave behind. A key that gets a value meanwhile keeps it.
     ///
     /// Without more said, tombstones of all keys go that are older than 30
-    /// minutes.
+    /// minutes. A watch that is cut off for longer, or goes on from an older
+    /// position, does not learn of those deletions.
     ///
     /// ```no_run
     /// # async fn example(bucket: kv_proto::driver::Bucket) -> Result<(), kv_proto::WatchError> {
@@ -28,7 +29,8 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// [`WatchError`]; what was removed before stays removed.
+    /// [`WatchError`]; what was removed before stays removed, and to call it
+    /// again is safe.
     pub fn purge_deletes(&self) -> PurgeDeletes {
         PurgeDeletes {
             bucket: self.clone(),
@@ -79,7 +81,7 @@ impl PurgeDeletes {
     }
 
     /// Removes tombstones that are at least this old, by the server's clock;
-    /// of younger ones only the history below them. Zero removes all.
+    /// of younger deletes only the history below them. Zero removes all.
     pub fn older_than(self, age: Duration) -> Self {
         self.with(|options| options.older_than(age))
     }
@@ -102,8 +104,8 @@ impl PurgeDeletes {
         self.with(|options| options.timeout(timeout))
     }
 
-    /// Sets how long the servers may make no progress. The default is
-    /// [`Config::request_timeout`](crate::Config::request_timeout).
+    /// Sets how long the listing of tombstones may make no progress. The default
+    /// is [`Config::request_timeout`](crate::Config::request_timeout).
     pub fn patience(self, patience: Duration) -> Self {
         self.with(|options| options.patience(patience))
     }

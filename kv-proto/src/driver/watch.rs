@@ -116,20 +116,24 @@ impl OpenWatch {
         self.with(WatchOptions::include_history)
     }
 
-    /// Starts with what is written after the watch was opened.
+    /// Starts with what is written after the watch was opened;
+    /// [`Update::Synced`] comes first. In a cluster, revisions can come that
+    /// were written shortly before: the watch begins at the end of the replica
+    /// that it reads.
     pub fn updates_only(self) -> Self {
         self.with(WatchOptions::updates_only)
     }
 
-    /// Starts with this revision and all that are kept after it. Nothing is
-    /// known of the bucket's earlier life: [`from_position`](Self::from_position)
-    /// notices when it was deleted and created again.
+    /// Starts with this revision and all that are kept after it; it need not
+    /// exist. Nothing is known of the bucket's earlier life:
+    /// [`from_position`](Self::from_position) notices when it was deleted and
+    /// created again.
     pub fn from_revision(self, revision: Revision) -> Self {
         self.with(|options| options.from_revision(revision))
     }
 
-    /// Goes on behind what an earlier watch of the same bucket delivered, in
-    /// this process or another one.
+    /// Goes on behind what an earlier watch of the same bucket, with the same
+    /// filters, delivered, in this process or another one.
     ///
     /// ```no_run
     /// # async fn example(bucket: kv_proto::driver::Bucket) -> Result<(), Box<dyn std::error::Error>> {
@@ -147,7 +151,8 @@ impl OpenWatch {
         self.with(|options| options.from_position(position))
     }
 
-    /// Leaves out tombstones: deletes, purges and the server's markers.
+    /// Leaves out tombstones: deletes, purges and the server's markers. Not for
+    /// a copy of the bucket, which would keep what was deleted.
     pub fn ignore_deletes(self) -> Self {
         self.with(WatchOptions::ignore_deletes)
     }
@@ -166,8 +171,9 @@ impl OpenWatch {
     }
 
     /// Sets how much may wait for its reader: beyond it the watch pauses, and
-    /// goes on from there when all of it was read. Default 65,536 entries and
-    /// 8 MiB; a single entry is always let through.
+    /// goes on from there when all of it was read. Revisions that the bucket
+    /// does not keep until then are not told. Default 65,536 entries and 8 MiB,
+    /// which count what holds an entry too; a single entry is always let through.
     pub fn buffer(self, entries: usize, bytes: usize) -> Self {
         self.with(|options| options.buffer(entries, bytes))
     }
@@ -257,6 +263,7 @@ impl<T> fmt::Debug for Opening<T> {
 /// It outlives connections, servers and its consumer without being read: what
 /// a break left out comes when it is over, in order and nothing twice. What
 /// ends it is told as its last item.
+/// [`manual::watching`](crate::manual::watching) is the whole of what it promises.
 ///
 /// Dropping it releases what the servers hold for it, if need be after the
 /// next connection.

@@ -124,7 +124,10 @@ pub struct Entry {
     /// Whether it stored a value, or what removed the key.
     pub operation: Operation,
     /// How many further revisions of the watched keys the server knew of when
-    /// it delivered this one; 0 for what was read by itself.
+    /// it delivered this one; 0 for what was read by itself. A hint: some may
+    /// vanish, and with several filters, before nats-server 2.15, keys count
+    /// that are not watched. [`Update::Synced`](crate::Update::Synced) is the
+    /// sign that the initial data is complete.
     pub delta: u64,
 }
 

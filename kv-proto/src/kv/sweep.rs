@@ -18,6 +18,17 @@ pub(crate) const AT_ONCE: usize = 16;
 const OLDER_THAN: Duration = Duration::from_secs(30 * 60);
 
 /// Which tombstones to remove.
+///
+/// ```
+/// use core::time::Duration;
+/// use kv_proto::{KeyFilter, PurgeDeletesOptions};
+///
+/// let options = PurgeDeletesOptions::default()
+///     .filter(KeyFilter::new("sessions.>")?)
+///     .older_than(Duration::from_secs(24 * 3_600));
+/// # let _ = options;
+/// # Ok::<(), kv_proto::InvalidFilter>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeDeletesOptions {
     pub(crate) older_than: Duration,
@@ -36,32 +47,33 @@ impl Default for PurgeDeletesOptions {
 
 impl PurgeDeletesOptions {
     /// Removes tombstones that are at least this old, by the server's clock;
-    /// of younger ones only the history below them. Zero removes all. Default
-    /// 30 minutes, so that clients which were cut off for a while still learn
-    /// of a deletion.
+    /// of younger deletes only the history below them. Zero removes all.
+    /// Default 30 minutes, so that watches which were cut off for a while, or
+    /// go on from a position, still learn of a deletion.
     #[must_use]
     pub const fn older_than(mut self, age: Duration) -> Self {
         self.older_than = age;
         self
     }
 
-    /// Looks at the keys that match; called again, those of either filter.
+    /// Looks at the keys that match; called again, those of either filter. The
+    /// filters must not overlap; at most [`MAX_FILTERS`](crate::MAX_FILTERS).
     #[must_use]
     pub fn filter(mut self, filter: KeyFilter) -> Self {
         self.listing = self.listing.filter(filter);
         self
     }
 
-    /// Sets a deadline on the whole. Default: none, as there is no telling how
-    /// much there is to do.
+    /// Sets a deadline on the whole; what was removed by then stays removed.
+    /// Default: none, as there is no telling how much there is to do.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.listing = self.listing.timeout(timeout);
         self
     }
 
-    /// Sets how long the servers may make no progress. The default is
-    /// [`Config::request_timeout`](crate::Config::request_timeout).
+    /// Sets how long the listing of tombstones may make no progress. The default
+    /// is [`Config::request_timeout`](crate::Config::request_timeout).
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.listing = self.listing.patience(patience);

@@ -6,9 +6,9 @@ use crate::op::Phase;
 /// What a session holds at one moment: for gauges, and for checks of leaks.
 ///
 /// When every operation has ended and was taken or cancelled, every watch was
-/// dropped and its consumer deleted, and the sockets took what was to be written, all but [`links`](Self::links) and
-/// [`timers`](Self::timers) are zero; after the session was closed those are
-/// as well.
+/// dropped and its consumer deleted, and the sockets took what was to be
+/// written, all but [`links`](Self::links) and [`timers`](Self::timers) are
+/// zero; after the session was closed those are as well.
 ///
 /// ```
 /// use core::time::Duration;
@@ -52,7 +52,7 @@ pub struct Usage {
     /// for them.
     pub consumers: usize,
     /// Consumers that nobody needs any more and whose deletion the servers
-    /// have not confirmed.
+    /// have not confirmed; at most 1,024, each for some 60 s.
     pub deletions: usize,
     /// Bytes of entries that wait for the readers of watches; at most
     /// [`Limits::max_watch_bytes`](crate::Limits::max_watch_bytes) and one

@@ -22,8 +22,21 @@ impl Session {
     /// Starts to watch keys of a bucket, or to list them.
     ///
     /// The watch is open when its [`watch_state`](Self::watch_state) is no
-    /// longer [`WatchState::Opening`]; from then on no update is missed. Drop it
-    /// with [`unwatch`](Self::unwatch), also when it has ended.
+    /// longer [`WatchState::Opening`]; from then on no update is missed that the
+    /// bucket keeps. Drop it with [`unwatch`](Self::unwatch), also when it has
+    /// ended. [`manual::watching`](crate::manual::watching) says what it promises.
+    ///
+    /// ```
+    /// use kv_proto::{Session, WatchError, WatchId};
+    ///
+    /// /// Reads what a watch has to tell: on `Event::Watch`, or at any time.
+    /// fn read(session: &mut Session, watch: WatchId) -> Result<(), WatchError> {
+    ///     while let Some(update) = session.next_update(watch) {
+    ///         println!("{:?}", update?);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -96,7 +109,7 @@ impl Session {
 
     /// Returns how far the reader has come: up to the last entry that
     /// [`next_update`](Self::next_update) returned. `None` while it has come
-    /// nowhere.
+    /// nowhere, and after an [`Update::Reset`] until the next entry.
     #[must_use]
     pub fn position(&self, watch: WatchId) -> Option<Position> {
         self.watches.get(watch)?.buffer.told()

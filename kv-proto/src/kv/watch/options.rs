@@ -28,7 +28,14 @@ const LISTING_HEARTBEAT: Duration = Duration::from_millis(500);
 const BUFFERED_ENTRIES: usize = 64 * 1024;
 const BUFFERED_BYTES: usize = 8 * 1024 * 1024;
 
-/// What to watch, and from where on.
+/// What to watch, and from where on (ADR-8).
+///
+/// Without more said: all keys, the last revision of each first, then every
+/// update, tombstones too. Of the calls that say where to start
+/// ([`include_history`](Self::include_history),
+/// [`updates_only`](Self::updates_only), [`from_revision`](Self::from_revision),
+/// [`from_position`](Self::from_position)) the last one counts.
+/// [`manual::watching`](crate::manual::watching) says what is promised.
 ///
 /// ```
 /// use kv_proto::{KeyFilter, WatchOptions};
@@ -104,8 +111,12 @@ impl WatchOptions {
             .until_synced()
     }
 
-    /// Watches the keys that match; called again, those of either filter. The
-    /// filters must not overlap.
+    /// Watches the keys that match; called again, those of either filter.
+    ///
+    /// The filters must not overlap, and there are at most [`MAX_FILTERS`]:
+    /// otherwise the watch is refused with an [`InvalidWatch`]. Before
+    /// nats-server 2.15 the server is given one filter that covers several, and
+    /// what it delivers in excess is left out here.
     #[must_use]
     pub fn filter(mut self, filter: KeyFilter) -> Self {
         self.filters.push(filter);
@@ -119,31 +130,36 @@ impl WatchOptions {
         self
     }
 
-    /// Starts with what is written after the watch was opened.
+    /// Starts with what is written after the watch was opened;
+    /// [`Update::Synced`] comes first. In a cluster, revisions can come that
+    /// were written shortly before: the watch begins at the end of the replica
+    /// that it reads. After a [`Update::Reset`] the state of all keys comes.
     #[must_use]
     pub const fn updates_only(mut self) -> Self {
         self.start = Start::Updates;
         self
     }
 
-    /// Starts with this revision and all that are kept after it. Nothing is
-    /// known of the bucket's earlier life: [`from_position`](Self::from_position)
-    /// notices when it was deleted and created again.
+    /// Starts with this revision and all that are kept after it; it need not
+    /// exist. Nothing is known of the bucket's earlier life:
+    /// [`from_position`](Self::from_position) notices when it was deleted and
+    /// created again.
     #[must_use]
     pub const fn from_revision(mut self, revision: Revision) -> Self {
         self.start = Start::Revision(revision);
         self
     }
 
-    /// Goes on behind what an earlier watch of the same bucket delivered, in
-    /// this process or another one.
+    /// Goes on behind what an earlier watch of the same bucket, with the same
+    /// filters, delivered, in this process or another one.
     #[must_use]
     pub const fn from_position(mut self, position: Position) -> Self {
         self.start = Start::Position(position);
         self
     }
 
-    /// Leaves out tombstones: deletes, purges and the server's markers.
+    /// Leaves out tombstones: deletes, purges and the server's markers. Not for
+    /// a copy of the bucket, which would keep what was deleted.
     #[must_use]
     pub const fn ignore_deletes(mut self) -> Self {
         self.ignore_deletes = true;
@@ -157,7 +173,10 @@ impl WatchOptions {
         self
     }
 
-    /// Ends when the initial data is complete.
+    /// Ends when the initial data is complete: [`Update::Synced`] is the last
+    /// that is told. In place of [`Update::Reset`] it ends with
+    /// [`WatchError::Interrupted`](crate::WatchError::Interrupted). Sets the
+    /// heartbeat to 0.5 s.
     #[must_use]
     pub const fn until_synced(mut self) -> Self {
         self.until_synced = true;
@@ -194,8 +213,9 @@ impl WatchOptions {
     }
 
     /// Sets how much may wait for its reader: beyond it the watch pauses, and
-    /// goes on from there when all of it was read. Default 65,536 entries and
-    /// 8 MiB; a single entry is always let through.
+    /// goes on from there when all of it was read. Revisions that the bucket
+    /// does not keep until then are not told. Default 65,536 entries and 8 MiB,
+    /// which count what holds an entry too; a single entry is always let through.
     #[must_use]
     pub const fn buffer(mut self, entries: usize, bytes: usize) -> Self {
         self.buffered_entries = entries;
@@ -253,16 +273,20 @@ pub enum Update {
     /// A revision that cannot be read as an entry, because of bytes that its
     /// writer put there. The watch goes on.
     Damaged(Damage),
-    /// The initial data is complete: every key that had a revision when the
-    /// watch was opened has been told of. Comes exactly once, and once more
-    /// after each [`Reset`](Self::Reset).
+    /// The initial data is complete: every revision to be told that was the last
+    /// of its key when the watch was opened, and still is, has been told. Comes
+    /// exactly once, also when there is nothing to tell, and once more after
+    /// each [`Reset`](Self::Reset).
     Synced,
     /// What was told before no longer stands, for the reason given; the
-    /// current state of all keys follows, then [`Synced`](Self::Synced).
+    /// current state of all keys follows, or their history if the watch began
+    /// with it, then [`Synced`](Self::Synced). Keys that were told before the
+    /// reset and do not come until then do not exist any more.
     Reset(ResetReason),
 }
 
-/// A stored message that is no entry.
+/// A stored message that is no entry: its value is not known, and what was
+/// told of its key before no longer stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
@@ -283,7 +307,8 @@ pub enum ResetReason {
     /// The bucket was deleted and created again.
     #[error("bucket was created again")]
     Recreated,
-    /// The bucket lost revisions that were delivered.
+    /// The bucket lost revisions that were delivered, as a server can that
+    /// loses its power before it has synced its files.
     #[error("bucket has lost its newest revisions")]
     Rewound,
 }
@@ -292,7 +317,7 @@ pub enum ResetReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WatchState {
-    /// It was never confirmed by a server.
+    /// No server has confirmed it yet.
     Opening,
     /// A server delivers.
     Live,
@@ -306,7 +331,11 @@ pub enum WatchState {
 /// How far the reader of a watch has come, to go on from there later: in
 /// another process too.
 ///
-/// It reads as text and parses from text, to be stored.
+/// It names the bucket's creation, the last revision that was told and the time
+/// of that one, so that a watch that goes on from it notices when the bucket is
+/// another one ([`Update::Reset`]). It reads as text and parses from text, to be
+/// stored together with what was made of the updates;
+/// [`manual::watching`](crate::manual::watching) shows how.
 ///
 /// ```
 /// use kv_proto::Position;

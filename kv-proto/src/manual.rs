@@ -1,0 +1,5 @@
+//! The manual, a chapter to a module. The documentation of the crate itself is
+//! its overview.
+
+#[doc = include_str!("manual/watching.md")]
+pub mod watching {}
