@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::{Life, Session};
+use crate::config::SHORTEST;
 use crate::error::{BucketError, Refused, WriteError};
 use crate::kv::Machine;
 use crate::kv::binding::Binding;
@@ -391,7 +392,7 @@ impl Session {
             hinted: false,
             internal: true,
         });
-        let at = self.now + self.config.request_timeout;
+        let at = self.now + self.config.request_timeout.max(SHORTEST);
         let timer = self.timers.arm(at, Reason::Deadline(id));
         if let Some(running) = self.ops.get_mut(id) {
             running.deadline = Some(timer);
