@@ -286,7 +286,7 @@ fn a_listing_needs_progress() {
         assert!(!world.told(listing).is_empty());
     }
     world.peer.consumers.deliver_at_once = false;
-    let mut stalled = |world: &mut World, time| {
+    let stalled = |world: &mut World, time| {
         // It is alive, and has nothing to say.
         world.peer.rule("$JS.API.CONSUMER.INFO.", Rule::Silence);
         world.pass(time);
