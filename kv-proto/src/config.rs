@@ -44,7 +44,7 @@ const RECONNECT_SPREAD: Duration = Duration::from_secs(2);
 
 /// The shortest time that something repeats in: with less, a session would
 /// have something to do at every instant.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Config {
     /// Names the servers: one URL, or several separated by commas.

@@ -366,3 +366,21 @@ fn flow_control_without_a_reader() {
     assert_eq!(world.told(watch), "a=3@3 synced");
     assert_eq!(world.peer.consumers.created.len(), 2);
 }
+
+/// What cannot be published to is not answered.
+#[test]
+fn flow_control_that_cannot_be_answered() {
+    let (mut world, bucket) = World::with_values(config(), &[]);
+    let watch = world.opened(&bucket, all());
+    assert_eq!(world.told(watch), "synced");
+    world.calls();
+    let consumer = world.peer.newest().clone();
+    let flow = "NATS/1.0 100 FlowControl Request\r\n\r\n";
+    for reply in ["$JS.FC.*.>", "$JS.FC..x", "a\u{7f}b", ">"] {
+        world.peer.notify(&consumer, reply, flow);
+        assert_eq!(world.told(watch), "");
+        assert_eq!(world.calls(), [""; 0], "{reply}");
+    }
+    world.write("a", "1");
+    assert_eq!(world.told(watch), "a=1@1");
+}

@@ -37,13 +37,12 @@ impl Session {
             if self.watch_bytes - excused <= limit {
                 return;
             }
-            let with_more = self.holders(2).pop();
             // Whose only piece is given back waits: more than the limit is
             // still held then, so it does not come again at once.
-            let victim = with_more.or_else(|| {
+            let victim = self.holders(2).pop().or_else(|| {
                 let mut alone = self.holders(1);
-                alone.retain(|(_, id)| *id != owner);
-                alone.pop()
+                let others = alone.iter().rposition(|(_, id)| *id != owner);
+                others.map(|last| alone.remove(last)).or(alone.pop())
             });
             match victim {
                 Some((_, id)) => self.give_back(id),

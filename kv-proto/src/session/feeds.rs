@@ -419,6 +419,9 @@ impl Session {
         let Some(Ok(subject)) = subject else {
             return;
         };
+        if subject.is_wild() {
+            return;
+        }
         let Some(feed) = self.watches.get_mut(id).and_then(|watch| watch.feed_mut()) else {
             return;
         };

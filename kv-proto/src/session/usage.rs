@@ -56,7 +56,7 @@ pub struct Usage {
     pub deletions: usize,
     /// Bytes of entries that wait for the readers of watches; at most
     /// [`Limits::max_watch_bytes`](crate::Limits::max_watch_bytes) and one
-    /// message.
+    /// message, beside a few marks for each watch.
     pub watch_bytes: usize,
 }
 

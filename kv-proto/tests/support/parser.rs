@@ -92,7 +92,7 @@ pub(crate) fn take(input: &mut Vec<u8>) -> Option<ClientOp> {
             sid: (*sid).to_owned(),
         },
         // Every publish of this client is a request, but the answer to flow control.
-        ("PUB", [subject, size]) if subject.starts_with("$JS.FC.") => {
+        ("PUB", [subject, size]) => {
             return body(input, end, [subject, NO_REPLY], 0, number(size));
         }
         ("PUB", [subject, reply, size]) => {
