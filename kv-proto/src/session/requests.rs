@@ -6,7 +6,6 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::{Life, Session};
-use crate::config::SHORTEST;
 use crate::error::{BucketError, Refused, WriteError};
 use crate::kv::Machine;
 use crate::kv::binding::Binding;
