@@ -209,6 +209,11 @@ impl Watch {
         }
     }
 
+    /// When the bucket that is listed was created.
+    pub(crate) const fn incarnation(&self) -> Timestamp {
+        self.epoch.incarnation
+    }
+
     pub(crate) const fn is_opened(&self) -> bool {
         self.opened
     }
