@@ -455,6 +455,38 @@ fn a_key_that_was_created_again_keeps_its_value() {
     assert_over(&mut world);
 }
 
+/// A listing that goes on after its link was lost tells of old revisions: a tombstone that a value has
+/// followed, before the call, is none to remove, and neither is the history below it.
+#[test]
+fn history_of_a_living_key_stays() {
+    for resumed in [true, false] {
+        let (mut world, bucket) = World::with_values(config(), &[]);
+        world.erase("gone"); // 1
+        for key in ["kept", "old"] {
+            world.write(key, "1"); // 2, 4
+            world.erase(key); // 3, 5
+        }
+        world.write("kept", "2"); // 6
+        world.peer.consumers.deliver_at_once = false;
+        let op = sweep(&mut world, &bucket, 0);
+        world.settle();
+        world.peer.deliver(1);
+        world.settle();
+        if resumed {
+            lose_link(&mut world);
+            world.reconnect();
+        }
+        world.peer.consumers.deliver_at_once = true;
+        world.peer.deliver(10);
+        assert_eq!(counts(world.done(op)), removed(2, 3));
+        assert_eq!(held(&world), "kept@2 kept@3 kept@6");
+        let asked = world.calls();
+        let confirmed = asked.iter().filter(|call| *call == "STREAM.MSG").count();
+        assert_eq!(confirmed, if resumed { 2 } else { 0 }, "{asked:?}");
+        assert_over(&mut world);
+    }
+}
+
 fn many(world: &mut World, keys: usize) {
     for number in 0..keys {
         world.erase(&format!("k{number}"));

@@ -2,16 +2,17 @@
 //! no watch is told.
 //!
 //! ```text
-//!   [Look --last revision-->] Purge --> how many went
-//!     ^                          |
-//!     '----- is it the same? ----'  the answer is lost, or "not now"
+//!   [Look --last revision-->] [Confirm -->] Purge --> how many went
+//!     ^                                      |
+//!     '----------- is it the same? ----------'  the answer is lost, or "not now"
 //! ```
 //!
 //! A purge is always bounded by a revision, the last one at the time of the
 //! call or an earlier one: what is written meanwhile stays, and to repeat it
 //! after a lost answer removes nothing more. Only in a bucket that was deleted
 //! and created again would the revision bound something else, so before a
-//! purge is repeated the bucket is looked at.
+//! purge is repeated the bucket is looked at. `Confirm` asks whether a tombstone
+//! is the last of its key, where that is not known.
 
 use alloc::format;
 use alloc::string::String;
@@ -20,14 +21,16 @@ use bytes::Bytes;
 
 use crate::error::{BucketError, Doubt, Outcome, Refused};
 use crate::js::error::{ManagementOutcome, ServerError};
-use crate::js::message::ApiReply;
+use crate::js::message::{ApiReply, LastMessage};
 use crate::js::purge::{Purged, purge_before};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::Revision;
 use crate::kv::manage;
+use crate::kv::read::last_by_subject;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::limits::MAX_API_REPLY;
 use crate::op::{OpId, Output};
 use crate::out::Handover;
 use crate::time::Timestamp;
@@ -36,6 +39,10 @@ use crate::time::Timestamp;
 enum Stage {
     /// What is the last revision, and is it the bucket that it was?
     Look,
+    /// What is the last revision of the key?
+    Confirm {
+        body: Bytes,
+    },
     Purge {
         body: Bytes,
     },
@@ -48,12 +55,15 @@ pub(crate) struct Bound {
     pub(crate) before: Revision,
     /// When the bucket that is meant was created; `None` if that is not known.
     pub(crate) created: Option<Timestamp>,
+    /// Nothing goes unless this is the last revision of the key.
+    pub(crate) last: Option<Revision>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Erase {
     /// The whole subject to ask on.
     stream: String,
+    get: String,
     purge: String,
     filter: String,
     bound: Option<Bound>,
@@ -80,6 +90,7 @@ impl Erase {
     ) -> Self {
         let mut erase = Self {
             stream: binding.origin_subject(subject::STREAM_INFO),
+            get: binding.origin_subject(subject::STREAM_MSG_GET),
             purge: binding.origin_subject(subject::STREAM_PURGE),
             filter: format!("{}{filter}", binding.stored_prefix()),
             bound,
@@ -89,9 +100,19 @@ impl Erase {
             doubt: None,
         };
         if let Some(bound) = bound {
-            erase.stage = erase.purging(bound);
+            erase.stage = erase.within(bound);
         }
         erase
+    }
+
+    /// What to do when the bucket is known to be the one that is meant.
+    fn within(&self, bound: Bound) -> Stage {
+        match bound.last {
+            Some(_) => Stage::Confirm {
+                body: last_by_subject(&self.filter),
+            },
+            None => self.purging(bound),
+        }
     }
 
     fn purging(&self, bound: Bound) -> Stage {
@@ -103,13 +124,15 @@ impl Erase {
     pub(crate) fn request(&self) -> Request<'_> {
         match &self.stage {
             Stage::Look => Request::api(&self.stream, "", &EMPTY),
+            Stage::Confirm { body } => Request::api(&self.get, "", body),
             Stage::Purge { body } => Request::api(&self.purge, "", body),
         }
     }
 
     /// Bytes to account for while the request is pending.
     pub(crate) fn weight(&self) -> usize {
-        self.stream.len() + self.purge.len() + 2 * self.filter.len() + FRAME
+        let subjects = self.stream.len() + self.get.len() + self.purge.len();
+        subjects + 2 * self.filter.len() + FRAME
     }
 
     pub(crate) fn answer(
@@ -150,6 +173,14 @@ impl Erase {
                 Some(ApiReply::Failure(error)) => self.on_failure(error, around),
                 None => self.failed(BucketError::Unknown(Doubt::Malformed)),
             },
+            Stage::Confirm { .. } => match reply.api::<LastMessage>() {
+                Some(ApiReply::Success(last)) => self.on_last(last.message.seq),
+                Some(ApiReply::Failure(error)) if error.is_no_message() => self.on_last(0),
+                Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                // What is so large is no tombstone.
+                None if reply.payload.bytes.len() > MAX_API_REPLY => self.on_last(0),
+                None => self.failed(BucketError::Unknown(Doubt::Malformed)),
+            },
             Stage::Purge { .. } => match reply.api::<Purged>() {
                 Some(ApiReply::Success(purged)) if purged.success => {
                     Step::Done(self.output(Ok(purged.purged)))
@@ -171,6 +202,7 @@ impl Erase {
         let bound = self.bound.unwrap_or(Bound {
             before: end,
             created: Some(info.created),
+            last: None,
         });
         if bound.created.is_some_and(|created| created != info.created) {
             return self.failed(BucketError::NotFound);
@@ -179,8 +211,18 @@ impl Erase {
         let before = bound.before.min(end);
         let bound = Bound { before, ..bound };
         self.bound = Some(bound);
-        self.stage = self.purging(bound);
+        self.stage = self.within(bound);
         Step::Send(self)
+    }
+
+    fn on_last(mut self, last: u64) -> Step<Self> {
+        match self.bound {
+            Some(bound) if bound.last == Some(Revision::new(last)) => {
+                self.stage = self.purging(bound);
+                Step::Send(self)
+            }
+            Some(_) | None => Step::Done(self.output(Ok(0))),
+        }
     }
 
     fn on_failure(self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {

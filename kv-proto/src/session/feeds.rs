@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::cleanup::INACTIVE_THRESHOLD;
 use super::{Event, Session};
 use crate::error::WatchError;
-use crate::js::consumer::ConsumerRequest;
+use crate::js::consumer::{ConsumerRequest, DeliverPolicy};
 use crate::js::delivery::{Delivery, Notice, notice};
 use crate::js::subject;
 use crate::kv::Machine;
@@ -91,6 +91,7 @@ impl Session {
             .outbox
             .frame(|out| wire::subscribe(out, &[&listened], None, sid));
         let policy = watch.policy();
+        watch.resumed = policy != DeliverPolicy::LastPerSubject;
         let apart = known.info().version().is_some_and(Subjects::are_kept_apart);
         let filters = watch.subjects.of_consumer(apart);
         let request = ConsumerRequest {

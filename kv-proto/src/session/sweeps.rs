@@ -107,13 +107,20 @@ impl Session {
             let watch = self.watches.get(listing)?;
             let server_time = watch.server_time;
             let created = of_origin.then(|| watch.incarnation());
+            // What a mirror shows, or a listing that was resumed, can be an old revision.
+            let doubtful = watch.resumed || !of_origin;
             match self.next_update(listing) {
                 Some(Ok(Update::Entry(entry))) => {
                     let sweep = self.sweeps.get_mut(&op)?;
                     let Some((before, tombstone)) = sweep.erase_before(&entry, server_time) else {
                         continue;
                     };
-                    let bound = Some(Bound { before, created });
+                    let last = doubtful.then_some(entry.revision);
+                    let bound = Some(Bound {
+                        before,
+                        created,
+                        last,
+                    });
                     let erase = Erase::new(&sweep.binding, &entry.key, bound, Some(op));
                     let patience = self.patience_of(listing);
                     let part = self.start_internal_within(Machine::Erase(erase), patience);
