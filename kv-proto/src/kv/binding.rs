@@ -111,6 +111,11 @@ impl Binding {
         &self.0.direct_prefix
     }
 
+    /// Whether another stream stores what is written.
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.0.api.is_some() || self.0.acks_from != self.0.stream
+    }
+
     pub(crate) fn acks_from(&self) -> &str {
         &self.0.acks_from
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::cleanup::INACTIVE_THRESHOLD;
 use super::{Event, Session};
 use crate::error::WatchError;
-use crate::js::consumer::ConsumerRequest;
+use crate::js::consumer::{ConsumerRequest, DeliverPolicy};
 use crate::js::delivery::{Delivery, Notice, notice};
 use crate::js::subject;
 use crate::kv::Machine;
@@ -31,6 +31,7 @@ use crate::kv::watch::{Room, Supply, Watch, WatchId, Wish};
 use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
 use crate::name::Subject;
+use crate::op::Output;
 use crate::out::{HIGH_WATER, Handover};
 use crate::timer::{Reason, WatchTimer};
 use crate::wire::{self, Headers, Message};
@@ -94,6 +95,7 @@ impl Session {
             .outbox
             .frame(|out| wire::subscribe(out, &[&listened], None, sid));
         let policy = watch.policy();
+        watch.resumed = policy != DeliverPolicy::LastPerSubject;
         let apart = known.info().version().is_some_and(Subjects::are_kept_apart);
         let filters = watch.subjects.of_consumer(apart);
         let request = ConsumerRequest {
@@ -527,20 +529,21 @@ impl Session {
         };
         watch.waiting &= watch.buffer.is_empty();
         if let Some(sweep) = watch.sweep {
-            if self.swept.back() != Some(&sweep) {
-                self.swept.push_back(sweep);
-            }
+            self.swept.insert(sweep);
         } else if !watch.hinted {
             watch.hinted = true;
             self.events.push_back(Event::Watch(id));
         }
     }
 
-    /// Ends all watches, with the client.
+    /// Ends all watches, with the client; and with them whoever waits for one.
     pub(super) fn end_watches(&mut self) {
         let all: Vec<WatchId> = self.watches.ids(|watch| !watch.is_over());
         for id in all {
-            self.end_watch(id, Some(WatchError::Closed));
+            match self.watches.get(id).and_then(|watch| watch.sweep) {
+                Some(sweep) => self.end(sweep, Output::Swept(Err(WatchError::Closed))),
+                None => self.end_watch(id, Some(WatchError::Closed)),
+            }
         }
     }
 }

@@ -508,6 +508,7 @@ impl Session {
         }
         self.waiting.clear();
         self.hungry.clear();
+        self.swept.clear();
         self.stop_cleaning();
         while let Some(id) = self.links.first().map(|link| link.id) {
             self.end_link(id, Disconnect::Closed);

@@ -27,6 +27,8 @@ pub(crate) struct Consumers {
     flows: u64,
     /// Most consumers at a time.
     pub(crate) most: usize,
+    /// The server's clock, in seconds since the first message of its streams.
+    pub(crate) clock: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -78,15 +80,17 @@ impl Consumer {
         matching.map(|(seq, _)| *seq).collect()
     }
 
-    fn info(&self, stream: &Stream) -> Value {
+    fn info(&self, stream: &Stream, clock: u32) -> Value {
+        let (minutes, seconds) = (clock / 60, clock % 60);
+        let now = format!("2026-11-23T19:{minutes:02}:{seconds:02}Z");
         json!({"stream_name": self.stream, "name": self.name, "config": self.config,
             "delivered": {"consumer_seq": self.consumer_seq, "stream_seq": self.stream_seq},
-            "num_pending": self.pending(stream).len(), "ts": "2026-11-23T19:00:00Z"})
+            "num_pending": self.pending(stream).len(), "ts": now})
     }
 }
 
 /// Whether a subject matches a filter.
-fn matches(filter: &str, subject: &str) -> bool {
+pub(crate) fn matches(filter: &str, subject: &str) -> bool {
     let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
     loop {
         match (filter.next(), subject.next()) {
@@ -113,6 +117,7 @@ impl Peer {
         let Some(known) = self.streams.get(stream) else {
             return Some(not_found());
         };
+        let clock = self.consumers.clock;
         let gone = || failure(404, 10_014, "consumer not found");
         Some(match verb {
             "CREATE" => {
@@ -123,7 +128,7 @@ impl Peer {
                 if let Some(position) = position {
                     let found = &self.consumers.all[position];
                     return Some(if found.config == config {
-                        found.info(known)
+                        found.info(known, clock)
                     } else {
                         failure(400, 10_013, "consumer name already in use")
                     });
@@ -133,12 +138,12 @@ impl Peer {
                     return Some(failure(400, 10_094, "start sequence is required"));
                 }
                 let consumer = make(conn, stream, name, config, known);
-                let info = consumer.info(known);
+                let info = consumer.info(known, clock);
                 self.consumers.all.push(consumer);
                 self.consumers.most = self.consumers.most.max(self.consumers.all.len());
                 info
             }
-            "INFO" => position.map_or_else(gone, |at| self.consumers.all[at].info(known)),
+            "INFO" => position.map_or_else(gone, |at| self.consumers.all[at].info(known, clock)),
             "DELETE" => match position {
                 Some(position) => {
                     self.consumers.all.remove(position);

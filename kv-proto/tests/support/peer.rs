@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::consumers::Consumers;
+use super::consumers::{Consumers, matches};
 use super::parser::{self, ClientOp, Publish};
 
 /// What a rule does with the request that it meets.
@@ -449,6 +449,23 @@ impl Peer {
                     None => not_found(),
                 }
             }
+            "STREAM.PURGE" => match self.streams.get_mut(name) {
+                Some(stream) => {
+                    let body = parsed();
+                    let filter = body["filter"].as_str().expect("a filter");
+                    let before = match (body["seq"].as_u64(), body["keep"].as_u64()) {
+                        (Some(seq @ 2..), None) => seq,
+                        (None, Some(u64::MAX)) => 0,
+                        _ => panic!("{body} is without bound"),
+                    };
+                    let held = stream.messages.len();
+                    let stays =
+                        |seq: &u64, m: &mut Message| *seq >= before || !matches(filter, &m.subject);
+                    stream.messages.retain(stays);
+                    json!({"success": true, "purged": held - stream.messages.len()})
+                }
+                None => not_found(),
+            },
             "STREAM.NAMES" | "STREAM.LIST" => {
                 let offset = parsed()["offset"].as_u64().expect("an offset");
                 let skip = usize::try_from(offset).unwrap_or(usize::MAX);

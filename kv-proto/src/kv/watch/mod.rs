@@ -164,6 +164,9 @@ pub(crate) struct Watch {
     pub(crate) server_time: Option<Timestamp>,
     /// It lists for this sweep; nobody else reads it.
     pub(crate) sweep: Option<OpId>,
+    /// Its last feed went on from some revision: it tells of revisions that are
+    /// no longer the last of their keys.
+    pub(crate) resumed: bool,
     /// Its reader has read all that there was, and wants more.
     pub(crate) waiting: bool,
     /// An event for this watch is queued.
@@ -191,6 +194,7 @@ impl Watch {
             progress: now,
             server_time: None,
             sweep: None,
+            resumed: false,
             waiting: true,
             hinted: false,
             hungry: false,
@@ -207,6 +211,11 @@ impl Watch {
                 WatchState::Recovering
             }
         }
+    }
+
+    /// When the bucket that is listed was created.
+    pub(crate) const fn incarnation(&self) -> Timestamp {
+        self.epoch.incarnation
     }
 
     pub(crate) const fn is_opened(&self) -> bool {
