@@ -308,8 +308,9 @@ impl Session {
             (None, Some(headers)) if is_notice() => match notice(&headers) {
                 Some(Notice::Heartbeat {
                     last_consumer,
+                    last_stream,
                     stalled,
-                }) => watch.on_heartbeat(now, last_consumer, stalled),
+                }) => watch.on_heartbeat(now, last_consumer, last_stream, stalled),
                 Some(Notice::FlowControl) => match message.reply {
                     Some(reply) => watch.on_flow(now, reply),
                     None => Wish::Stray,

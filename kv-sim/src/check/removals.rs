@@ -24,7 +24,9 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn unasked(&self, commit: &Commit) -> Option<Violation> {
-        let gone = commit.gone.filter(|_| commit.why == Some(Removal::Purged))?;
+        let gone = commit
+            .gone
+            .filter(|_| commit.why == Some(Removal::Purged))?;
         let by_administrator = self.history.purges.contains(&gone);
         let mut calls = self.history.calls.iter();
         let explained = by_administrator || calls.any(|record| self.explains(record, commit, gone));

@@ -386,7 +386,13 @@ impl Watch {
     }
 
     /// A heartbeat came; a stalled one asks for the answer to flow control.
-    pub(crate) fn on_heartbeat(&mut self, now: Instant, last: u64, stalled: Option<&[u8]>) -> Wish {
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        now: Instant,
+        last: u64,
+        last_stream: u64,
+        stalled: Option<&[u8]>,
+    ) -> Wish {
         let synced = self.epoch.synced;
         let Some(feed) = self.feed_mut() else {
             return Wish::Stray;
@@ -400,8 +406,10 @@ impl Watch {
         }
         if !synced && feed.stage == Stage::Live {
             let seen = feed.seen();
+            feed.initial.pass(last_stream);
             feed.initial.ask_again(seen);
-            return self.asking();
+            let wish = self.look_at_initial();
+            return wish.or_else(|| self.asking());
         }
         Wish::Nothing
     }
@@ -442,6 +450,7 @@ impl Watch {
             Order::Gap => return Wish::Again,
         }
         feed.pulse.heard(now);
+        feed.initial.move_on();
         let live = feed.stage == Stage::Live;
         if feed.overflowed || feed.suspect {
             return Wish::Nothing;
