@@ -395,6 +395,10 @@ impl Session {
             }
             Wish::Rest => self.feed_anew(id, true),
             Wish::Pause => self.pause(id),
+            Wish::Starve => {
+                self.feed_anew(id, true);
+                self.make_way();
+            }
             Wish::Ask => {
                 self.hint_watch(id);
                 self.ask_for_more(id);

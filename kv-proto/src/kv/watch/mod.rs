@@ -109,6 +109,8 @@ pub(crate) enum Wish {
     Rest,
     /// To be left alone until its reader has caught up.
     Pause,
+    /// Another feed after a rest: there was no room for anything of this one.
+    Starve,
     /// To ask what is missing to complete the initial data.
     Ask,
     /// To verify that the bucket is the same.
@@ -334,9 +336,8 @@ impl Watch {
         self.buffer.append(held);
         self.opened = true;
         if overflowed {
-            // Nothing of it came in: there is no room for a while.
             return if self.buffer.is_empty() {
-                Wish::Rest
+                Wish::Starve
             } else {
                 Wish::Pause
             };
