@@ -439,14 +439,28 @@ impl Session {
             return; // a server that waits for it asks again with its next heartbeat
         }
         // A newer request makes the older answer worthless.
-        if let Some(span) = feed.flow.take() {
+        if let Some((span, _)) = feed.flow.take() {
             link.outbox.withdraw(span);
         }
         let empty = Bytes::new();
         let span = link.outbox.publish(&empty, |out| {
             wire::publish_head(out, &[&subject, ""], &[], &[], 0);
         });
-        feed.flow = Some(span);
+        feed.flow = Some((span, subject));
+    }
+
+    /// The server does not let this client publish there; if it was to answer
+    /// flow control, the watch would stall without a word.
+    pub(super) fn on_flow_denied(&mut self, link: LinkId, subject: &str) {
+        let answered = |watch: &Watch| {
+            let feed = watch.feed().filter(|feed| feed.link == link);
+            let flow = feed.and_then(|feed| feed.flow.as_ref());
+            flow.is_some_and(|(_, answered)| answered == subject)
+        };
+        for id in self.watches.ids(answered) {
+            let subject = subject.into();
+            self.end_watch(id, Some(WatchError::Denied { subject }));
+        }
     }
 
     /// The heartbeat's timer fired.

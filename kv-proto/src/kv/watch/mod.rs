@@ -266,7 +266,9 @@ impl Watch {
 
     /// Where the next feed starts.
     pub(crate) fn policy(&self) -> DeliverPolicy {
-        self.epoch.policy(self.buffer.place(), self.opened)
+        let exact = self.options.ignore_deletes || self.options.until_synced;
+        let exact = exact && !self.binding.keeps_one();
+        self.epoch.policy(self.buffer.place(), self.opened, exact)
     }
 
     // ---- what the server says ---------------------------------------------
