@@ -218,7 +218,10 @@ fn what_follows_a_lost_end_is_not_erased() {
     world.settle();
     world.peer.rewind("KV_b", 2);
     lose_link(&mut world);
-    world.peer.rule(PURGE, Rule::Reply(failure(503, 10_008, "not now").to_string()));
+    world.peer.rule(
+        PURGE,
+        Rule::Reply(failure(503, 10_008, "not now").to_string()),
+    );
     world.peer.rule(INFO, Rule::Hold);
     world.reconnect();
     world.write("a.x", "new");
@@ -302,11 +305,7 @@ fn deadlines_say_what_is_known() {
     type Row = (&'static str, Rule, BucketError);
     let rows: [Row; 3] = [
         (INFO, Rule::Silence, BucketError::TimedOut),
-        (
-            PURGE,
-            Rule::Silence,
-            BucketError::Unknown(Doubt::TimedOut),
-        ),
+        (PURGE, Rule::Silence, BucketError::Unknown(Doubt::TimedOut)),
         (INFO, Rule::Nobody, BucketError::Unavailable),
     ];
     for (call, rule, expected) in rows {
@@ -565,7 +564,11 @@ fn lost_purges_are_repeated() {
     world.pass_silently(seconds(20));
     world.down = false;
     let done = world.wait(op).unwrap();
-    assert_eq!((done.tombstones, done.revisions), (2, 2), "one is not known");
+    assert_eq!(
+        (done.tombstones, done.revisions),
+        (2, 2),
+        "one is not known"
+    );
     assert_eq!(held(&world), "");
     assert_over(&mut world);
 }
@@ -637,17 +640,33 @@ fn a_denied_inbox_is_told() {
     let (mut world, bucket) = World::with_values(config(), &[]);
     many(&mut world, 3);
     let link = world.link();
-    let inbox = world.peer.seen[0].reply.rsplit_once('.').unwrap().0.to_owned();
+    let inbox = world.peer.seen[0]
+        .reply
+        .rsplit_once('.')
+        .unwrap()
+        .0
+        .to_owned();
     let violation = format!("-ERR 'Permissions Violation for Subscription to \"{inbox}.*\"'\r\n");
     world.inject(link, violation.as_bytes());
     let op = sweep(&mut world, &bucket, 0);
     let erased = erase(&mut world, &bucket, ">");
     let denied = world.done(op);
-    assert!(matches!(denied, Err(WatchError::Denied { .. })), "{denied:?}");
+    assert!(
+        matches!(denied, Err(WatchError::Denied { .. })),
+        "{denied:?}"
+    );
     let denied = world.done(erased);
-    assert!(matches!(denied, Err(BucketError::Denied { .. })), "{denied:?}");
+    assert!(
+        matches!(denied, Err(BucketError::Denied { .. })),
+        "{denied:?}"
+    );
     assert_idle(&world);
-    assert!(world.events.iter().all(|event| !matches!(event, Event::Watch(_))));
+    assert!(
+        world
+            .events
+            .iter()
+            .all(|event| !matches!(event, Event::Watch(_)))
+    );
 }
 
 /// What is refused leaves nothing.
@@ -658,15 +677,28 @@ fn what_is_refused_leaves_nothing() {
     let all = PurgeDeletesOptions::default;
 
     let (mut world, bucket) = World::with_values(config(|limits| limits.max_watches = 1), &[]);
-    let first = world.session.purge_deletes(world.now, &bucket, all()).unwrap();
-    full(world.session.purge_deletes(world.now, &bucket, all()).unwrap_err());
+    let first = world
+        .session
+        .purge_deletes(world.now, &bucket, all())
+        .unwrap();
+    full(
+        world
+            .session
+            .purge_deletes(world.now, &bucket, all())
+            .unwrap_err(),
+    );
     world.done(first).unwrap();
     assert_over(&mut world);
 
     let (mut world, bucket) = World::with_values(config(|limits| limits.max_ops = 1), &[]);
     world.peer.rule("$KV.b.k", Rule::Hold);
     let put = world.put(&bucket, "k", "v");
-    full(world.session.purge_deletes(world.now, &bucket, all()).unwrap_err());
+    full(
+        world
+            .session
+            .purge_deletes(world.now, &bucket, all())
+            .unwrap_err(),
+    );
     let filter = KeyFilter::new(">").unwrap();
     let erased = world.session.erase(world.now, &bucket, &filter, CALL());
     assert_eq!(erased.unwrap_err(), Refused::Full.into());
@@ -736,7 +768,11 @@ fn left_by(end: End, steps: usize, lost: bool, low: bool) {
         End::Cancel => world.session.cancel(op.id()),
         End::Deadline => {
             world.at(world.now + seconds(4));
-            assert_eq!(world.session.take(&op), Some(Err(WatchError::TimedOut)), "{about}");
+            assert_eq!(
+                world.session.take(&op),
+                Some(Err(WatchError::TimedOut)),
+                "{about}"
+            );
         }
         End::Close => {
             world.session.close(world.now);

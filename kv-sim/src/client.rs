@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use kv_proto::{
     Binding, BucketConfig, BucketName, BucketStatus, CallOptions, Config, Elapsed, Entry, Event,
-    Instant, Limits, NamesPage, Op, OpId, PurgedDeletes, Revision, Seed, Session, StatusPage, Storage,
+    Instant, Limits, NamesPage, Op, OpId, PurgedDeletes, Revision, Seed, Session, StatusPage,
+    Storage,
 };
 
 use crate::clock::Clock;

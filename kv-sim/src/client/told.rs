@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kv_proto::{
-    BucketError, Cause as WriteCause, Doubt, Entry, Instant, PurgedDeletes, ReadError, Refused, ResetReason,
-    Revision, WatchError, WriteError,
+    BucketError, Cause as WriteCause, Doubt, Entry, Instant, PurgedDeletes, ReadError, Refused,
+    ResetReason, Revision, WatchError, WriteError,
 };
 
 use super::{Client, Pending, Ticket};

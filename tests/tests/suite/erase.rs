@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use kv_proto::driver::Bucket;
 use kv_proto::{
-    BucketConfig, BucketError, Doubt, Key, Limits, MarkerReason, Operation, PurgedDeletes, Revision,
-    Source, WatchError,
+    BucketConfig, BucketError, Doubt, Key, Limits, MarkerReason, Operation, PurgedDeletes,
+    Revision, Source, WatchError,
 };
 use kv_tests::Direction::{ClientToServer, ServerToClient};
 use kv_tests::{Admin, Proxy, eventually, unique};
@@ -155,7 +155,11 @@ async fn a_lost_answer_removes_nothing_more<A: Adapter>(site: Site<A>) {
     }
     origin.put("a", "3").await.unwrap();
     proxy.heal();
-    assert_eq!(erase.await, Ok(0), "what the lost answer counted is not known");
+    assert_eq!(
+        erase.await,
+        Ok(0),
+        "what the lost answer counted is not known"
+    );
     assert_eq!(origin.get("a").await.unwrap().unwrap(), "3");
     assert_eq!(stored_revisions(&mut admin, &origin, "b"), 2);
 
