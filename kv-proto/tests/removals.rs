@@ -486,6 +486,34 @@ fn history_of_a_living_key_stays() {
     }
 }
 
+/// A mirror that is behind shows a tombstone that a value has followed at its origin.
+#[test]
+fn a_mirror_that_is_behind_is_not_believed() {
+    for lives in [true, false] {
+        let (mut world, _) = World::with_values(config(), &[("k", "1")]);
+        world.erase("k");
+        let mirror = BucketConfig::new("m")
+            .history(8)
+            .mirror(Source::bucket("b"));
+        let mirror = world.create_bucket(mirror);
+        for message in world.peer.streams["KV_b"].messages.clone().into_values() {
+            world.peer.append("KV_m", message);
+        }
+        if lives {
+            world.write("k", "2");
+        }
+        let op = sweep(&mut world, &mirror, 0);
+        let (expected, left) = if lives {
+            (removed(0, 0), "k@1 k@2 k@3")
+        } else {
+            (removed(1, 2), "")
+        };
+        assert_eq!(counts(world.done(op)), expected);
+        assert_eq!(held(&world), left);
+        assert_over(&mut world);
+    }
+}
+
 fn many(world: &mut World, keys: usize) {
     for number in 0..keys {
         world.erase(&format!("k{number}"));
@@ -599,7 +627,8 @@ fn errors_end_it() {
     };
     let failed = |code, number| Rule::Reply(failure(code, number, "no").to_string());
     let create = "$JS.API.CONSUMER.CREATE.KV_b";
-    let rows: [(&str, Rule, fn(&WatchError) -> bool); 6] = [
+    type Row<'a> = (&'a str, Rule, fn(&WatchError) -> bool);
+    let rows: [Row<'_>; 6] = [
         (create, failed(404, 10_059), |e| {
             *e == WatchError::BucketNotFound
         }),

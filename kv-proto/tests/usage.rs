@@ -125,6 +125,13 @@ fn nothing_is_left_behind() {
             end_all(&mut world, &ops, end, cut);
             // A result that nobody takes is given up by its name.
             ops.iter().for_each(|op| world.session.cancel(*op));
+            world.peer.calm();
+            if !matches!(end, End::Close | End::Abort) {
+                // Until the consumer of the listing is deleted.
+                world.pass_silently(seconds(10));
+                world.reconnect();
+                world.pass_silently(seconds(3));
+            }
             world.settle();
             assert_idle(&world);
             if matches!(end, End::Close | End::Abort) {

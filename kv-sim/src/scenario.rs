@@ -69,7 +69,7 @@ pub enum Ask {
     /// List the buckets' statuses.
     Statuses,
     /// Remove all revisions of a key, or of all.
-    Erase { key: Option<u8> },
+    EraseKeys { key: Option<u8> },
     /// Remove tombstones of some age.
     PurgeDeletes { older_ms: u32 },
     /// Wait.

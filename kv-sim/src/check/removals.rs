@@ -35,26 +35,20 @@ impl Judge<'_> {
     }
 
     fn explains(&self, record: &Record, commit: &Commit, gone: Instant) -> bool {
-        let asked = match record.call {
-            Call::Erase { all } => all || record.key == commit.key,
-            Call::PurgeDeletes { .. } => true,
-            _ => false,
-        };
-        if !asked || record.called > gone {
+        if record.called > gone {
             return false;
         }
         // A request can be served long after its sender has given up, but means what was there before.
         let told = record.answer.as_ref().map_or(gone, |(at, _)| *at).min(gone);
-        if self.has_doubtful_bounds(record.called, gone) {
-            return true;
+        let doubtful = self.has_doubtful_bounds(record.called, gone);
+        if let Call::Erase { all } = record.call {
+            return (all || record.key == commit.key) && (doubtful || commit.at <= told);
         }
-        match record.call {
-            Call::PurgeDeletes { older_ms } => {
-                let mut commits = self.oracle.of_revisions(commit.revision..);
-                commits.any(|above| buries(above, commit, told, gone, older_ms))
-            }
-            _ => commit.at <= told,
+        if let Call::PurgeDeletes { older_ms } = record.call {
+            let mut above = self.oracle.of_revisions(commit.revision..);
+            return doubtful || above.any(|above| buries(above, commit, told, gone, older_ms));
         }
+        false
     }
 
     /// Whether a revision can have come to mean another one, or was read wrongly.

@@ -85,7 +85,7 @@ impl Client {
                 (key, Call::GetRevision { revision })
             }
             Ask::Status | Ask::Open | Ask::Names | Ask::Statuses => (0, Call::Manage),
-            Ask::Erase { key } => {
+            Ask::EraseKeys { key } => {
                 let all = key.is_none();
                 (key.unwrap_or(0), Call::Erase { all })
             }
@@ -138,7 +138,7 @@ impl Client {
                 let refused = |refused| super::told::of_refused(&refused);
                 slept.map(Ticket::Sleep).map_err(refused)
             }
-            Ask::Erase { .. } | Ask::PurgeDeletes { .. } => {
+            Ask::EraseKeys { .. } | Ask::PurgeDeletes { .. } => {
                 self.request_removal(local, ask, timeout)
             }
             Ask::Put { .. }
@@ -156,17 +156,18 @@ impl Client {
         let Some(bucket) = self.binding.clone() else {
             return Err(Answer::Failed(Cause::Other));
         };
-        let filter = match ask {
-            Ask::PurgeDeletes { older_ms } => {
-                let options = PurgeDeletesOptions::default()
-                    .older_than(Duration::from_millis(u64::from(older_ms)))
-                    .timeout(timeout);
-                let begun = self.session.purge_deletes(local, &bucket, options);
-                let failed = |error| Answer::Failed(super::told::of_watch(&error));
-                return begun.map(Ticket::PurgeDeletes).map_err(failed);
-            }
-            Ask::Erase { key: Some(key) } => format!("k{key}"),
-            _ => ">".to_owned(),
+        if let Ask::PurgeDeletes { older_ms } = ask {
+            let options = PurgeDeletesOptions::default()
+                .older_than(Duration::from_millis(u64::from(older_ms)))
+                .timeout(timeout);
+            let begun = self.session.purge_deletes(local, &bucket, options);
+            let failed = |error| Answer::Failed(super::told::of_watch(&error));
+            return begun.map(Ticket::PurgeDeletes).map_err(failed);
+        }
+        let filter = if let Ask::EraseKeys { key: Some(key) } = ask {
+            format!("k{key}")
+        } else {
+            ">".to_owned()
         };
         let filter = KeyFilter::new(&filter).map_err(|_| Answer::Failed(Cause::Other))?;
         let options = CallOptions::default().timeout(timeout);

@@ -119,8 +119,8 @@ fn draw_removals(rng: &mut Rng, profile: &Profile, steps: &mut Vec<Step>) {
     }
     for _ in 0..rng.pick(&[1, 2, 5]) {
         let ask = match rng.below(10) {
-            0..2 => Ask::Erase { key: None },
-            2..5 => Ask::Erase {
+            0..2 => Ask::EraseKeys { key: None },
+            2..5 => Ask::EraseKeys {
                 key: Some(one_of(rng, profile.keys)),
             },
             _ => Ask::PurgeDeletes {
