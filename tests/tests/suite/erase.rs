@@ -15,6 +15,7 @@ use crate::site::{
     Adapter, SECOND, Site, all, at_once, begin, config, poll_once, state_of, stored_revisions,
     stream, tests,
 };
+use crate::watch::await_consumers;
 
 tests! {
     on_both_ends {
@@ -236,7 +237,7 @@ async fn all_tombstones_go_and_no_value<A: Adapter>(site: Site<A>) {
         keys_of(&bucket).await,
         ["again", "deleted", "kept", "purged"]
     );
-    assert_eq!(admin.consumers(&stream(&bucket)), 0);
+    await_consumers(&mut admin, &bucket, 0);
 }
 
 /// A tombstone that is younger stays, so that whoever was away learns of it; what is below it goes.
