@@ -216,9 +216,11 @@ impl Session {
             link.outbox
                 .frame(|out| wire::unsubscribe(out, feed.sid, None));
         }
-        let early = feed.stage == Stage::Creating;
-        let never_asked = early && asked == Some(Handover::None);
-        if !never_asked && !feed.refused {
+        let creating = feed.stage == Stage::Creating;
+        let never_asked = creating && asked == Some(Handover::None);
+        // A refusal proves little: the consumer may be there all the same.
+        let early = creating && !feed.refused;
+        if !never_asked {
             self.discard(stream, feed.consumer, early);
         }
     }
