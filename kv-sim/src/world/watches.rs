@@ -15,8 +15,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(40);
 /// anew after many failures.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 const MARGIN: Duration = Duration::from_secs(10);
-/// The faults by which servers can act on a request after the next connection's.
+/// The faults by which servers can act on a request after the next connection's, or take somebody for a
+/// listener who is gone.
 const DELAYS: &[&str] = &[
+    "F-N4 half-open",
+    "F-C6 dropped",
     "F-N2 clog",
     "F-S1 restart",
     "F-S1 restart, memory lost",
