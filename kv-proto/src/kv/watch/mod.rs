@@ -325,8 +325,9 @@ impl Watch {
         self.buffer.append(held);
         self.opened = true;
         if overflowed {
-            // Nothing of it came in: there is no room for a while.
-            return if self.buffer.is_empty() {
+            // Nothing of it came in: there is no room for a while. Flow control
+            // alone is nothing that a reader could make room by.
+            return if self.buffer.tells_nothing() {
                 Wish::Rest
             } else {
                 Wish::Pause
