@@ -282,7 +282,7 @@ fn the_end_of_time_comes() {
             world.session.handle_timeout(end);
             sender.send(()).ok();
         };
-        let thread = std::thread::spawn(run);
+        let thread = std::thread::Builder::new().spawn(run).expect("a thread");
         let ended = done.recv_timeout(Duration::from_secs(5));
         assert!(ended.is_ok(), "{what}: no end");
         thread.join().expect("no panic");

@@ -384,3 +384,44 @@ fn flow_control_that_cannot_be_answered() {
     world.write("a", "1");
     assert_eq!(world.told(watch), "a=1@1");
 }
+
+/// Two that come back while a third leaves a large piece unread: there is room
+/// for one more piece. Whoever is fed nothing but a flow-control request rests;
+/// it does not take the feeds of the others in turn without end.
+#[test]
+fn who_is_fed_nothing_rests() {
+    let tiny = config().limits(limits(|limits| limits.max_watch_bytes = 6_000));
+    let (mut world, bucket) = World::with_values(tiny, &[]);
+    world.peer.consumers.window = Some(2);
+    let watches = [(); 3].map(|()| world.opened(&bucket, all().buffer(usize::MAX, 1)));
+    for watch in watches {
+        assert_eq!(world.told(watch), "synced");
+    }
+    let value = "v".repeat(3_000);
+    let known = world.write("a", &value);
+    for watch in &watches[..2] {
+        assert_eq!(world.told(*watch).replace(&value, "v"), "a=v@1");
+    }
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    world.vanish(known.get());
+    world.write("b", &value);
+    world.write("c", &value);
+    let before = world.peer.consumers.created.len();
+    world.reconnect();
+    let made = world.peer.consumers.created.len() - before;
+    assert!(made <= 4, "{made} consumers at once");
+    world.pass(seconds(10));
+    let made = world.peer.consumers.created.len() - before;
+    assert!(made <= 20, "{made} consumers in 10 s");
+    let mut told = watches.map(|_| Vec::new());
+    for _ in 0..10 {
+        for (watch, told) in watches.into_iter().zip(&mut told) {
+            told.extend(world.read_one(watch).map(|one| one.replace(&value, "v")));
+        }
+        world.pass(seconds(10));
+    }
+    assert_eq!(told[0], ["b=v@2", "c=v@3"]);
+    assert_eq!(told[1], ["b=v@2", "c=v@3"]);
+    assert_eq!(told[2], ["a=v@1", "b=v@2", "c=v@3"]);
+}

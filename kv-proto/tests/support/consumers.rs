@@ -29,6 +29,11 @@ pub(crate) struct Consumers {
     pub(crate) most: usize,
     /// The server's clock, in seconds since the first message of its streams.
     pub(crate) clock: u32,
+    /// The server that the next consumers live on; none without a cluster.
+    pub(crate) host: Option<String>,
+    /// How far the copy of the stream reaches that consumers deliver from, if
+    /// it is behind the leader's.
+    pub(crate) copied: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +42,7 @@ pub(crate) struct Consumer {
     pub(crate) stream: String,
     pub(crate) name: String,
     pub(crate) deliver: String,
+    host: Option<String>,
     config: Value,
     filters: Vec<String>,
     /// The first sequence that can come next.
@@ -70,22 +76,29 @@ impl Consumers {
 }
 
 impl Consumer {
-    /// The sequences that are still to be delivered.
-    fn pending(&self, stream: &Stream) -> Vec<u64> {
+    /// The sequences that are still to be delivered, of the copy that reaches
+    /// up to `copied`.
+    fn pending(&self, stream: &Stream, copied: u64) -> Vec<u64> {
         let (last, chosen) = &self.chosen;
         let matching = stream.messages.range(self.next..).filter(|(seq, message)| {
             (*seq > last || chosen.contains(seq))
+                && **seq <= copied
                 && self.filters.iter().any(|f| matches(f, &message.subject))
         });
         matching.map(|(seq, _)| *seq).collect()
     }
 
-    fn info(&self, stream: &Stream, clock: u32) -> Value {
+    fn info(&self, stream: &Stream, copied: u64, clock: u32) -> Value {
         let (minutes, seconds) = (clock / 60, clock % 60);
         let now = format!("2026-11-23T19:{minutes:02}:{seconds:02}Z");
-        json!({"stream_name": self.stream, "name": self.name, "config": self.config,
+        let mut info = json!({"stream_name": self.stream, "name": self.name,
+            "config": self.config, "ts": now,
             "delivered": {"consumer_seq": self.consumer_seq, "stream_seq": self.stream_seq},
-            "num_pending": self.pending(stream).len(), "ts": now})
+            "num_pending": self.pending(stream, copied).len()});
+        if let Some(host) = &self.host {
+            info["cluster"] = json!({"name": "c", "leader": host});
+        }
+        info
     }
 }
 
@@ -118,6 +131,7 @@ impl Peer {
             return Some(not_found());
         };
         let clock = self.consumers.clock;
+        let copied = self.consumers.copied.unwrap_or(u64::MAX);
         let gone = || failure(404, 10_014, "consumer not found");
         Some(match verb {
             "CREATE" => {
@@ -128,7 +142,7 @@ impl Peer {
                 if let Some(position) = position {
                     let found = &self.consumers.all[position];
                     return Some(if found.config == config {
-                        found.info(known, clock)
+                        found.info(known, copied, clock)
                     } else {
                         failure(400, 10_013, "consumer name already in use")
                     });
@@ -137,13 +151,17 @@ impl Peer {
                 if config["opt_start_seq"] == json!(0) {
                     return Some(failure(400, 10_094, "start sequence is required"));
                 }
-                let consumer = make(conn, stream, name, config, known);
-                let info = consumer.info(known, clock);
+                let mut consumer = make(conn, stream, name, config, known, copied);
+                consumer.host.clone_from(&self.consumers.host);
+                let info = consumer.info(known, copied, clock);
                 self.consumers.all.push(consumer);
                 self.consumers.most = self.consumers.most.max(self.consumers.all.len());
                 info
             }
-            "INFO" => position.map_or_else(gone, |at| self.consumers.all[at].info(known, clock)),
+            "INFO" => {
+                let info = |at: usize| self.consumers.all[at].info(known, copied, clock);
+                position.map_or_else(gone, info)
+            }
             "DELETE" => match position {
                 Some(position) => {
                     self.consumers.all.remove(position);
@@ -189,7 +207,7 @@ impl Peer {
         else {
             return false;
         };
-        let pending = consumer.pending(stream);
+        let pending = consumer.pending(stream, self.consumers.copied.unwrap_or(u64::MAX));
         let (Some(&seq), None) = (pending.first(), &consumer.stalled) else {
             return false;
         };
@@ -302,11 +320,11 @@ impl Peer {
     pub(crate) fn recreate(&mut self, stream: &str) {
         self.creations += 1;
         let known = self.streams.get_mut(stream).expect("a stream");
-        let (config, era) = (known.config.clone(), known.era + 1);
         *known = Stream {
-            config,
+            config: known.config.clone(),
             created: self.creations,
-            era,
+            era: known.era + 1,
+            leader: known.leader.clone(),
             ..Stream::default()
         };
         self.consumers.of_stream_gone(stream);
@@ -367,7 +385,15 @@ pub(crate) fn frame(
     [line.as_bytes(), block, payload, b"\r\n"].concat()
 }
 
-fn make(conn: u64, stream: &str, name: &str, config: Value, known: &Stream) -> Consumer {
+fn make(
+    conn: u64,
+    stream: &str,
+    name: &str,
+    config: Value,
+    known: &Stream,
+    copied: u64,
+) -> Consumer {
+    let end = known.last_seq.min(copied);
     let text = |field: &str| config[field].as_str().map(str::to_owned);
     let filters: Vec<String> = match text("filter_subject") {
         Some(filter) => vec![filter],
@@ -381,14 +407,14 @@ fn make(conn: u64, stream: &str, name: &str, config: Value, known: &Stream) -> C
     let mut chosen = (0, BTreeSet::new());
     let next = match text("deliver_policy").expect("a policy").as_str() {
         "all" => 1,
-        "new" => known.last_seq + 1,
+        "new" => end + 1,
         "by_start_sequence" => config["opt_start_seq"].as_u64().expect("a start"),
         "last_per_subject" => {
             let mut last = std::collections::BTreeMap::new();
-            for (seq, message) in &known.messages {
+            for (seq, message) in known.messages.range(..=end) {
                 last.insert(&message.subject, *seq);
             }
-            chosen = (known.last_seq, last.into_values().collect());
+            chosen = (end, last.into_values().collect());
             1
         }
         other => panic!("no client asks for {other}"),
@@ -398,6 +424,7 @@ fn make(conn: u64, stream: &str, name: &str, config: Value, known: &Stream) -> C
         stream: stream.to_owned(),
         name: name.to_owned(),
         deliver: text("deliver_subject").expect("a push consumer"),
+        host: None,
         filters,
         next,
         chosen,

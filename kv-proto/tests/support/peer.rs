@@ -60,6 +60,8 @@ pub(crate) struct Stream {
     /// Goes up when the stream loses its end: what is stored then has another
     /// time, even if it has the same sequence.
     pub(crate) era: u64,
+    /// The server that leads it; none without a cluster.
+    pub(crate) leader: Option<String>,
     /// The era of each message that was ever stored.
     pub(crate) eras: BTreeMap<u64, u64>,
 }
@@ -502,9 +504,10 @@ pub(crate) const PAGE: usize = 2;
 const NOBODY: &str = "NATS/1.0 503\r\n\r\n";
 
 impl Stream {
+    /// The last message whose subject matches a filter.
     fn last_of(&self, subject: &str) -> Option<(u64, &Message)> {
         let mut newest = self.messages.iter().rev();
-        let found = newest.find(|(_, message)| message.subject == subject)?;
+        let found = newest.find(|(_, message)| matches(subject, &message.subject))?;
         Some((*found.0, found.1))
     }
 
@@ -515,9 +518,13 @@ impl Stream {
     fn info(&self) -> Value {
         let created = format!("2026-11-23T18:00:00.{:09}Z", self.created);
         let bytes: usize = self.messages.values().map(|m| m.payload.len()).sum();
-        json!({"config": self.config, "created": created, "state": {
+        let mut info = json!({"config": self.config, "created": created, "state": {
             "messages": self.messages.len(), "bytes": bytes, "last_seq": self.last_seq,
-            "first_seq": self.messages.keys().next().copied().unwrap_or(self.last_seq + 1)}})
+            "first_seq": self.messages.keys().next().copied().unwrap_or(self.last_seq + 1)}});
+        if let Some(leader) = &self.leader {
+            info["cluster"] = json!({"name": "c", "leader": leader});
+        }
+        info
     }
 }
 

@@ -122,6 +122,11 @@ impl Buffer {
         self.pieces.is_empty()
     }
 
+    /// Nothing waits that its reader would be told.
+    pub(crate) fn tells_nothing(&self) -> bool {
+        self.pieces.iter().all(Piece::is_flow)
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -338,7 +338,8 @@ impl Watch {
         self.buffer.append(held);
         self.opened = true;
         if overflowed {
-            return if self.buffer.is_empty() {
+            // Flow control alone is nothing that a reader could make room by.
+            return if self.buffer.tells_nothing() {
                 Wish::Starve
             } else {
                 Wish::Pause
