@@ -2,12 +2,14 @@
 
 mod cleanup;
 mod credit;
+mod deliveries;
 mod feeds;
 mod flow;
 mod links;
 mod requests;
 mod sweeps;
 mod usage;
+mod watch_timers;
 mod watches;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
