@@ -10,6 +10,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use kv_proto::{Binding, Config, KeyFilter, LinkErrorKind, WatchId, WatchOptions, WatchState};
 use support::embedder::{World, config, limits, seconds};
 use support::peer::Rule;
@@ -299,6 +301,10 @@ fn what_is_held_is_bounded() {
                 told += 1;
                 bounded(&world);
             }
+            // Whoever was fed nothing rests for a while.
+            world.peer.beat();
+            step(&mut world);
+            world.sleep(Duration::from_millis(100));
             step(&mut world);
         }
         assert_eq!(told, 31);
@@ -385,11 +391,9 @@ fn flow_control_that_cannot_be_answered() {
     assert_eq!(world.told(watch), "a=1@1");
 }
 
-/// Two that come back while a third leaves a large piece unread: there is room
-/// for one more piece. Whoever is fed nothing but a flow-control request rests;
-/// it does not take the feeds of the others in turn without end.
-#[test]
-fn who_is_fed_nothing_rests() {
+/// Three watches with room for little more than a piece: two have read all and
+/// come back to two pieces, while the third leaves one unread.
+fn crowded() -> (World, [WatchId; 3]) {
     let tiny = config().limits(limits(|limits| limits.max_watch_bytes = 6_000));
     let (mut world, bucket) = World::with_values(tiny, &[]);
     world.peer.consumers.window = Some(2);
@@ -407,6 +411,16 @@ fn who_is_fed_nothing_rests() {
     world.vanish(known.get());
     world.write("b", &value);
     world.write("c", &value);
+    (world, watches)
+}
+
+/// Two that come back while a third leaves a large piece unread: there is room
+/// for one more piece. Whoever is fed nothing but a flow-control request rests;
+/// it does not take the feeds of the others in turn without end.
+#[test]
+fn who_is_fed_nothing_rests() {
+    let (mut world, watches) = crowded();
+    let value = "v".repeat(3_000);
     let before = world.peer.consumers.created.len();
     world.reconnect();
     let made = world.peer.consumers.created.len() - before;

@@ -59,8 +59,11 @@ fn each_predecessor_is_deleted() {
     assert!(world.peer.consumers.most <= 2, "two during a switch");
 }
 
+/// Brings a watch into a state.
+type Reach = fn(&mut World, &Binding) -> WatchId;
+
 /// The ways in which a watch is when it is dropped.
-const STATES: [(&str, fn(&mut World, &Binding) -> WatchId); 10] = [
+const STATES: [(&str, Reach); 10] = [
     ("never sent", |world, bucket| world.watch(bucket, all())),
     ("half sent", |world, bucket| {
         let watch = world.watch(bucket, all());
@@ -84,9 +87,10 @@ const STATES: [(&str, fn(&mut World, &Binding) -> WatchId); 10] = [
     ("asking", |world, bucket| {
         world.peer.consumers.deliver_at_once = false;
         let watch = world.opened(bucket, all());
-        world.peer.rule("$JS.API.CONSUMER.INFO.", Rule::Silence);
+        world.peer.rule("$JS.API.STREAM.MSG.GET.", Rule::Silence);
         world.peer.beat();
         world.settle();
+        assert_eq!(world.session.usage().reply_slots, 1);
         watch
     }),
     ("resting", |world, bucket| {

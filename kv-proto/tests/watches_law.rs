@@ -187,7 +187,8 @@ fn act(world: &mut World, readers: &mut [Reader], setup: &Setup, (what, number):
         }
         23 => {
             let fault = [Rule::Nobody, Rule::Silence, Rule::Hold][number % 3].clone();
-            world.peer.rule("$JS.API.STREAM.INFO.", fault);
+            let verb = ["INFO", "MSG.GET"][number % 2];
+            world.peer.rule(&format!("$JS.API.STREAM.{verb}."), fault);
         }
         24 if !world.peer.held.is_empty() => {
             let index = number % world.peer.held.len();
@@ -199,6 +200,15 @@ fn act(world: &mut World, readers: &mut [Reader], setup: &Setup, (what, number):
             let at = number % world.peer.consumers.all.len();
             world.peer.ask_for_flow(at);
         }
+        29 => {
+            // Consumers live beside a copy that may be behind the leader's.
+            let stream = world.peer.streams.get_mut("KV_b").unwrap();
+            stream.leader = Some("n1".to_owned());
+            world.peer.consumers.host = Some(["n1", "n2"][number % 2].to_owned());
+            let copied = stream.last_seq.saturating_sub(number as u64 % 4);
+            world.peer.consumers.copied = (number % 4 == 1).then_some(copied);
+        }
+        30 => world.peer.consumers.too_few = number % 3,
         28 => {
             world.dial();
             if let Some(link) = link {
@@ -225,11 +235,17 @@ fn can_lose_its_end(world: &mut World, readers: &mut [Reader], setup: &Setup) ->
     })
 }
 
-/// Everything is well for a while, and all is read.
-fn recover(world: &mut World, readers: &mut [Reader]) {
+/// Ends all faults.
+fn calm(world: &mut World) {
     world.peer.calm();
     world.down = false;
     world.peer.consumers.deliver_at_once = true;
+    world.peer.consumers.copied = None;
+}
+
+/// Everything is well for a while, and all is read.
+fn recover(world: &mut World, readers: &mut [Reader]) {
+    calm(world);
     // Not all at the same moment: nobody waits for a reader that is asleep.
     for round in 0..6 {
         world.reconnect();
@@ -288,7 +304,7 @@ fn check_end(world: &World, reader: &Reader, setup: &Setup, from: u64) {
 #[test]
 fn what_is_told_is_in_order_and_whole() {
     let seen = Cell::new([0_u32; 4]);
-    let actions = prop::collection::vec((0_u8..31, 0_usize..1_000), 0..150);
+    let actions = prop::collection::vec((0_u8..34, 0_usize..1_000), 0..150);
     proptest!(laws(1_500), |(setup in setup(), watches in 1_usize..4, actions in actions)| {
         let mut world = World::new(small(), 1);
         let bucket = world.create_bucket(BucketConfig::new("b").history(setup.history));
@@ -342,7 +358,7 @@ fn what_is_told_is_in_order_and_whole() {
 #[test]
 fn listings_end() {
     let ends = Cell::new([0_u32; 3]);
-    let actions = prop::collection::vec((0_u8..31, 0_usize..1_000), 0..60);
+    let actions = prop::collection::vec((0_u8..34, 0_usize..1_000), 0..60);
     proptest!(laws(500), |(setup in setup(), actions in actions)| {
         let mut world = World::new(small(), 1);
         let bucket = world.create_bucket(BucketConfig::new("b").history(setup.history));
@@ -361,9 +377,7 @@ fn listings_end() {
             }
             check_step(&world, 1);
         }
-        world.peer.calm();
-        world.down = false;
-        world.peer.consumers.deliver_at_once = true;
+        calm(&mut world);
         let mut keys = Vec::new();
         let mut end = None;
         for _ in 0..600 {

@@ -102,7 +102,7 @@ fn a_premature_zero_ends_nothing() {
         &support::consumers::frame("$KV.b.b", &sid, &reply, b"", b"2"),
     );
     assert_eq!(world.told(watch), "b=2@2");
-    assert_eq!(world.calls(), ["CONSUMER.INFO"]);
+    assert_eq!(world.calls(), ["STREAM.MSG"]);
     // The rest comes as it should; the first was delivered above.
     world.peer.lose_one();
     world.peer.deliver(9);
@@ -120,13 +120,14 @@ fn what_vanished_is_not_waited_for() {
     world.vanish(2);
     world.peer.deliver(9);
     assert_eq!(world.told(watch), "c=3@3 a=4@4 synced");
-    let infos = |world: &mut World| {
+    let asked = |world: &mut World| {
         let calls = world.calls();
-        calls.iter().filter(|call| *call == "CONSUMER.INFO").count()
+        let is_asked = |call: &&String| ["STREAM.MSG", "CONSUMER.INFO"].contains(&call.as_str());
+        calls.iter().filter(is_asked).count()
     };
-    assert_eq!(infos(&mut world), 1);
+    assert_eq!(asked(&mut world), 0, "it was the last revision of all");
     // The last one is gone.
-    for gone in [&[4][..], &[2, 3, 4]] {
+    for gone in [&[4][..], &[1, 2, 3, 4]] {
         let (mut world, bucket) = World::with_values(config(), &VALUES);
         world.peer.consumers.deliver_at_once = false;
         let watch = world.opened(&bucket, all());
@@ -140,10 +141,10 @@ fn what_vanished_is_not_waited_for() {
         assert!(!first.contains("synced"), "{first}");
         world.peer.beat();
         assert_eq!(world.told(watch), "synced");
-        assert_eq!(infos(&mut world), 1);
+        assert_eq!(asked(&mut world), 1);
         world.peer.beat();
         world.settle();
-        assert_eq!(infos(&mut world), 0, "it is complete");
+        assert_eq!(asked(&mut world), 0, "it is complete");
     }
 }
 
@@ -169,10 +170,10 @@ fn a_lost_answer_is_asked_for_again() {
         let (mut world, bucket) = World::with_values(config(), &VALUES);
         world.peer.consumers.deliver_at_once = false;
         let watch = world.opened(&bucket, all());
-        for revision in [2, 3, 4] {
+        for revision in [1, 2, 3, 4] {
             world.vanish(revision);
         }
-        world.peer.rule("$JS.API.CONSUMER.INFO.", rule.clone());
+        world.peer.rule("$JS.API.STREAM.MSG.GET.", rule.clone());
         world.peer.beat();
         assert_eq!(world.told(watch), "", "{rule:?}");
         world.pass(seconds(6));
@@ -222,6 +223,238 @@ fn what_was_delivered_before_the_answer_counts() {
     assert_eq!(world.told(watch), "b=2@2 c=3@3");
     world.peer.deliver(1);
     assert_eq!(world.told(watch), "a=4@4 synced");
+}
+
+/// A server whose counts are too little, as where older revisions expire, is not
+/// believed: neither its messages nor what it tells of the consumer.
+#[test]
+fn counts_that_are_too_little_end_nothing() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    world.peer.consumers.too_few = 2;
+    let watch = world.opened(&bucket, all());
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "b=2@2");
+    world.peer.beat();
+    assert_eq!(world.told(watch), "");
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "c=3@3");
+    world.peer.beat();
+    assert_eq!(world.told(watch), "");
+    let calls = world.calls();
+    let floors = calls.iter().filter(|call| *call == "STREAM.MSG").count();
+    assert_eq!(floors, 3, "by the first zero, and twice by heartbeats");
+    assert!(!calls.contains(&"CONSUMER.INFO".to_owned()), "{calls:?}");
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "a=4@4 synced");
+}
+
+// ---- clusters -------------------------------------------------------------------
+
+/// A stream that `n1` leads, and consumers that live beside a copy on `n2` that
+/// reaches up to a revision.
+fn behind(copied: u64) -> (World, kv_proto::Binding) {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.streams.get_mut("KV_b").unwrap().leader = Some("n1".to_owned());
+    world.peer.consumers.host = Some("n2".to_owned());
+    world.peer.consumers.copied = Some(copied);
+    (world, bucket)
+}
+
+/// A consumer that is behind the leader has counted too little: what the leader
+/// has is owed as well.
+#[test]
+fn who_is_behind_owes_what_the_leader_has() {
+    for (copied, first, rest) in [
+        // What the copy had not when the consumer was made comes one by one.
+        (0, "", "a=1@1 b=2@2 c=3@3 a=4@4 synced"),
+        (2, "a=1@1 b=2@2", "c=3@3 a=4@4 synced"),
+        (3, "a=1@1 b=2@2 c=3@3", "a=4@4 synced"),
+    ] {
+        let (mut world, bucket) = behind(copied);
+        let watch = world.opened(&bucket, all());
+        assert_eq!(world.told(watch), first, "{copied}");
+        let calls = ["SUB", "CONSUMER.CREATE", "STREAM.INFO", "STREAM.MSG"];
+        assert_eq!(world.calls(), calls, "{copied}: at once");
+        world.peer.beat();
+        assert_eq!(world.told(watch), "", "{copied}");
+        world.peer.consumers.copied = None;
+        world.peer.deliver(9);
+        assert_eq!(world.told(watch), rest, "{copied}");
+        assert_eq!(world.peer.consumers.created.len(), 1);
+    }
+}
+
+/// Who lives with the leader is believed its count, and nothing is asked.
+#[test]
+fn who_is_with_the_leader_is_not_behind() {
+    let (mut world, bucket) = behind(4);
+    world.peer.consumers.host = Some("n1".to_owned());
+    let watch = world.opened(&bucket, all());
+    assert_eq!(world.told(watch), "b=2@2 c=3@3 a=4@4 synced");
+    assert_eq!(world.calls(), ["SUB", "CONSUMER.CREATE", "STREAM.INFO"]);
+}
+
+/// What the leader had may be gone before it comes; then it owes less.
+#[test]
+fn a_floor_may_vanish() {
+    for (gone, end) in [(&[4][..], 3), (&[4, 3], 2), (&[1, 2, 3, 4], 0)] {
+        let (mut world, bucket) = behind(end);
+        let watch = world.opened(&bucket, all());
+        let told = world.told(watch);
+        assert!(!told.contains("synced"), "{told}");
+        for revision in gone {
+            world.vanish(*revision);
+        }
+        assert_eq!(world.told(watch), "", "nobody knows yet");
+        world.peer.beat();
+        assert_eq!(world.told(watch), "synced", "{gone:?}");
+    }
+}
+
+/// What is written after the consumer was made is not owed.
+#[test]
+fn what_is_written_later_is_not_owed() {
+    let (mut world, bucket) = behind(2);
+    world.peer.rule("$JS.API.STREAM.MSG.GET.", Rule::Silence);
+    let watch = world.opened(&bucket, all());
+    assert_eq!(world.told(watch), "a=1@1 b=2@2");
+    for _ in 0..3 {
+        world.write("new", "x");
+    }
+    world.pass(seconds(6));
+    assert_eq!(world.told(watch), "");
+    world.peer.consumers.copied = Some(4);
+    world.peer.deliver(9);
+    assert_eq!(world.told(watch), "c=3@3 a=4@4 synced");
+}
+
+/// Several filters are asked for one by one, each with its own subject, and the
+/// highest of all is owed.
+#[test]
+fn filters_are_asked_for_one_by_one() {
+    let filters = ["a", "b", "none.*"].map(|filter| KeyFilter::new(filter).unwrap());
+    for version in ["2.15.1", "2.14.6"] {
+        let (mut world, bucket) = behind(2);
+        world.peer.info["version"] = version.into();
+        let info = format!("INFO {}\r\n", world.peer.info);
+        let link = world.link();
+        world.inject(link, info.as_bytes());
+        world.peer.rule("$JS.API.STREAM.INFO.", Rule::Hold);
+        let options = filters.iter().cloned().fold(all(), WatchOptions::filter);
+        let watch = world.watch(&bucket, options);
+        world.settle();
+        world.peer.hold_all = true;
+        world.peer.release(0);
+        for (round, subject) in ["$KV.b.a", "$KV.b.b", "$KV.b.none.*"].iter().enumerate() {
+            world.settle();
+            assert_eq!(world.peer.held.len(), 1, "one question at a time");
+            let asked = world.peer.seen.last().unwrap();
+            assert_eq!(asked.subject, "$JS.API.STREAM.MSG.GET.KV_b");
+            let body = serde_json::json!({ "last_by_subj": subject });
+            let sent: serde_json::Value = serde_json::from_slice(&asked.payload).unwrap();
+            assert_eq!(sent, body, "{version}: round {round}");
+            world.peer.release(0);
+        }
+        world.peer.calm();
+        assert_eq!(world.told(watch), "a=1@1 b=2@2", "{version}");
+        world.peer.consumers.copied = None;
+        world.peer.deliver(9);
+        assert_eq!(world.told(watch), "a=4@4 synced", "{version}");
+    }
+}
+
+// ---- permissions ----------------------------------------------------------------
+
+/// The server lets this client not publish to these subjects.
+fn deny(world: &mut World, subject: &str) {
+    for _ in 0..100 {
+        let text = format!("Permissions Violation for Publish to \"{subject}\"");
+        world.peer.rule(subject, Rule::Err(text));
+    }
+}
+
+/// Who may not ask the leader believes what the server tells of the consumer.
+#[test]
+fn who_may_not_ask_the_leader_believes_the_server() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    deny(&mut world, "$JS.API.STREAM.MSG.GET.KV_b");
+    world.peer.deliver(1);
+    world.vanish(4);
+    world.calls();
+    world.peer.beat();
+    assert_eq!(world.told(watch), "b=2@2", "one is still to be delivered");
+    assert_eq!(world.calls(), ["STREAM.MSG", "CONSUMER.INFO"]);
+    world.peer.deliver(1);
+    assert_eq!(world.told(watch), "c=3@3 synced");
+    assert_eq!(world.calls(), ["CONSUMER.INFO"], "it was refused once");
+    assert_eq!(world.session.watch_state(watch), Some(WatchState::Live));
+    // And beside a copy that is behind, the count of what it has.
+    let (mut world, bucket) = behind(3);
+    deny(&mut world, "$JS.API.STREAM.MSG.GET.KV_b");
+    let watch = world.opened(&bucket, all());
+    assert_eq!(world.told(watch), "a=1@1 b=2@2 c=3@3 synced");
+}
+
+/// Nobody tells what is missing: a listing ends by its patience, and a watch
+/// stays and asks with each heartbeat.
+#[test]
+fn who_is_told_nothing_is_patient() {
+    let refusal = Rule::Reply(support::peer::failure(500, 10_074, "no").to_string());
+    for (denied, rule) in [
+        (false, Rule::Nobody),
+        (false, Rule::Silence),
+        (false, refusal.clone()),
+        (true, Rule::Nobody),
+        (true, Rule::Silence),
+        (true, refusal),
+    ] {
+        for listing in [true, false] {
+            let (mut world, bucket) = World::with_values(config(), &VALUES);
+            world.peer.consumers.deliver_at_once = false;
+            let options = all().patience(seconds(20));
+            let options = if listing {
+                options.until_synced()
+            } else {
+                options
+            };
+            let watch = world.opened(&bucket, options);
+            world.peer.deliver(2);
+            world.vanish(4);
+            if denied {
+                deny(&mut world, "$JS.API.STREAM.MSG.GET.KV_b");
+            }
+            let verb = if denied {
+                "$JS.API.CONSUMER.INFO."
+            } else {
+                "$JS.API.STREAM.MSG.GET."
+            };
+            for _ in 0..1_000 {
+                world.peer.rule(verb, rule.clone());
+            }
+            let context = format!("{denied} {rule:?} {listing}");
+            assert_eq!(world.told(watch), "b=2@2 c=3@3", "{context}");
+            world.pass(seconds(30));
+            let told = world.told(watch);
+            if listing {
+                let error = match rule {
+                    Rule::Nobody => "error: bucket is not available",
+                    _ => "error: timed out",
+                };
+                assert_eq!(told, error, "{context}");
+                world.peer.calm();
+                world.unwatched(watch);
+                continue;
+            }
+            assert_eq!(told, "", "{context}");
+            world.peer.calm();
+            world.pass(seconds(6));
+            assert_eq!(world.told(watch), "synced", "{context}");
+            assert_eq!(world.peer.consumers.created.len(), 1, "{context}");
+        }
+    }
 }
 
 // ---- listings -------------------------------------------------------------------
@@ -288,7 +521,7 @@ fn a_listing_needs_progress() {
     world.peer.consumers.deliver_at_once = false;
     let stalled = |world: &mut World, time| {
         // It is alive, and has nothing to say.
-        world.peer.rule("$JS.API.CONSUMER.INFO.", Rule::Silence);
+        world.peer.rule("$JS.API.STREAM.MSG.GET.", Rule::Silence);
         world.pass(time);
         world.told(listing)
     };

@@ -34,6 +34,9 @@ pub(crate) struct Consumers {
     /// How far the copy of the stream reaches that consumers deliver from, if
     /// it is behind the leader's.
     pub(crate) copied: Option<u64>,
+    /// By how many what is said to be pending is too little, but for the answer
+    /// to the creation.
+    pub(crate) too_few: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -158,10 +161,13 @@ impl Peer {
                 self.consumers.most = self.consumers.most.max(self.consumers.all.len());
                 info
             }
-            "INFO" => {
-                let info = |at: usize| self.consumers.all[at].info(known, copied, clock);
-                position.map_or_else(gone, info)
-            }
+            "INFO" => position.map_or_else(gone, |at| {
+                let mut info = self.consumers.all[at].info(known, copied, clock);
+                let pending = info["num_pending"].as_u64().expect("a number");
+                let too_few = u64::try_from(self.consumers.too_few).unwrap_or(u64::MAX);
+                info["num_pending"] = json!(pending.saturating_sub(too_few));
+                info
+            }),
             "DELETE" => match position {
                 Some(position) => {
                     self.consumers.all.remove(position);
@@ -217,7 +223,7 @@ impl Peer {
         let consumer = &mut self.consumers.all[at];
         consumer.consumer_seq += 1;
         (consumer.stream_seq, consumer.next) = (seq, seq + 1);
-        let left = pending.len() - 1;
+        let left = (pending.len() - 1).saturating_sub(self.consumers.too_few);
         let numbers = format!("{seq}.{}.{time}.{left}", consumer.consumer_seq);
         let reply = format!("$JS.ACK.{}.{}.1.{numbers}", consumer.stream, consumer.name);
         let frame = if consumer.config["headers_only"] == json!(true) {

@@ -65,7 +65,7 @@ pub(crate) const SCENES: [(Mutant, Scene, &str, &str); 25] = [
         Mutant::DroppedWhenFull,
         the_reader_is_slow,
         "a=1@1 b=2@2 synced c=3@3 c=4@4 c=5@5",
-        "a=1@1 b=2@2 synced",
+        "a=1@1 b=2@2 synced c=3@3",
     ),
     (
         Mutant::SyncedTooEarly,
