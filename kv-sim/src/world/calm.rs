@@ -85,7 +85,8 @@ impl World<'_> {
         }
     }
 
-    /// Closes connections that still lack a permission, and those that only a server believes in.
+    /// Closes connections that still lack a permission or may hold a limit that was lifted while they logged in,
+    /// and those that only a server believes in.
     fn end_denied(&mut self) {
         let denied = DENIALS.iter().any(|name| self.coverage.has(name));
         for wire in &mut self.wires {
@@ -95,7 +96,7 @@ impl World<'_> {
             if !wire.client_open && wire.up.is_dead() {
                 wire.conn = None;
                 self.cluster.handle_closed(self.now, conn);
-            } else if denied {
+            } else if denied || wire.known_limit == usize::MAX {
                 self.cluster.disconnect(self.now, conn, None);
             }
         }
