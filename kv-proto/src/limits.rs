@@ -113,8 +113,9 @@ pub struct Limits {
 const PER_OP: usize = 8 * 1024;
 
 /// What one watch takes beside what waits for its reader: its place in the
-/// tables, its options, timers, and the requests that keep it alive.
-const PER_WATCH: usize = 16 * 1024;
+/// tables, its options, timers, the requests that keep it alive, and the one
+/// request that a removal of tombstones always has room for.
+const PER_WATCH: usize = 32 * 1024;
 
 /// What a session takes beside all that grows: itself, 256 discovered servers
 /// while they are merged, and the smallest capacities of its queues.

@@ -2,15 +2,17 @@
 
 mod cleanup;
 mod credit;
+mod deliveries;
 mod feeds;
 mod flow;
 mod links;
 mod requests;
 mod sweeps;
 mod usage;
+mod watch_timers;
 mod watches;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -113,7 +115,7 @@ pub struct Session {
     cleanup: Cleanup,
     sweeps: BTreeMap<OpId, Sweep>,
     /// Sweeps that have something to look at.
-    swept: VecDeque<OpId>,
+    swept: BTreeSet<OpId>,
     events: VecDeque<Event>,
     connection_hinted: bool,
     life: Life,
@@ -222,7 +224,7 @@ impl Session {
             last_sid: INBOX_SID,
             cleanup: Cleanup::default(),
             sweeps: BTreeMap::new(),
-            swept: VecDeque::new(),
+            swept: BTreeSet::new(),
             events: VecDeque::new(),
             connection_hinted: false,
             life: Life::Starting,

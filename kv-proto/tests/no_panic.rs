@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kv_proto::{
-    Binding, BucketConfig, Config, ConnectionState, CreateOptions, GetOptions, Instant, LinkAction,
-    LinkErrorKind, Op, OpId, OpResult, Revision, Seed, Session,
+    Binding, BucketConfig, Config, ConnectionState, CreateOptions, GetOptions, Instant, KeyFilter,
+    LinkAction, LinkErrorKind, Op, OpId, OpResult, PurgeDeletesOptions, Revision, Seed, Session,
 };
 use mutation::{mutated, mutation};
 use proptest::prelude::*;
@@ -37,6 +37,8 @@ fn ask_everything(session: &mut Session, now: Instant, bucket: &Binding) -> Aske
     let value = Bytes::from_static(b"value");
     let (k, create) = (key("k"), CreateOptions::default());
     let get = GetOptions::default();
+    let every = KeyFilter::new("e.>").unwrap();
+    let sweep = PurgeDeletesOptions::default().older_than(Duration::ZERO);
     Asked {
         writes: vec![
             session
@@ -74,15 +76,19 @@ fn ask_everything(session: &mut Session, now: Instant, bucket: &Binding) -> Aske
             session.bucket_names(now, 0, CALL()).unwrap().id(),
             session.bucket_statuses(now, 0, CALL()).unwrap().id(),
             session.delete_bucket(now, &name("n"), CALL()).unwrap().id(),
+            session.erase(now, bucket, &every, CALL()).unwrap().id(),
+            session.purge_deletes(now, bucket, sweep).unwrap().id(),
         ],
     }
 }
 
 /// What a server sends to a session that asks for everything.
 fn transcript() -> (Vec<u8>, Binding) {
-    let (model, bucket) = World::with_bucket(config());
+    let (mut model, bucket) = World::with_bucket(config());
+    (0..20).for_each(|number| model.erase(&format!("gone.{number}")));
     let mut world = World::new(config(), 7);
     world.peer.streams = model.peer.streams;
+    world.peer.consumers.deliver_at_once = true;
     ask_everything(&mut world.session, world.now, &bucket);
     world.dial();
     let (link, mut all) = (world.link(), Vec::new());

@@ -10,7 +10,9 @@
 
 mod support;
 
-use kv_proto::{Binding, GetOptions, LinkErrorKind, OpId, Outcome, Usage};
+use kv_proto::{
+    Binding, GetOptions, KeyFilter, LinkErrorKind, OpId, Outcome, PurgeDeletesOptions, Usage,
+};
 use support::embedder::{CALL, World, assert_idle, config, key, name, outcome, seconds};
 use support::peer::Rule;
 
@@ -79,6 +81,11 @@ fn ask_all(world: &mut World, bucket: &Binding) -> Vec<OpId> {
     ops.push(session.status(now, &name("b"), CALL()).unwrap().id());
     ops.push(session.bucket_names(now, 0, CALL()).unwrap().id());
     ops.push(session.bucket_statuses(now, 0, CALL()).unwrap().id());
+    let all = KeyFilter::new(">").unwrap();
+    ops.push(session.erase(now, bucket, &all, CALL()).unwrap().id());
+    let options = PurgeDeletesOptions::default().timeout(seconds(5));
+    let sweep = session.purge_deletes(now, bucket, options);
+    ops.push(sweep.unwrap().id());
     ops.push(session.sleep(now, seconds(2)).unwrap().id());
     ops
 }
@@ -118,6 +125,13 @@ fn nothing_is_left_behind() {
             end_all(&mut world, &ops, end, cut);
             // A result that nobody takes is given up by its name.
             ops.iter().for_each(|op| world.session.cancel(*op));
+            world.peer.calm();
+            if !matches!(end, End::Close | End::Abort) {
+                // Until the consumer of the listing is deleted.
+                world.pass_silently(seconds(10));
+                world.reconnect();
+                world.pass_silently(seconds(3));
+            }
             world.settle();
             assert_idle(&world);
             if matches!(end, End::Close | End::Abort) {

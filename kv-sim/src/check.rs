@@ -5,6 +5,7 @@
 //! applied has its commit in that time; one that was not applied has none, ever; whoever was refused for a
 //! revision could have seen it.
 
+mod removals;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub fn check(history: &History, journal: &[Event]) -> Vec<Violation> {
             .filter_map(|record| check.record(record)),
     );
     violations.extend(check.tombstones());
+    violations.extend(removals::check(history, &oracle));
     violations.extend(watch::check(history, &oracle));
     violations
 }
@@ -147,7 +149,7 @@ impl Check<'_> {
                     revision == *current && Some(revision) != record.call.expected()
                 })
             }
-            Answer::Conflict(None) | Answer::Done => None,
+            Answer::Conflict(None) | Answer::Done | Answer::Removed { .. } => None,
             Answer::Failed(cause) => self.cause(record, *at, *cause),
             Answer::Found { .. } | Answer::Absent | Answer::Malformed(_) => {
                 self.read(record, *at, answer)
@@ -316,6 +318,8 @@ fn kind_of(call: Call) -> Kind {
         | Call::Manage
         | Call::Watch
         | Call::List
+        | Call::Erase { .. }
+        | Call::PurgeDeletes { .. }
         | Call::Sleep => Kind::Value,
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use kv_proto::{
     Binding, BucketConfig, BucketName, BucketStatus, CallOptions, Config, Elapsed, Entry, Event,
-    Instant, Limits, NamesPage, Op, OpId, Revision, Seed, Session, StatusPage, Storage,
+    Instant, Limits, NamesPage, Op, OpId, PurgedDeletes, Revision, Seed, Session, StatusPage,
+    Storage,
 };
 
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ pub(crate) enum Ticket {
     Status(Op<BucketStatus>),
     Names(Op<NamesPage>),
     Statuses(Op<StatusPage>),
+    Erase(Op<u64>),
+    PurgeDeletes(Op<PurgedDeletes>),
     Sleep(Op<Elapsed>),
 }
 
@@ -41,6 +44,8 @@ impl Ticket {
             Self::Status(op) => op.id(),
             Self::Names(op) => op.id(),
             Self::Statuses(op) => op.id(),
+            Self::Erase(op) => op.id(),
+            Self::PurgeDeletes(op) => op.id(),
             Self::Sleep(op) => op.id(),
         }
     }

@@ -62,6 +62,16 @@ pub enum Call {
     Watch,
     /// List keys or revisions; answered at the end.
     List,
+    /// Remove all revisions of the key, or of all keys.
+    Erase {
+        /// Of all.
+        all: bool,
+    },
+    /// Remove tombstones.
+    PurgeDeletes {
+        /// The least age.
+        older_ms: u32,
+    },
     /// Wait.
     Sleep,
 }
@@ -86,6 +96,9 @@ impl Call {
             Self::Manage => "manage",
             Self::Watch => "watch",
             Self::List => "list",
+            Self::Erase { all: false } => "erase",
+            Self::Erase { all: true } => "erase all",
+            Self::PurgeDeletes { .. } => "purge deletes",
             Self::Sleep => "sleep",
         }
     }
@@ -116,6 +129,8 @@ impl Call {
             | Self::Manage
             | Self::Watch
             | Self::List
+            | Self::Erase { .. }
+            | Self::PurgeDeletes { .. }
             | Self::Sleep => None,
         }
     }
@@ -134,6 +149,8 @@ impl Call {
             | Self::Manage
             | Self::Watch
             | Self::List
+            | Self::Erase { .. }
+            | Self::PurgeDeletes { .. }
             | Self::Sleep => None,
         }
     }
@@ -171,6 +188,13 @@ pub enum Answer {
     Malformed(Option<u64>),
     /// The read failed.
     Failed(Cause),
+    /// So much was removed.
+    Removed {
+        /// Revisions.
+        revisions: u64,
+        /// Tombstones that were among them, for whoever asked for those.
+        tombstones: u64,
+    },
     /// What was asked for was done.
     Done,
 }
@@ -265,6 +289,8 @@ impl Answer {
                 | Cause::Contended
                 | Cause::Other => "failed: other",
             },
+            Self::Removed { revisions: 0, .. } => "removed nothing",
+            Self::Removed { .. } => "removed",
             Self::Done => "done",
         }
     }
@@ -347,6 +373,8 @@ pub struct History {
     pub watches: Vec<Watched>,
     /// When everything had come to rest: what a live watch has not told by then it never tells.
     pub rest: Option<Instant>,
+    /// When an administrator removed revisions.
+    pub purges: Vec<Instant>,
     /// How old answers can be, from time to time; empty if always up to date.
     pub views: Vec<View>,
     /// Whether changes are agreed upon by several servers: a condition that held when a write was proposed

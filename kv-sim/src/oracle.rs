@@ -7,7 +7,7 @@ use kv_proto::{Instant, Timestamp};
 
 use crate::history::CallId;
 use crate::mutant::{self, Mutant};
-use crate::server::{Change, Event};
+use crate::server::{Change, Event, Removal};
 
 /// The bucket of every run.
 pub(crate) const BUCKET: &str = "b";
@@ -33,6 +33,8 @@ pub(crate) struct Commit {
     pub(crate) life: u32,
     /// When it was no longer there.
     pub(crate) gone: Option<Instant>,
+    /// What removed it, if anything did.
+    pub(crate) why: Option<Removal>,
     /// Whether it went with the bucket, or with the bucket's end.
     pub(crate) lost: bool,
     /// When it was no longer its key's last revision.
@@ -122,7 +124,7 @@ impl Oracle {
                 self.rewinds.push(event.at);
                 self.lose(event.at, |revision| revision > *last);
             }
-            Change::Removed { seq, .. } => self.remove(event.at, *seq),
+            Change::Removed { seq, why } => self.remove(event.at, *seq, *why),
             Change::Stored {
                 seq,
                 subject,
@@ -159,6 +161,7 @@ impl Oracle {
             time,
             life: bucket_life,
             gone: None,
+            why: None,
             lost: false,
             superseded: None,
             value: payload.clone(),
@@ -206,7 +209,7 @@ impl Oracle {
         places.filter_map(|place| self.commits.get(*place))
     }
 
-    fn remove(&mut self, at: Instant, revision: u64) {
+    fn remove(&mut self, at: Instant, revision: u64, why: Removal) {
         let places = self.by_revision.get(&revision).into_iter().flatten();
         let Some(place) = places.last().copied() else {
             return;
@@ -219,6 +222,7 @@ impl Oracle {
             return;
         };
         commit.gone = Some(at);
+        commit.why = Some(why);
         commit.superseded = commit.superseded.or(Some(at));
         if let Some(life) = self.keys.get_mut(&commit.key) {
             life.remove(at, revision);

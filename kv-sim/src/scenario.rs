@@ -68,6 +68,10 @@ pub enum Ask {
     Names,
     /// List the buckets' statuses.
     Statuses,
+    /// Remove all revisions of a key, or of all.
+    EraseKeys { key: Option<u8> },
+    /// Remove tombstones of some age.
+    PurgeDeletes { older_ms: u32 },
     /// Wait.
     Sleep { ms: u16 },
 }

@@ -71,6 +71,12 @@ use self::stream::{Now, Outbox};
 /// 2026-01-01T00:00:00Z: where the servers' wall clock stands at [`Instant::ORIGIN`], unless told otherwise.
 const EPOCH: Timestamp = Timestamp::from_unix_nanos(1_767_225_600_000_000_000);
 
+/// How old a message is at some moment, by the servers' clock.
+pub(crate) fn age(stored: Timestamp, at: Instant) -> Duration {
+    let now = EPOCH.as_unix_nanos().saturating_add_unsigned(at.as_nanos());
+    Timestamp::from_unix_nanos(now).saturating_duration_since(stored)
+}
+
 /// Sets the randomness of replication apart from the rest.
 const REPLICATION: u64 = 0x7265_706c_6963_6173;
 

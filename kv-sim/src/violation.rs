@@ -46,6 +46,10 @@ pub enum Violation {
     SentAfterAll { call: CallId },
     /// G-OUT-4: "unknown", of a write that had not left as a whole.
     NeverSent { call: CallId, doubt: &'static str },
+    /// A revision was purged that nobody asked to remove, or not that one.
+    RemovedUnasked { revision: u64 },
+    /// More was reported as removed than was.
+    Miscounted { call: CallId },
     /// A bucket was reported as missing, and was there all the time.
     BucketWasThere { call: CallId },
     /// A connection ended for a reason that nothing in the run can cause.

@@ -81,6 +81,9 @@ pub(crate) struct World<'a> {
     touched: Touched,
 }
 
+/// What is pending of a removal of tombstones when there is room for nothing.
+const ONE_REMOVAL: usize = 300;
+
 /// Runs longer than any scenario does are endless loops.
 const MAX_EVENTS: u64 = 2_000_000;
 
@@ -230,7 +233,7 @@ impl<'a> World<'a> {
         // Watches and consumers that are deleted have requests of their own.
         let own = 2 * usage.watches + usage.deletions;
         let held = usage.operations <= limits.max_ops + own
-            && usage.pending_bytes <= limits.max_pending_bytes
+            && usage.pending_bytes <= limits.max_pending_bytes + usage.watches * ONE_REMOVAL
             && usage.result_bytes <= limits.max_result_bytes
             && usage.watches <= limits.max_watches
             && usage.watch_bytes <= limits.max_watch_bytes + self.largest_message

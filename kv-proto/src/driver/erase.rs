@@ -41,7 +41,8 @@ impl Bucket {
     /// Removes all revisions of the keys that match, as of now: what is written
     /// meanwhile stays. No tombstones are left, so watches are not told;
     /// [`purge`](Self::purge) tells them. Results in the number of revisions
-    /// removed.
+    /// removed; what an answer counted that was lost with its connection is not
+    /// in it.
     ///
     /// ```no_run
     /// # async fn example(bucket: kv_proto::driver::Bucket) -> Result<(), kv_proto::BucketError> {

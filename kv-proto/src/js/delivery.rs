@@ -77,6 +77,9 @@ pub(crate) enum Notice<'a> {
     Heartbeat {
         /// The consumer sequence of the last message that it sent.
         last_consumer: u64,
+        /// The stream sequence behind which it looks next: what is up to there
+        /// was delivered, or is not for it. 0 if the server does not tell.
+        last_stream: u64,
         /// The flow control request that it waits for, should that be lost.
         stalled: Option<&'a [u8]>,
     },
@@ -101,16 +104,18 @@ pub(crate) fn notice<'a>(headers: &Headers<'a>) -> Option<Notice<'a>> {
 }
 
 fn heartbeat<'a>(headers: &Headers<'a>) -> Option<Notice<'a>> {
-    let (mut last_consumer, mut stalled) = (None, None);
+    let (mut last_consumer, mut last_stream, mut stalled) = (None, None, None);
     for (name, value) in headers.iter() {
         match name {
             b"Nats-Last-Consumer" => last_consumer = parse_sequence(value),
+            b"Nats-Last-Stream" => last_stream = parse_sequence(value),
             b"Nats-Consumer-Stalled" => stalled = Some(value),
             _ => {}
         }
     }
     Some(Notice::Heartbeat {
         last_consumer: last_consumer?,
+        last_stream: last_stream.unwrap_or_default(),
         stalled,
     })
 }
@@ -281,6 +286,7 @@ mod tests {
         let beat = |last_consumer, stalled| {
             Some(Notice::Heartbeat {
                 last_consumer,
+                last_stream: 7,
                 stalled,
             })
         };

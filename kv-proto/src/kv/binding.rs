@@ -32,6 +32,8 @@ struct Bound {
     tag: u64,
     allow_direct: bool,
     allow_ttl: bool,
+    /// No more than one revision of each key is kept.
+    keeps_one: bool,
     max_message: Option<usize>,
     created: Timestamp,
 }
@@ -41,6 +43,7 @@ impl Binding {
         let created = info.created;
         let allow_direct = info.config.allow_direct;
         let allow_ttl = info.config.allow_msg_ttl;
+        let keeps_one = info.config.max_msgs_per_subject == 1;
         let max_message = usize::try_from(info.config.max_msg_size).ok();
         let origin = info.config.mirror.as_ref().map(|mirror| {
             let external = mirror
@@ -77,6 +80,7 @@ impl Binding {
             api,
             allow_direct,
             allow_ttl,
+            keeps_one,
             max_message: max_message.filter(|max| *max > 0),
             created,
         })))
@@ -109,6 +113,11 @@ impl Binding {
 
     pub(crate) fn direct_prefix(&self) -> &str {
         &self.0.direct_prefix
+    }
+
+    /// Whether another stream stores what is written.
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.0.api.is_some() || self.0.acks_from != self.0.stream
     }
 
     pub(crate) fn acks_from(&self) -> &str {
@@ -145,6 +154,10 @@ impl Binding {
 
     pub(crate) fn allow_ttl(&self) -> bool {
         self.0.allow_ttl
+    }
+
+    pub(crate) fn keeps_one(&self) -> bool {
+        self.0.keeps_one
     }
 
     /// The largest value with its headers that the bucket stores.

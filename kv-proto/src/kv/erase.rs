@@ -2,92 +2,137 @@
 //! no watch is told.
 //!
 //! ```text
-//!   [Look --last revision-->] Purge --> how many went
+//!   [Look --last revision-->] [Confirm -->] Purge --> how many went
+//!     ^                                      |
+//!     '----------- is it the same? ----------'  the answer is lost, or "not now"
 //! ```
 //!
 //! A purge is always bounded by a revision, the last one at the time of the
 //! call or an earlier one: what is written meanwhile stays, and to repeat it
-//! after a lost answer removes nothing more.
+//! after a lost answer removes nothing more. Only in a bucket that was deleted
+//! and created again would the revision bound something else, so before a
+//! purge is repeated the bucket is looked at. `Confirm` asks whether a tombstone
+//! is the last of its key, where that is not known.
 
 use alloc::format;
 use alloc::string::String;
 
 use bytes::Bytes;
 
-use crate::error::{BucketError, Doubt, Refused};
-use crate::js::error::ServerError;
-use crate::js::message::ApiReply;
+use crate::error::{BucketError, Doubt, Outcome, Refused};
+use crate::js::error::{ManagementOutcome, ServerError};
+use crate::js::message::{ApiReply, LastMessage};
 use crate::js::purge::{Purged, purge_before};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::Revision;
 use crate::kv::manage;
+use crate::kv::read::last_by_subject;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
+use crate::limits::MAX_API_REPLY;
 use crate::op::{OpId, Output};
 use crate::out::Handover;
+use crate::time::Timestamp;
 
 #[derive(Debug)]
 enum Stage {
-    /// What is the last revision?
+    /// What is the last revision, and is it the bucket that it was?
     Look,
+    /// What is the last revision of the key?
+    Confirm {
+        body: Bytes,
+    },
     Purge {
         body: Bytes,
     },
+}
+
+/// What goes of a bucket's life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    /// The first revision that stays.
+    pub(crate) before: Revision,
+    /// When the bucket that is meant was created; `None` if that is not known.
+    pub(crate) created: Option<Timestamp>,
+    /// Nothing goes unless this is the last revision of the key.
+    pub(crate) last: Option<Revision>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Erase {
     /// The whole subject to ask on.
     stream: String,
+    get: String,
     purge: String,
     filter: String,
+    bound: Option<Bound>,
     stage: Stage,
     /// The sweep that it is a part of.
     sweep: Option<OpId>,
     unanswered: bool,
+    /// An earlier purge may have taken effect.
+    doubt: Option<Doubt>,
 }
+
+/// What the body of a purge has beside the filter.
+const FRAME: usize = 64;
 
 static EMPTY: Bytes = Bytes::new();
 
 impl Erase {
-    /// Erases what matches the filter, up to the last revision or before the given one.
+    /// Erases what matches the filter, up to the last revision or within the given bound.
     pub(crate) fn new(
         binding: &Binding,
         filter: &str,
-        before: Option<Revision>,
+        bound: Option<Bound>,
         sweep: Option<OpId>,
     ) -> Self {
         let mut erase = Self {
             stream: binding.origin_subject(subject::STREAM_INFO),
+            get: binding.origin_subject(subject::STREAM_MSG_GET),
             purge: binding.origin_subject(subject::STREAM_PURGE),
             filter: format!("{}{filter}", binding.stored_prefix()),
+            bound,
             stage: Stage::Look,
             sweep,
             unanswered: false,
+            doubt: None,
         };
-        if let Some(before) = before {
-            erase.stage = erase.purging_before(before.get());
+        if let Some(bound) = bound {
+            erase.stage = erase.within(bound);
         }
         erase
     }
 
-    fn purging_before(&self, sequence: u64) -> Stage {
+    /// What to do when the bucket is known to be the one that is meant.
+    fn within(&self, bound: Bound) -> Stage {
+        match bound.last {
+            Some(_) => Stage::Confirm {
+                body: last_by_subject(&self.filter),
+            },
+            None => self.purging(bound),
+        }
+    }
+
+    fn purging(&self, bound: Bound) -> Stage {
         Stage::Purge {
-            body: purge_before(&self.filter, sequence),
+            body: purge_before(&self.filter, bound.before.get()),
         }
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
         match &self.stage {
             Stage::Look => Request::api(&self.stream, "", &EMPTY),
+            Stage::Confirm { body } => Request::api(&self.get, "", body),
             Stage::Purge { body } => Request::api(&self.purge, "", body),
         }
     }
 
     /// Bytes to account for while the request is pending.
     pub(crate) fn weight(&self) -> usize {
-        self.request().payload.len() + self.stream.len() + self.purge.len() + self.filter.len()
+        let subjects = self.stream.len() + self.get.len() + self.purge.len();
+        subjects + 2 * self.filter.len() + FRAME
     }
 
     pub(crate) fn answer(
@@ -98,23 +143,42 @@ impl Erase {
         match answer {
             Answer::Reply(reply) => self.on_reply(&reply, around),
             Answer::NoResponders if !around.jetstream => self.failed(BucketError::NoJetStream),
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(self, around.pause())
-            }
+            Answer::NoResponders => self.rest(around),
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
-            Answer::LinkLost(_) => Step::Send(self),
+            Answer::LinkLost(handover) => {
+                if self.purges() && handover == Handover::Whole {
+                    self.doubt = Some(Doubt::LinkLost);
+                }
+                self.stage = Stage::Look;
+                Step::Send(self)
+            }
         }
     }
 
-    fn on_reply(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    const fn purges(&self) -> bool {
+        matches!(self.stage, Stage::Purge { .. })
+    }
+
+    /// Tries again after a pause.
+    fn rest(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.unanswered = true;
+        self.stage = Stage::Look;
+        Step::Pause(self, around.pause())
+    }
+
+    fn on_reply(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match &self.stage {
             Stage::Look => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info)) => {
-                    self.stage = self.purging_before(info.state.last_seq.saturating_add(1));
-                    Step::Send(self)
-                }
+                Some(ApiReply::Success(info)) => self.on_seen(&info),
                 Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                None => self.failed(BucketError::Unknown(Doubt::Malformed)),
+            },
+            Stage::Confirm { .. } => match reply.api::<LastMessage>() {
+                Some(ApiReply::Success(last)) => self.on_last(last.message.seq),
+                Some(ApiReply::Failure(error)) if error.is_no_message() => self.on_last(0),
+                Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+                // What is so large is no tombstone.
+                None if reply.payload.bytes.len() > MAX_API_REPLY => self.on_last(0),
                 None => self.failed(BucketError::Unknown(Doubt::Malformed)),
             },
             Stage::Purge { .. } => match reply.api::<Purged>() {
@@ -129,17 +193,51 @@ impl Erase {
         }
     }
 
-    fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_seen(mut self, info: &StreamInfo) -> Step<Self> {
+        let prefix = self.stream.strip_suffix(&*info.config.name);
+        if !prefix.is_some_and(|prefix| prefix.ends_with('.')) {
+            return Step::Ignore(self);
+        }
+        let end = Revision::new(info.state.last_seq.saturating_add(1));
+        let bound = self.bound.unwrap_or(Bound {
+            before: end,
+            created: Some(info.created),
+            last: None,
+        });
+        if bound.created.is_some_and(|created| created != info.created) {
+            return self.failed(BucketError::NotFound);
+        }
+        // What was lost off the end is written anew, to stay.
+        let before = bound.before.min(end);
+        let bound = Bound { before, ..bound };
+        self.bound = Some(bound);
+        self.stage = self.within(bound);
+        Step::Send(self)
+    }
+
+    fn on_last(mut self, last: u64) -> Step<Self> {
+        match self.bound {
+            Some(bound) if bound.last == Some(Revision::new(last)) => {
+                self.stage = self.purging(bound);
+                Step::Send(self)
+            }
+            Some(_) | None => Step::Done(self.output(Ok(0))),
+        }
+    }
+
+    fn on_failure(self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
         if error.is_transient() {
-            self.unanswered = true;
-            return Step::Pause(self, around.pause());
+            return self.rest(around);
+        }
+        if self.purges() && error.management_outcome() == ManagementOutcome::Unknown {
+            return self.failed(BucketError::Unknown(error.into()));
         }
         self.failed(manage::refused(error))
     }
 
     /// Ends a request from outside; `handover` is that of its last message.
     pub(crate) fn end(self, ending: Ending, handover: Handover) -> Output {
-        let in_doubt = matches!(self.stage, Stage::Purge { .. }) && handover == Handover::Whole;
+        let in_doubt = self.purges() && handover == Handover::Whole;
         let error = match (ending, in_doubt) {
             (Ending::Deadline, true) => BucketError::Unknown(Doubt::TimedOut),
             (Ending::Closed, true) => BucketError::Unknown(Doubt::Closed),
@@ -154,7 +252,15 @@ impl Erase {
         Step::Done(self.output(Err(error)))
     }
 
+    /// The result. A failure that proves that the last purge had no effect
+    /// proves nothing about an earlier one.
     pub(crate) fn output(self, result: Result<u64, BucketError>) -> Output {
+        let result = match (result, self.doubt) {
+            (Err(error), Some(doubt)) if error.outcome() == Outcome::NotApplied => {
+                Err(BucketError::Unknown(doubt))
+            }
+            (result, _) => result,
+        };
         match self.sweep {
             Some(sweep) => Output::Erased(sweep, result),
             None => Output::Count(result),

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::error::{BucketError, WatchError};
+use crate::error::{BucketError, Doubt, Refused, WatchError};
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Operation, Revision};
 use crate::kv::watch::WatchId;
@@ -81,7 +81,8 @@ impl PurgeDeletesOptions {
     }
 }
 
-/// What was removed.
+/// What was removed; what an answer counted that was lost with its connection
+/// is not in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgedDeletes {
@@ -142,10 +143,15 @@ impl From<BucketError> for WatchError {
             BucketError::NoJetStream => Self::NoJetStream,
             BucketError::Denied { subject } => Self::Denied { subject },
             BucketError::Unavailable => Self::Unavailable,
+            BucketError::Refused(Refused::Closed) | BucketError::Unknown(Doubt::Closed) => {
+                Self::Closed
+            }
             BucketError::Refused(refused) => Self::Refused(refused),
-            BucketError::Server(error) => Self::Server(error),
+            BucketError::Server(error) | BucketError::Unknown(Doubt::Server(error)) => {
+                Self::Server(error)
+            }
             BucketError::TimedOut
-            | BucketError::Unknown(_)
+            | BucketError::Unknown(Doubt::TimedOut | Doubt::LinkLost | Doubt::Malformed)
             | BucketError::InvalidName(_)
             | BucketError::InvalidFilter(_)
             | BucketError::InvalidConfig(_)

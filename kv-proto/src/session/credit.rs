@@ -79,20 +79,32 @@ impl Session {
         self.let_starved_go_on();
     }
 
-    /// Who has caught up is not kept waiting by those who have not: they give
-    /// back what they have not come to, but for the next piece; and that too,
-    /// if the limit is exceeded and somebody waits to read.
+    /// Who has caught up goes on, if there is room or others can make it.
     pub(super) fn let_starved_go_on(&mut self) {
         if !self.starved {
             return;
         }
+        self.make_way();
+        if self.watch_bytes > self.config.limits.max_watch_bytes {
+            return;
+        }
+        self.starved = false;
+        for id in self.watches.ids(Watch::is_drained) {
+            self.want_feed(id);
+        }
+    }
+
+    /// Nobody is kept waiting by readers who have not come to what is there:
+    /// they give it back, but for the next piece; and that too, if the limit is
+    /// exceeded and somebody waits to read.
+    pub(super) fn make_way(&mut self) {
         let limit = self.config.limits.max_watch_bytes;
         while self.watch_bytes > limit / 2
             && let Some((_, id)) = self.holders(2).pop()
         {
             self.give_back(id);
         }
-        let waits = |watch: &Watch| watch.is_drained() && watch.waiting;
+        let waits = |watch: &Watch| watch.waiting && watch.entries() == 0 && !watch.is_over();
         let somebody_waits = !self.watches.ids(waits).is_empty();
         while self.watch_bytes > limit && somebody_waits {
             let stopped = self.watches.ids(Watch::is_stopped);
@@ -100,13 +112,6 @@ impl Session {
                 break;
             };
             self.give_back(*id);
-        }
-        if self.watch_bytes > limit {
-            return;
-        }
-        self.starved = false;
-        for id in self.watches.ids(Watch::is_drained) {
-            self.want_feed(id);
         }
     }
 }

@@ -19,8 +19,17 @@ use crate::wire::{self, Headers, Message};
 impl Session {
     /// Encodes what waits, while the link has room.
     pub(super) fn pump(&mut self) {
-        self.sweep();
-        self.feed_the_hungry();
+        loop {
+            self.sweep();
+            self.feed_the_hungry();
+            self.send_waiting();
+            if self.swept.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn send_waiting(&mut self) {
         let Some(active) = self.active else {
             return;
         };

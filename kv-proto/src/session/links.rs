@@ -403,6 +403,7 @@ impl Session {
 
     /// The server refused a publish to a subject, and does not say which one.
     fn on_denied(&mut self, id: LinkId, subject: &str) {
+        self.on_flow_denied(id, subject);
         if self.sent_to(id, subject).is_empty() {
             return; // nobody waits for it any more
         }
@@ -508,6 +509,7 @@ impl Session {
         }
         self.waiting.clear();
         self.hungry.clear();
+        self.swept.clear();
         self.stop_cleaning();
         while let Some(id) = self.links.first().map(|link| link.id) {
             self.end_link(id, Disconnect::Closed);

@@ -386,6 +386,11 @@ impl Session {
     /// Starts what the session asks for itself: there is always room for it,
     /// as each watch asks one thing at a time and deletions are counted.
     pub(super) fn start_internal(&mut self, machine: Machine) -> OpId {
+        self.start_internal_within(machine, ANSWER_TIMEOUT)
+    }
+
+    /// The same, with a deadline.
+    pub(super) fn start_internal_within(&mut self, machine: Machine, timeout: Duration) -> OpId {
         let held = machine.weight();
         self.pending_bytes += held;
         let id = self.ops.insert(Running {
@@ -397,7 +402,7 @@ impl Session {
             hinted: false,
             internal: true,
         });
-        let at = self.now + ANSWER_TIMEOUT;
+        let at = self.now + timeout;
         let timer = self.timers.arm(at, Reason::Deadline(id));
         if let Some(running) = self.ops.get_mut(id) {
             running.deadline = Some(timer);

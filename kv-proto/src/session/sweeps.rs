@@ -1,10 +1,12 @@
 //! Removing revisions: what matches a filter, and tombstones that are old.
 
+use core::time::Duration;
+
 use super::Session;
 use crate::error::{BucketError, WatchError};
 use crate::kv::Machine;
 use crate::kv::binding::Binding;
-use crate::kv::erase::Erase;
+use crate::kv::erase::{Bound, Erase};
 use crate::kv::sweep::{AT_ONCE, PurgeDeletesOptions, PurgedDeletes, Sweep};
 use crate::kv::watch::options::Update;
 use crate::name::KeyFilter;
@@ -17,8 +19,12 @@ use crate::time::Instant;
 /// Nothing is left in the place of what is removed, so watches are not told.
 impl Session {
     /// Removes all revisions of the keys that match, as of now: what is written
-    /// meanwhile stays. Results in the number of revisions removed. It is
-    /// repeated safely until its deadline.
+    /// meanwhile stays. It is repeated safely until its deadline. Results in the
+    /// number of revisions removed; what an answer counted that was lost with
+    /// its connection is not in it.
+    ///
+    /// Of a mirror, the origin's revisions are removed; a server does not take
+    /// away what a mirror has copied.
     ///
     /// # Errors
     ///
@@ -38,6 +44,9 @@ impl Session {
     /// Removes tombstones that are older than a while, with the history below
     /// them. A key that gets a value meanwhile keeps it.
     ///
+    /// Of a mirror, the origin's revisions are removed; a server does not take
+    /// away what a mirror has copied.
+    ///
     /// # Errors
     ///
     /// [`WatchError::InvalidOptions`], or [`WatchError::Refused`] by this
@@ -52,18 +61,15 @@ impl Session {
             older_than,
             listing,
         } = options;
-        let timeout = listing.timeout.unwrap_or(core::time::Duration::MAX);
+        let timeout = listing.timeout.unwrap_or(Duration::MAX);
         let op = self.start(now, Machine::Sweep, Some(timeout))?;
-        let listing = match self.watch(now, bucket, listing) {
+        let listing = match self.enter_watch(now, bucket, listing, Some(op)) {
             Ok(listing) => listing,
             Err(error) => {
                 self.cancel(op);
                 return Err(error);
             }
         };
-        if let Some(watch) = self.watches.get_mut(listing) {
-            watch.sweep = Some(op);
-        }
         let sweep = Sweep {
             binding: bucket.clone(),
             listing,
@@ -73,12 +79,13 @@ impl Session {
             done: PurgedDeletes::default(),
         };
         self.sweeps.insert(op, sweep);
+        self.pump();
         Ok(Op::new(op))
     }
 
     /// Goes on with the sweeps that have something to look at.
     pub(super) fn sweep(&mut self) {
-        while let Some(op) = self.swept.pop_front() {
+        while let Some(op) = self.swept.pop_first() {
             if let Some(result) = self.sweep_on(op) {
                 self.end(op, Output::Swept(result));
             }
@@ -90,20 +97,33 @@ impl Session {
         loop {
             let sweep = self.sweeps.get(&op)?;
             let taken = self.pending_bytes + self.filter_bytes;
-            let full = taken >= self.config.limits.max_pending_bytes;
+            let limits = &self.config.limits;
+            let full = taken >= limits.max_pending_bytes || self.ops.len() >= limits.max_ops;
             if sweep.parts.len() >= AT_ONCE || (full && !sweep.parts.is_empty()) {
                 return None;
             }
             let listing = sweep.listing;
-            let server_time = self.watches.get(listing)?.server_time;
+            let of_origin = !sweep.binding.is_mirror();
+            let watch = self.watches.get(listing)?;
+            let server_time = watch.server_time;
+            let created = of_origin.then(|| watch.incarnation());
+            // What a mirror shows, or a listing that was resumed, can be an old revision.
+            let doubtful = watch.resumed || !of_origin;
             match self.next_update(listing) {
                 Some(Ok(Update::Entry(entry))) => {
                     let sweep = self.sweeps.get_mut(&op)?;
                     let Some((before, tombstone)) = sweep.erase_before(&entry, server_time) else {
                         continue;
                     };
-                    let erase = Erase::new(&sweep.binding, &entry.key, Some(before), Some(op));
-                    let part = self.start_internal(Machine::Erase(erase));
+                    let last = doubtful.then_some(entry.revision);
+                    let bound = Some(Bound {
+                        before,
+                        created,
+                        last,
+                    });
+                    let erase = Erase::new(&sweep.binding, &entry.key, bound, Some(op));
+                    let patience = self.patience_of(listing);
+                    let part = self.start_internal_within(Machine::Erase(erase), patience);
                     self.sweeps.get_mut(&op)?.parts.push((part, tombstone));
                 }
                 Some(Ok(Update::Synced)) => self.sweeps.get_mut(&op)?.listed = true,
@@ -126,9 +146,7 @@ impl Session {
         match result {
             Ok(revisions) => {
                 sweep.count(part, revisions);
-                if self.swept.back() != Some(&op) {
-                    self.swept.push_back(op);
-                }
+                self.swept.insert(op);
             }
             Err(error) => {
                 sweep.parts.retain(|(known, _)| *known != part);

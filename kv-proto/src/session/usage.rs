@@ -31,7 +31,8 @@ pub struct Usage {
     /// Those of them whose next request waits for a link with room.
     pub waiting: usize,
     /// Bytes of keys and values of operations that run; at most
-    /// [`Limits::max_pending_bytes`](crate::Limits::max_pending_bytes).
+    /// [`Limits::max_pending_bytes`](crate::Limits::max_pending_bytes) and one
+    /// request of each removal of tombstones.
     pub pending_bytes: usize,
     /// Bytes of results that were not taken; at most
     /// [`Limits::max_result_bytes`](crate::Limits::max_result_bytes).

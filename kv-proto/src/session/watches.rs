@@ -8,6 +8,7 @@ use crate::kv::binding::Binding;
 use crate::kv::watch::buffer::Pulled;
 use crate::kv::watch::options::{Position, Update, WatchOptions, WatchState};
 use crate::kv::watch::{Watch, WatchId};
+use crate::op::OpId;
 use crate::time::Instant;
 use crate::timer::{Reason, WatchTimer};
 
@@ -48,12 +49,27 @@ impl Session {
         bucket: &Binding,
         options: WatchOptions,
     ) -> Result<WatchId, WatchError> {
+        let id = self.enter_watch(now, bucket, options, None)?;
+        self.pump();
+        Ok(id)
+    }
+
+    /// Starts to watch, or to list for a sweep, and leaves the rest to the next
+    /// output.
+    pub(super) fn enter_watch(
+        &mut self,
+        now: Instant,
+        bucket: &Binding,
+        options: WatchOptions,
+        sweep: Option<OpId>,
+    ) -> Result<WatchId, WatchError> {
         self.advance_to(now);
         options.check()?;
         if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return Err(Refused::Closed.into());
         }
-        let watch = Watch::new(self.now, bucket.clone(), options);
+        let mut watch = Watch::new(self.now, bucket.clone(), options);
+        watch.sweep = sweep;
         let limits = &self.config.limits;
         let taken = self.pending_bytes + self.filter_bytes;
         let room = limits.max_pending_bytes.saturating_sub(taken);
@@ -73,7 +89,6 @@ impl Session {
             }
         }
         self.want_feed(id);
-        self.pump();
         Ok(id)
     }
 

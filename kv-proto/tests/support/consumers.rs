@@ -27,6 +27,8 @@ pub(crate) struct Consumers {
     flows: u64,
     /// Most consumers at a time.
     pub(crate) most: usize,
+    /// The server's clock, in seconds since the first message of its streams.
+    pub(crate) clock: u32,
     /// The server that the next consumers live on; none without a cluster.
     pub(crate) host: Option<String>,
     /// How far the copy of the stream reaches that consumers deliver from, if
@@ -35,6 +37,8 @@ pub(crate) struct Consumers {
     /// By how many what is said to be pending is too little, but for the answer
     /// to the creation.
     pub(crate) too_few: usize,
+    /// Heartbeats tell of the last message, not of how far a consumer looked.
+    pub(crate) last_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,9 +93,21 @@ impl Consumer {
         matching.map(|(seq, _)| *seq).collect()
     }
 
-    fn info(&self, stream: &Stream, copied: u64) -> Value {
+    /// Up to where the consumer has looked: to the end of the copy, if nothing
+    /// is left to be delivered.
+    fn looked(&self, stream: &Stream, copied: u64) -> u64 {
+        if self.pending(stream, copied).is_empty() {
+            self.stream_seq.max(stream.last_seq.min(copied))
+        } else {
+            self.stream_seq
+        }
+    }
+
+    fn info(&self, stream: &Stream, copied: u64, clock: u32) -> Value {
+        let (minutes, seconds) = (clock / 60, clock % 60);
+        let now = format!("2026-11-23T19:{minutes:02}:{seconds:02}Z");
         let mut info = json!({"stream_name": self.stream, "name": self.name,
-            "config": self.config, "ts": "2026-11-23T19:00:00Z",
+            "config": self.config, "ts": now,
             "delivered": {"consumer_seq": self.consumer_seq, "stream_seq": self.stream_seq},
             "num_pending": self.pending(stream, copied).len()});
         if let Some(host) = &self.host {
@@ -129,6 +145,7 @@ impl Peer {
         let Some(known) = self.streams.get(stream) else {
             return Some(not_found());
         };
+        let clock = self.consumers.clock;
         let copied = self.consumers.copied.unwrap_or(u64::MAX);
         let gone = || failure(404, 10_014, "consumer not found");
         Some(match verb {
@@ -140,7 +157,7 @@ impl Peer {
                 if let Some(position) = position {
                     let found = &self.consumers.all[position];
                     return Some(if found.config == config {
-                        found.info(known, copied)
+                        found.info(known, copied, clock)
                     } else {
                         failure(400, 10_013, "consumer name already in use")
                     });
@@ -151,13 +168,13 @@ impl Peer {
                 }
                 let mut consumer = make(conn, stream, name, config, known, copied);
                 consumer.host.clone_from(&self.consumers.host);
-                let info = consumer.info(known, copied);
+                let info = consumer.info(known, copied, clock);
                 self.consumers.all.push(consumer);
                 self.consumers.most = self.consumers.most.max(self.consumers.all.len());
                 info
             }
             "INFO" => position.map_or_else(gone, |at| {
-                let mut info = self.consumers.all[at].info(known, copied);
+                let mut info = self.consumers.all[at].info(known, copied, clock);
                 let pending = info["num_pending"].as_u64().expect("a number");
                 let too_few = u64::try_from(self.consumers.too_few).unwrap_or(u64::MAX);
                 info["num_pending"] = json!(pending.saturating_sub(too_few));
@@ -281,6 +298,12 @@ impl Peer {
         for consumer in self.consumers.all.clone() {
             let stalled = consumer.stalled.as_ref();
             let stalled = stalled.map(|reply| format!("Nats-Consumer-Stalled: {reply}\r\n"));
+            let copied = self.consumers.copied.unwrap_or(u64::MAX);
+            let stream = self.streams.get(&consumer.stream);
+            let looked = match stream.filter(|_| !self.consumers.last_only) {
+                Some(stream) => consumer.looked(stream, copied),
+                None => consumer.stream_seq,
+            };
             self.notify(
                 &consumer,
                 "",
@@ -288,7 +311,7 @@ impl Peer {
                     "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {}\r\n\
                      Nats-Last-Stream: {}\r\n{}\r\n",
                     consumer.consumer_seq,
-                    consumer.stream_seq,
+                    looked,
                     stalled.unwrap_or_default()
                 ),
             );

@@ -451,6 +451,23 @@ impl Peer {
                     None => not_found(),
                 }
             }
+            "STREAM.PURGE" => match self.streams.get_mut(name) {
+                Some(stream) => {
+                    let body = parsed();
+                    let filter = body["filter"].as_str().expect("a filter");
+                    let before = match (body["seq"].as_u64(), body["keep"].as_u64()) {
+                        (Some(seq @ 2..), None) => seq,
+                        (None, Some(u64::MAX)) => 0,
+                        _ => panic!("{body} is without bound"),
+                    };
+                    let held = stream.messages.len();
+                    let stays =
+                        |seq: &u64, m: &mut Message| *seq >= before || !matches(filter, &m.subject);
+                    stream.messages.retain(stays);
+                    json!({"success": true, "purged": held - stream.messages.len()})
+                }
+                None => not_found(),
+            },
             "STREAM.NAMES" | "STREAM.LIST" => {
                 let offset = parsed()["offset"].as_u64().expect("an offset");
                 let skip = usize::try_from(offset).unwrap_or(usize::MAX);

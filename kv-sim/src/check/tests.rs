@@ -1,6 +1,7 @@
 //! Small accounts written by hand: an honest one passes, and each lie is called by its name.
 
 mod reads;
+mod removals;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kv_proto::{
-    BucketName, CallOptions, CreateOptions, DeleteOptions, GetOptions, Instant, Key, PurgeOptions,
-    Revision,
+    BucketName, CallOptions, CreateOptions, DeleteOptions, GetOptions, Instant, Key, KeyFilter,
+    PurgeDeletesOptions, PurgeOptions, Revision,
 };
 
 use super::{Client, Pending, Ticket};
@@ -85,6 +85,11 @@ impl Client {
                 (key, Call::GetRevision { revision })
             }
             Ask::Status | Ask::Open | Ask::Names | Ask::Statuses => (0, Call::Manage),
+            Ask::EraseKeys { key } => {
+                let all = key.is_none();
+                (key.unwrap_or(0), Call::Erase { all })
+            }
+            Ask::PurgeDeletes { older_ms } => (0, Call::PurgeDeletes { older_ms }),
             Ask::Sleep { .. } => (0, Call::Sleep),
         }
     }
@@ -133,6 +138,9 @@ impl Client {
                 let refused = |refused| super::told::of_refused(&refused);
                 slept.map(Ticket::Sleep).map_err(refused)
             }
+            Ask::EraseKeys { .. } | Ask::PurgeDeletes { .. } => {
+                self.request_removal(local, ask, timeout)
+            }
             Ask::Put { .. }
             | Ask::Create { .. }
             | Ask::Update { .. }
@@ -142,6 +150,30 @@ impl Client {
             | Ask::GetLeader { .. }
             | Ask::GetRevision { .. } => self.request_key(local, id, key, ask, call, timeout),
         }
+    }
+
+    fn request_removal(&mut self, local: Instant, ask: Ask, timeout: Duration) -> Begun {
+        let Some(bucket) = self.binding.clone() else {
+            return Err(Answer::Failed(Cause::Other));
+        };
+        if let Ask::PurgeDeletes { older_ms } = ask {
+            let options = PurgeDeletesOptions::default()
+                .older_than(Duration::from_millis(u64::from(older_ms)))
+                .timeout(timeout);
+            let begun = self.session.purge_deletes(local, &bucket, options);
+            let failed = |error| Answer::Failed(super::told::of_watch(&error));
+            return begun.map(Ticket::PurgeDeletes).map_err(failed);
+        }
+        let filter = if let Ask::EraseKeys { key: Some(key) } = ask {
+            format!("k{key}")
+        } else {
+            ">".to_owned()
+        };
+        let filter = KeyFilter::new(&filter).map_err(|_| Answer::Failed(Cause::Other))?;
+        let options = CallOptions::default().timeout(timeout);
+        let begun = self.session.erase(local, &bucket, &filter, options);
+        let failed = |error| super::told::of_bucket(&error);
+        begun.map(Ticket::Erase).map_err(failed)
     }
 
     /// A request about a key of the bucket.

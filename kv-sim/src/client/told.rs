@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kv_proto::{
-    BucketError, Cause as WriteCause, Doubt, Entry, Instant, ReadError, Refused, ResetReason,
-    Revision, WatchError, WriteError,
+    BucketError, Cause as WriteCause, Doubt, Entry, Instant, PurgedDeletes, ReadError, Refused,
+    ResetReason, Revision, WatchError, WriteError,
 };
 
 use super::{Client, Pending, Ticket};
@@ -38,6 +38,24 @@ impl Client {
             Ticket::Status(op) => done(session.take(op)?),
             Ticket::Names(op) => done(session.take(op)?),
             Ticket::Statuses(op) => done(session.take(op)?),
+            Ticket::Erase(op) => match session.take(op)? {
+                Ok(revisions) => Answer::Removed {
+                    revisions,
+                    tombstones: 0,
+                },
+                Err(error) => of_bucket(&error),
+            },
+            Ticket::PurgeDeletes(op) => match session.take(op)? {
+                Ok(PurgedDeletes {
+                    tombstones,
+                    revisions,
+                    ..
+                }) => Answer::Removed {
+                    revisions,
+                    tombstones,
+                },
+                Err(error) => Answer::Failed(of_watch(&error)),
+            },
             Ticket::Sleep(op) => match session.take(op)? {
                 Ok(_) => Answer::Done,
                 Err(refused) => of_refused(&refused),

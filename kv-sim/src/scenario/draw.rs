@@ -28,6 +28,7 @@ pub(super) fn scenario(seed: u64, mix: Mix, calls: usize) -> Scenario {
     draw_faults(&mut rng.child(), &profile, mix, &mut steps);
     consumers::draw_faults(&mut rng.child(), &profile, mix, &mut steps);
     watches::draw_watches(&mut rng.child(), &profile, &mut steps);
+    draw_removals(&mut rng.child(), &profile, &mut steps);
     steps.sort_by_key(|step| step.at_us);
     Scenario {
         seed,
@@ -108,6 +109,31 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
         96..97 => Ask::Names,
         97..98 => Ask::Statuses,
         _ => Ask::Sleep { ms: 100 },
+    }
+}
+
+/// In some runs a few removals, at any time.
+fn draw_removals(rng: &mut Rng, profile: &Profile, steps: &mut Vec<Step>) {
+    if !rng.chance(30) {
+        return;
+    }
+    for _ in 0..rng.pick(&[1, 2, 5]) {
+        let ask = match rng.below(10) {
+            0..2 => Ask::EraseKeys { key: None },
+            2..5 => Ask::EraseKeys {
+                key: Some(one_of(rng, profile.keys)),
+            },
+            _ => Ask::PurgeDeletes {
+                older_ms: rng.pick(&[0, 0, 0, 300, 2_000, 60_000]),
+            },
+        };
+        let act = Act::Call {
+            client: one_of(rng, profile.clients.count),
+            timeout_ms: rng.pick(&[0, 0, 0, 20, 3_000]),
+            ask,
+        };
+        let at_us = rng.below(u64::from(profile.storm_ms) * 1_000);
+        steps.push(Step { at_us, act });
     }
 }
 

@@ -15,6 +15,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(40);
 /// anew after many failures.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 const MARGIN: Duration = Duration::from_secs(10);
+/// The faults by which servers can act on a request after the next connection's, or take somebody for a
+/// listener who is gone.
+const DELAYS: &[&str] = &[
+    "F-N4 half-open",
+    "F-C6 dropped",
+    "F-N2 clog",
+    "F-S1 restart",
+    "F-S1 restart, memory lost",
+    "F-S4 election",
+];
 /// What a consumer's deletion takes that is not lost.
 const DELETED: Duration = Duration::from_secs(5);
 
@@ -181,7 +191,14 @@ impl World<'_> {
 
     /// Whoever closes takes its consumers along.
     pub(super) fn check_no_consumers(&mut self) {
-        self.run_while(DELETED, |world| world.cluster.consumers() > 0);
+        // One that was made after its deletion had come is left to the servers.
+        let overtaken = DELAYS.iter().any(|delay| self.coverage.has(delay));
+        let time = if overtaken {
+            FORGOTTEN + MARGIN
+        } else {
+            DELETED
+        };
+        self.run_while(time, |world| world.cluster.consumers() > 0);
         let consumers = self.cluster.consumers();
         if consumers > 0 && self.violations.is_empty() && !self.scenario.profile.hostile {
             let what = format!("{consumers} consumers after all have closed");

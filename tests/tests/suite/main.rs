@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod creates;
 mod denied;
+mod erase;
 mod examples;
 mod handshake;
 mod history;

@@ -20,6 +20,7 @@ use crate::js::delivery::Delivery;
 use crate::kv::ask::Question;
 use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
+use crate::name::Subject;
 use crate::op::OpId;
 use crate::out::Span;
 use crate::time::Instant;
@@ -69,8 +70,8 @@ pub(crate) struct Feed {
     pub(crate) refused: bool,
     /// The first message is not the one that was delivered last.
     pub(crate) suspect: bool,
-    /// The answer to a flow-control request, while it has not left.
-    pub(crate) flow: Option<Span>,
+    /// The last answer to a flow-control request, and where it was sent.
+    pub(crate) flow: Option<(Span, Subject)>,
     /// Consumer sequence of the last message.
     received: u64,
     stream_seq: u64,

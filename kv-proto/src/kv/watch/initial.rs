@@ -7,6 +7,11 @@
 //! consumer counts in a copy of the stream that can be behind the leader's, so
 //! there only the floor decides.
 //!
+//! A revision that was the last when the consumer was made can expire and let an
+//! older one of its key come back, which the consumer does not deliver. Then
+//! only its heartbeats tell that it looks behind the floor; two of them in a row
+//! are believed.
+//!
 //! Nothing else proves anything. That a message says that nothing is pending
 //! was seen too early in clusters; a heartbeat can come in the middle, as each
 //! vanished entry costs a pause of that length; and what a server tells of a
@@ -31,6 +36,9 @@ pub(crate) struct Initial {
     confirmed: bool,
     /// Not known before the stream was looked at.
     floor: Option<Floor>,
+    /// Heartbeats in a row, without a message between, of a consumer that looks
+    /// behind the floor.
+    passed: u8,
 }
 
 /// What to ask next.
@@ -50,6 +58,7 @@ impl Initial {
             behind: false,
             confirmed: false,
             floor: None,
+            passed: 0,
         }
     }
 
@@ -80,6 +89,21 @@ impl Initial {
     /// Takes what the server answers when it is asked, with so many received.
     pub(crate) fn confirm(&mut self, received: u64, delivered: Delivered, pending: u64) {
         self.confirmed |= delivered.consumer_seq == received && pending == 0;
+    }
+
+    /// A heartbeat says that the consumer looks behind this sequence.
+    pub(crate) const fn pass(&mut self, last_stream: u64) {
+        self.passed = match self.floor {
+            Some(floor) if floor.is_reached(self.first, last_stream) => {
+                self.passed.saturating_add(1)
+            }
+            Some(_) | None => 0,
+        };
+    }
+
+    /// A message came.
+    pub(crate) const fn move_on(&mut self) {
+        self.passed = 0;
     }
 
     /// What the leader had may be gone, if not so much was delivered.
@@ -118,7 +142,10 @@ impl Initial {
         }
         let denied = floor == Floor::Denied;
         let by_count = received >= counted && (!self.behind || denied);
-        by_count || floor.is_reached(self.first, seen) || (denied && self.confirmed)
+        by_count
+            || self.passed >= 2
+            || floor.is_reached(self.first, seen)
+            || (denied && self.confirmed)
     }
 }
 
@@ -174,6 +201,19 @@ mod tests {
         assert_eq!(initial.missing(), None);
         initial.ask_again(40);
         initial.answer(40, 1);
+        assert!(initial.is_complete(3, 40));
+    }
+
+    #[test]
+    fn what_came_back_is_not_waited_for() {
+        let mut initial = looked(5, 50, false);
+        initial.answer(45, 1);
+        initial.pass(44);
+        initial.pass(50);
+        initial.move_on();
+        initial.pass(50);
+        assert!(!initial.is_complete(3, 40));
+        initial.pass(50);
         assert!(initial.is_complete(3, 40));
     }
 

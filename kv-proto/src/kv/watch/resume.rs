@@ -78,8 +78,19 @@ impl Epoch {
     }
 
     /// What to ask a consumer for, with this received so far; `again` if it is
-    /// not the first one.
-    pub(crate) fn policy(&self, place: Option<Position>, again: bool) -> DeliverPolicy {
+    /// not the first one. To go on in the middle of the initial data brings
+    /// older revisions of keys as well, which nobody minds whose tombstone or
+    /// last value follows; who must not see them, as it is `exact`, starts over
+    /// and leaves out what was received.
+    pub(crate) fn policy(
+        &self,
+        place: Option<Position>,
+        again: bool,
+        exact: bool,
+    ) -> DeliverPolicy {
+        if exact && self.start == Start::Last && !self.synced {
+            return DeliverPolicy::LastPerSubject;
+        }
         if let Some(Position { cursor, .. }) = place {
             return DeliverPolicy::ByStartSequence(first_after(cursor));
         }

@@ -116,9 +116,16 @@ impl<'a> Judge<'a> {
         if !self.shows(commit) {
             return false;
         }
-        // Every snapshot was made before the first news was told: of what was there before, only last
-        // revisions must come.
-        let snapshot = epoch.first.unwrap_or(rest);
+        // Every snapshot was made before the first news was told, or, where it is made anew after a break,
+        // before it was complete: of what was there before, only last revisions must come.
+        let asked = &self.watch.asked;
+        let synced = epoch.synced.first().map(|(at, _)| *at);
+        let made = if asked.ignore_deletes || asked.until_synced {
+            synced
+        } else {
+            epoch.first
+        };
+        let snapshot = made.unwrap_or(rest);
         let last = commit.superseded.is_none_or(|then| then > snapshot);
         match self.watch.asked.start {
             Start::History => true,

@@ -53,16 +53,13 @@ impl Judge<'_> {
         Some(Violation::Missed { watch, revision })
     }
 
-    /// Whether a commit has the number of one that the bucket had lost, or a lower one, and the watch had no
-    /// entry of its own to notice that by: it may have gone on behind what was lost.
+    /// Whether a commit may have the number of one that the bucket had lost, or a lower one, and the watch had
+    /// no entry of its own to notice that by: it may have gone on behind what was lost.
     fn is_overwritten(&self, epoch: &Epoch<'_>, has_told: bool, commit: &Commit) -> bool {
         if has_told && !self.goes_on_unseen() {
             return false;
         }
-        let mut lost = self.oracle.of_revisions(commit.revision..);
-        lost.any(|other| {
-            let meanwhile = |gone: Instant| epoch.from <= gone && gone <= commit.at;
-            other.lost && other.life == commit.life && other.gone.is_some_and(meanwhile)
-        })
+        let mut rewinds = self.oracle.rewinds.iter();
+        rewinds.any(|rewind| (epoch.from..=commit.at).contains(rewind))
     }
 }

@@ -51,11 +51,12 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
         5 => answer(Reply::Late),
         6 => answer(Reply::Twice),
         7 => answer(Reply::Garbage),
-        8 => Fault::ApiRefuse {
-            call,
-            error: rng.pick(ApiRefusal::of(call)),
-            done: false,
-        },
+        8 => {
+            let error = rng.pick(ApiRefusal::of(call));
+            // Of a consumer that is said to be gone nobody can know that it is not.
+            let done = call == ApiCall::DeleteCall && error == ApiRefusal::NotFound;
+            Fault::ApiRefuse { call, error, done }
+        }
         9 => {
             let call = rng.pick(&[ApiCall::CreateCall, ApiCall::DeleteCall]);
             Fault::ApiRefuse {

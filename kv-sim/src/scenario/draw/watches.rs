@@ -79,7 +79,7 @@ fn draw_watch(rng: &mut Rng, profile: &Profile) -> Watch {
         since,
         ignore_deletes: rng.chance(15),
         meta_only: rng.chance(15),
-        heartbeat_ms: rng.pick(&[0, 100, 300, 1_000, 2_000]),
+        heartbeat_ms: heartbeat(rng, profile),
         patience_ms: rng.pick(&[0, 0, 0, 20, 3_000]),
         timeout_ms: if purpose == Purpose::Watching || rng.chance(70) {
             0
@@ -96,5 +96,16 @@ fn draw_watch(rng: &mut Rng, profile: &Profile) -> Watch {
             (0, 2_000),
         ]),
         reader,
+    }
+}
+
+/// A heartbeat that is not lost in what the network and embedders are late by.
+fn heartbeat(rng: &mut Rng, profile: &Profile) -> u16 {
+    let late_us =
+        10 * profile.net.latency_us + 5 * profile.net.quantum_us + 5 * profile.clients.lazy_us;
+    let least = u16::try_from(late_us / 1_000).unwrap_or(0);
+    match rng.pick(&[0, 100, 300, 1_000, 2_000]) {
+        0 => 0,
+        ms => least.max(ms),
     }
 }

@@ -148,12 +148,14 @@ impl World<'_> {
     }
 
     pub(super) fn purge(&mut self, key: u8) -> Option<()> {
+        self.history.purges.push(self.now);
         let body = format!("{{\"filter\":\"$KV.b.k{key}\"}}");
         self.administrate("$JS.API.STREAM.PURGE.KV_b", "", body.as_bytes());
         Some(())
     }
 
     pub(super) fn purge_all(&mut self) -> Option<()> {
+        self.history.purges.push(self.now);
         self.administrate("$JS.API.STREAM.PURGE.KV_b", "", b"");
         Some(())
     }
