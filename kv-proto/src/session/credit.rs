@@ -89,8 +89,16 @@ impl Session {
             return;
         }
         self.starved = false;
+        // Whose reader has not asked again must not take the room at once that
+        // was made for somebody else.
+        let famine = !self.watches.ids(|watch| watch.famished).is_empty();
         for id in self.watches.ids(Watch::is_drained) {
-            self.want_feed(id);
+            let waits = self.watches.get(id).is_some_and(|watch| watch.waiting);
+            if famine && !waits {
+                self.starved = true;
+            } else {
+                self.want_feed(id);
+            }
         }
     }
 

@@ -82,9 +82,10 @@ impl Watch {
         let nothing_there = feed.initial.counts_nothing();
         self.buffer.append(held);
         self.opened = true;
+        self.famished = overflowed && self.buffer.tells_nothing();
         if overflowed {
             // Flow control alone is nothing that a reader could make room by.
-            return if self.buffer.tells_nothing() {
+            return if self.famished {
                 Wish::Starve
             } else {
                 Wish::Pause

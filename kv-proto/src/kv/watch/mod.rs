@@ -120,6 +120,8 @@ pub(crate) struct Watch {
     pub(crate) resumed: bool,
     /// Its reader has read all that there was, and wants more.
     pub(crate) waiting: bool,
+    /// There was no room for anything of its last feed.
+    pub(crate) famished: bool,
     /// An event for this watch is queued.
     pub(crate) hinted: bool,
     /// It is queued for a link with room.
@@ -147,6 +149,7 @@ impl Watch {
             sweep: None,
             resumed: false,
             waiting: true,
+            famished: false,
             hinted: false,
             hungry: false,
             planted: WatchPlant::default(),
