@@ -127,9 +127,9 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether a commit was still there at some moment.
+/// Whether a commit was there at some moment: already, and still.
 fn is_there(commit: &Commit, at: Instant) -> bool {
-    commit.gone.is_none_or(|gone| gone > at)
+    commit.at <= at && commit.gone.is_none_or(|gone| gone > at)
 }
 
 #[cfg(test)]
