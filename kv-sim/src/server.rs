@@ -251,6 +251,7 @@ impl Cluster {
         let interval = self.config.ping_interval;
         let mut connection =
             Connection::new(server.0, client_id, now, timeout, interval, &mut self.rng);
+        connection.told_limit = self.config.max_payload;
         connection.send(&self.info_line(server.0, client_id, false));
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;

@@ -60,6 +60,15 @@ pub(crate) struct Readings {
 }
 
 impl Follower {
+    /// From now on everything is read at once.
+    fn wake(&mut self, now: Instant) {
+        self.rests_until = now;
+        self.pace = Duration::ZERO;
+        self.pause = None;
+        // Whoever begins to read looks without a hint.
+        self.unread = true;
+    }
+
     /// Whether it is read as soon as there is anything.
     pub(crate) fn is_awake(&self) -> bool {
         self.rests_until < Instant::END
@@ -191,11 +200,17 @@ impl Client {
     /// From now on everything is read at once.
     pub(crate) fn wake_readers(&mut self, now: Instant) {
         for follower in &mut self.followers {
-            follower.rests_until = now;
-            follower.pace = Duration::ZERO;
-            follower.pause = None;
-            // Whoever begins to read looks without a hint.
-            follower.unread = true;
+            follower.wake(now);
+        }
+    }
+
+    /// From now on whoever lists reads at once, where there is little room: what a listing has brought can not
+    /// be asked for again, and is in the way of others until it is read.
+    pub(crate) fn make_room(&mut self, now: Instant) {
+        let small = self.small_limits;
+        let listings = self.followers.iter_mut();
+        for follower in listings.filter(|one| small && one.asked.until_synced) {
+            follower.wake(now);
         }
     }
 

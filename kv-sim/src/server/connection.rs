@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     pub(crate) admitted: bool,
     pub(crate) connected: bool,
     pub(crate) ponged: bool,
+    /// The limit of a payload that INFO told before CONNECT.
+    pub(crate) told_limit: usize,
     pub(crate) closed: bool,
     pub(crate) output: Vec<u8>,
     auth_by: Option<Instant>,
@@ -129,6 +131,7 @@ impl Connection {
             admitted: auth_timeout.is_none(),
             connected: false,
             ponged: false,
+            told_limit: usize::MAX,
             closed: false,
             output: Vec::new(),
             auth_by: auth_timeout.map(|timeout| now + timeout),

@@ -110,12 +110,20 @@ impl Cluster {
 
     fn ping(&mut self, conn: ConnId) {
         let has_connect_info = self.config.version.has_connect_info();
+        let limit = self.config.max_payload;
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
-        connection.send(b"PONG\r\n");
         let first = !std::mem::replace(&mut connection.ponged, true);
-        if first && connection.connected && connection.options.protocol >= 1 && has_connect_info {
+        let informs = first && connection.connected && connection.options.protocol >= 1;
+        if informs && connection.told_limit != limit {
+            // The limit changed while it logged in.
+            self.send_info(conn, false);
+        }
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.send(b"PONG\r\n");
+        }
+        if informs && has_connect_info {
             self.send_info(conn, true);
         }
     }

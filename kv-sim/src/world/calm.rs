@@ -40,6 +40,7 @@ impl World<'_> {
             self.run_until(self.now + ping * 5 + set_back.unwrap_or_default());
         }
         self.wait_for_readers();
+        self.make_room();
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         if self.scenario.profile.hostile {
             self.close_all();

@@ -100,6 +100,19 @@ impl World<'_> {
         }
     }
 
+    /// What nobody reads is not in the way of what others want to read.
+    pub(super) fn make_room(&mut self) {
+        for client in 0..self.clients.len() {
+            let Some(one) = self.clients.get_mut(client) else {
+                continue;
+            };
+            one.make_room(self.now);
+            if !one.followers.is_empty() {
+                self.touch(client);
+            }
+        }
+    }
+
     /// What recovered although nobody read it is counted; then everybody reads.
     pub(super) fn wake_readers(&mut self) {
         for client in 0..self.clients.len() {
