@@ -439,3 +439,21 @@ fn who_is_fed_nothing_rests() {
     assert_eq!(told[1], ["b=v@2", "c=v@3"]);
     assert_eq!(told[2], ["a=v@1", "b=v@2", "c=v@3"]);
 }
+
+/// The same, and only one of those that were fed nothing still reads: the others
+/// make room for it.
+#[test]
+fn who_waits_gets_room() {
+    for reads in 0..3 {
+        let (mut world, watches) = crowded();
+        let value = "v".repeat(3_000);
+        let mut told = Vec::new();
+        for _ in 0..60 {
+            world.pass(seconds(1));
+            let read = world.read_one(watches[reads]);
+            told.extend(read.map(|one| one.replace(&value, "v")));
+        }
+        told.retain(|one| one != "a=v@1"); // the third has not read it
+        assert_eq!(told, ["b=v@2", "c=v@3"], "watch {reads}");
+    }
+}

@@ -249,6 +249,38 @@ fn counts_that_are_too_little_end_nothing() {
     assert_eq!(world.told(watch), "a=4@4 synced");
 }
 
+/// The last revisions vanish, and an older one of a key is its last again: the
+/// consumer does not deliver it. Two heartbeats in a row tell that it is not to
+/// be waited for; one of them, or a message between them, proves nothing.
+#[test]
+fn what_comes_back_is_not_waited_for() {
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    for revision in [2, 3, 4] {
+        world.vanish(revision);
+    }
+    for told in ["", "synced"] {
+        world.peer.beat();
+        assert_eq!(world.told(watch), told);
+    }
+    assert_eq!(world.peer.consumers.created.len(), 1);
+
+    let (mut world, bucket) = World::with_values(config(), &VALUES);
+    world.peer.consumers.deliver_at_once = false;
+    let watch = world.opened(&bucket, all());
+    world.settle();
+    let consumer = world.peer.newest().clone();
+    let early = "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 0\r\n\
+                 Nats-Last-Stream: 9\r\n\r\n";
+    for told in ["b=2@2", "c=3@3", "a=4@4 synced"] {
+        world.peer.notify(&consumer, "", early);
+        assert_eq!(world.told(watch), "", "it comes too early");
+        world.peer.deliver(1);
+        assert_eq!(world.told(watch), told);
+    }
+}
+
 // ---- clusters -------------------------------------------------------------------
 
 /// A stream that `n1` leads, and consumers that live beside a copy on `n2` that
@@ -421,6 +453,7 @@ fn who_is_told_nothing_is_patient() {
                 options
             };
             let watch = world.opened(&bucket, options);
+            world.peer.consumers.last_only = true;
             world.peer.deliver(2);
             world.vanish(4);
             if denied {

@@ -84,7 +84,7 @@ impl Session {
         if !self.starved {
             return;
         }
-        self.make_way();
+        self.make_way(false);
         if self.watch_bytes > self.config.limits.max_watch_bytes {
             return;
         }
@@ -104,9 +104,13 @@ impl Session {
 
     /// Nobody is kept waiting by readers who have not come to what is there:
     /// they give it back, but for the next piece; and that too, if the limit is
-    /// exceeded and somebody waits to read.
-    pub(super) fn make_way(&mut self) {
+    /// exceeded and somebody waits to read. With `patient`, whoever was told of
+    /// something lately still has the time to read it: else readers who come now
+    /// and then would take the room from one another, and none would read.
+    pub(super) fn make_way(&mut self, patient: bool) {
+        let now = self.now;
         let limit = self.config.limits.max_watch_bytes;
+        let stops = |watch: &Watch| watch.is_stopped() && !(patient && watch.came_on_lately(now));
         while self.watch_bytes > limit / 2
             && let Some((_, id)) = self.holders(2).pop()
         {
@@ -115,7 +119,7 @@ impl Session {
         let waits = |watch: &Watch| watch.waiting && watch.entries() == 0 && !watch.is_over();
         let somebody_waits = !self.watches.ids(waits).is_empty();
         while self.watch_bytes > limit && somebody_waits {
-            let stopped = self.watches.ids(Watch::is_stopped);
+            let stopped = self.watches.ids(stops);
             let Some(id) = stopped.first() else {
                 break;
             };

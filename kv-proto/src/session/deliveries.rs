@@ -137,7 +137,7 @@ impl Session {
             Wish::Pause => self.pause(id),
             Wish::Starve => {
                 self.feed_anew(id, true);
-                self.make_way();
+                self.make_way(true);
             }
             Wish::Ask => {
                 self.hint_watch(id);

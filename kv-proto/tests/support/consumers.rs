@@ -37,6 +37,8 @@ pub(crate) struct Consumers {
     /// By how many what is said to be pending is too little, but for the answer
     /// to the creation.
     pub(crate) too_few: usize,
+    /// Heartbeats tell of the last message, not of how far a consumer looked.
+    pub(crate) last_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +91,16 @@ impl Consumer {
                 && self.filters.iter().any(|f| matches(f, &message.subject))
         });
         matching.map(|(seq, _)| *seq).collect()
+    }
+
+    /// Up to where the consumer has looked: to the end of the copy, if nothing
+    /// is left to be delivered.
+    fn looked(&self, stream: &Stream, copied: u64) -> u64 {
+        if self.pending(stream, copied).is_empty() {
+            self.stream_seq.max(stream.last_seq.min(copied))
+        } else {
+            self.stream_seq
+        }
     }
 
     fn info(&self, stream: &Stream, copied: u64, clock: u32) -> Value {
@@ -286,6 +298,12 @@ impl Peer {
         for consumer in self.consumers.all.clone() {
             let stalled = consumer.stalled.as_ref();
             let stalled = stalled.map(|reply| format!("Nats-Consumer-Stalled: {reply}\r\n"));
+            let copied = self.consumers.copied.unwrap_or(u64::MAX);
+            let stream = self.streams.get(&consumer.stream);
+            let looked = match stream.filter(|_| !self.consumers.last_only) {
+                Some(stream) => consumer.looked(stream, copied),
+                None => consumer.stream_seq,
+            };
             self.notify(
                 &consumer,
                 "",
@@ -293,7 +311,7 @@ impl Peer {
                     "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {}\r\n\
                      Nats-Last-Stream: {}\r\n{}\r\n",
                     consumer.consumer_seq,
-                    consumer.stream_seq,
+                    looked,
                     stalled.unwrap_or_default()
                 ),
             );

@@ -2,6 +2,7 @@
 
 use super::buffer::{Item, Piece};
 use super::{Supply, Watch};
+use crate::time::Instant;
 
 impl Watch {
     /// How many entries wait for the reader, those that are held back included.
@@ -17,6 +18,11 @@ impl Watch {
     /// Its reader has left something unread, and it can be asked for again.
     pub(crate) fn is_stopped(&self) -> bool {
         !self.waiting && !self.is_over() && !self.buffer.is_empty()
+    }
+
+    /// It came on, or its reader did, within the time of a heartbeat.
+    pub(crate) fn came_on_lately(&self, now: Instant) -> bool {
+        now < self.progress + self.options.heartbeat
     }
 
     /// Whether the watch's own budget allows the piece.
