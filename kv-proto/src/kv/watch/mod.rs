@@ -345,6 +345,9 @@ impl Watch {
         if nothing_there && mutant::is(Mutant::EndsWhenEmpty) {
             return Wish::Finish;
         }
+        if self.planted.is_nothing_pending() && !self.epoch.synced {
+            return self.synced();
+        }
         let wish = self.look_at_initial();
         let doubtful = self.feed().is_some_and(|feed| feed.initial.is_doubtful());
         wish.or_else(|| if doubtful { Wish::Ask } else { Wish::Told })
@@ -522,8 +525,11 @@ impl Watch {
         if self.epoch.synced {
             return wish;
         }
-        if mutant::is(Mutant::SyncedTooEarly) && pending == 0 && self.is_live() {
-            return self.synced();
+        if mutant::is(Mutant::SyncedTooEarly) && pending == 0 {
+            if self.is_live() {
+                return self.synced();
+            }
+            self.planted.note_nothing_pending();
         }
         let more = self.look_at_initial();
         more.or_else(|| {
