@@ -26,6 +26,22 @@ pub(super) fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mu
         let kind = rng.pick(&kinds);
         let at_us = moments.draw(rng);
         let fault = fault(kind, rng, profile);
+        if let Fault::Count {
+            how: CountFault::Asked { by },
+            ..
+        } = fault
+            && profile.auth
+        {
+            // Only who may not ask the leader asks that, and only if less came than was counted.
+            let (what, how) = (Denied::MessageGet, CountFault::AtFirst { by });
+            let clients = 0..profile.clients.count;
+            let denials = clients.map(|client| Fault::Deny { client, what });
+            let before = denials.chain([Fault::Count { how, count: 3 }]);
+            steps.extend(before.map(|fault| Step {
+                at_us,
+                act: Act::Fault(fault),
+            }));
+        }
         if let Fault::RecreateBehind { .. } = fault {
             // While watches are made anew, as that is when they look.
             let interruptions = (0..profile.clients.count).map(|client| {
