@@ -150,7 +150,7 @@ mutants! {
         "the first failure to replace a consumer ends the watch",
         "nats.c #596";
     27 OldMessageSlipsIn:
-        "messages of a consumer that was replaced are taken for those of the next",
+        "the messages of a consumer that was replaced are still taken, for those of the next",
         "nats.c #601";
     28 FlowControlIgnored:
         "flow control is not answered",
@@ -206,6 +206,9 @@ pub(crate) struct WatchPlant {
     name: Option<String>,
     #[cfg(feature = "mutants")]
     received: u64,
+    /// A message that is held back said so: [`Mutant::SyncedTooEarly`].
+    #[cfg(feature = "mutants")]
+    nothing_pending: bool,
     /// The question that comes after the stream was looked at, and what was
     /// found: [`Mutant::VerifiedTooEarly`].
     #[cfg(feature = "mutants")]
@@ -216,6 +219,21 @@ pub(crate) struct WatchPlant {
 
 #[cfg(feature = "mutants")]
 impl WatchPlant {
+    /// Another feed begins.
+    pub(crate) fn begin(&mut self) {
+        self.nothing_pending = false;
+    }
+
+    /// A message that is held back says that nothing is pending.
+    pub(crate) fn note_nothing_pending(&mut self) {
+        self.nothing_pending = true;
+    }
+
+    /// Whether such a message came.
+    pub(crate) fn is_nothing_pending(&self) -> bool {
+        self.nothing_pending
+    }
+
     /// The name of the next consumer.
     pub(crate) fn name(&mut self, drawn: String) -> String {
         if is(Mutant::ConsumerNameReused) {
@@ -248,6 +266,14 @@ impl WatchPlant {
 
 #[cfg(not(feature = "mutants"))]
 impl WatchPlant {
+    pub(crate) fn begin(&mut self) {}
+
+    pub(crate) fn note_nothing_pending(&mut self) {}
+
+    pub(crate) fn is_nothing_pending(&self) -> bool {
+        false
+    }
+
     pub(crate) fn name(&mut self, drawn: String) -> String {
         drawn
     }

@@ -84,6 +84,26 @@ const fn client_shows_as(mutant: kv_proto::mutant::Mutant) -> &'static [&'static
     use kv_proto::mutant::Mutant;
 
     match mutant {
+        Mutant::UnpolledStaysSilent | Mutant::ResumeFromZero => &["is Recovering"],
+        Mutant::SilenceOfConsumerIgnored => {
+            &["Missed", "NoReset", "Live, synced: false", "consumers for"]
+        }
+        Mutant::ConsumerNameReused => &["ConsumerNameReused"],
+        Mutant::NotUnsubscribed => &["subscriptions of client"],
+        Mutant::ConsumerLeftBehind => &["which expired", "after all have closed"],
+        Mutant::NoRest | Mutant::HeartbeatMiscounted => &["TooManyConsumers"],
+        Mutant::DroppedWhenFull | Mutant::SequenceNotReset => &["Skipped", "Missed"],
+        Mutant::SyncedTooEarly => &["SyncedEarly"],
+        Mutant::NeverSyncedOnNothing => &["Live, synced: false", "NeverSynced"],
+        Mutant::EndsWhenEmpty => &["is Ended"],
+        Mutant::IncarnationIgnored | Mutant::VerifiedTooEarly => &["NoReset", "UncausedReset"],
+        Mutant::RewindIgnored => &["NoReset"],
+        Mutant::FirstFailureIsFinal => &["UncausedEnd"],
+        Mutant::OldMessageSlipsIn => &["OutOfOrder", "Skipped", "WrongPosition"],
+        Mutant::FlowControlIgnored => &["Live, synced: false", "Missed"],
+        Mutant::WildcardListener => &["synced: false", "Missed"],
+        Mutant::DeletionForgottenOffline => &["which expired"],
+        Mutant::MarkersIgnored => &["NotStored"],
         Mutant::CreateWithoutCondition => &["CreatedOverValue"],
         Mutant::CreateForgetsTtl => &["OtherTtl"],
         Mutant::ConflictWithItself | Mutant::PutSentTwice => {

@@ -102,6 +102,8 @@ pub(crate) struct Client {
     pub(crate) set_back: Duration,
     /// How many consumers the session has made, as the servers know.
     pub(crate) consumers_made: u64,
+    /// How often it has asked for one.
+    pub(crate) consumers_asked: u64,
     /// A frame was torn before it said whose it was, since results were last taken.
     pub(crate) torn: bool,
 }
@@ -138,6 +140,7 @@ impl Client {
             last_dial: Instant::ORIGIN,
             hints: profile.clients.hints,
             consumers_made: 0,
+            consumers_asked: 0,
             small_limits: profile.clients.small_limits,
             torn: false,
             set_back: Duration::ZERO,
@@ -151,6 +154,7 @@ impl Client {
         self.binding = None;
         self.pending.clear();
         self.consumers_made = 0;
+        self.consumers_asked = 0;
         self.timer = None;
         self.round_at = Some(now);
         self.open_at = Some(now);

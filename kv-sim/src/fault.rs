@@ -150,6 +150,9 @@ pub enum Fault {
     Rewind { count: u8 },
     /// F-S3: the bucket is deleted, and made again after a while.
     Recreate { ms: u16 },
+    /// F-S3: the bucket is deleted and made again as soon as the next such call was answered: what the answer
+    /// tells is over when it comes.
+    RecreateBehind { call: ApiCall },
     /// F-S4: another leader is elected.
     Elect {
         leaderless_ms: u16,

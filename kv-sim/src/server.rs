@@ -307,10 +307,14 @@ impl Cluster {
             if stream.group.standing() == Standing::Offline {
                 continue;
             }
-            let outbox = &mut self.outbox;
-            stream
-                .consumers
-                .retain(|_, one| !one.runs(peers) || one.handle_timeout(moment, outbox));
+            let (outbox, expired) = (&mut self.outbox, &mut self.jetstream.expired);
+            stream.consumers.retain(|name, one| {
+                let lives = !one.runs(peers) || one.handle_timeout(moment, outbox);
+                if !lives {
+                    expired.push_back(name.clone());
+                }
+                lives
+            });
         }
         self.settle();
     }

@@ -90,6 +90,14 @@ pub enum Violation {
     WrongListing { watch: CallId, key: u8 },
     /// I-4: something is held for operations that are over.
     Leaked { client: usize, what: String },
+    /// I-4: two consumers of a client have the same name: a late deletion of one hits the other.
+    ConsumerNameReused { client: usize, name: String },
+    /// I-4: a client asked for more consumers than it had reasons to.
+    TooManyConsumers {
+        client: usize,
+        asked: u64,
+        bound: u64,
+    },
     /// I-4: the servers hold something for clients that do not need it.
     LeftBehind { what: String },
     /// I-5: more is held than was declared.

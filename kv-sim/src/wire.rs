@@ -40,6 +40,8 @@ pub(crate) struct Wire {
     /// The server's name for it, while the server's end is open.
     pub(crate) conn: Option<ConnId>,
     pub(crate) client_open: bool,
+    /// When the server took it.
+    pub(crate) since: Instant,
     pub(crate) up: Pipe,
     pub(crate) down: Pipe,
     /// The client's read buffer.

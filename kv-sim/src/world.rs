@@ -15,6 +15,7 @@
 
 mod agenda;
 mod calm;
+mod consumers;
 mod faults;
 mod leave;
 mod links;
@@ -28,6 +29,7 @@ use kv_proto::Instant;
 use kv_proto::limits::MAX_LINKS;
 
 use self::agenda::{Source, Touched};
+use self::consumers::Makers;
 use self::faults::Undo;
 use crate::client::Client;
 use crate::coverage::Coverage;
@@ -71,6 +73,10 @@ pub(crate) struct World<'a> {
     history: History,
     /// How far the journal was read.
     journal_read: usize,
+    /// Who made which consumer.
+    makers: Makers,
+    /// Since when nothing goes wrong any more.
+    calm_since: Option<Instant>,
     /// Until when an old leader answers, and since when it is one.
     old_leader: Option<(Instant, Instant)>,
     coverage: Coverage,
@@ -367,6 +373,9 @@ impl<'a> World<'a> {
                 wire.down.push(self.now, output);
                 output.clear();
             }
+        }
+        if self.cluster.take_sprung() {
+            self.recreate_now();
         }
         self.note_consumers();
         // Before the connection that the server closes for it is forgotten.

@@ -83,6 +83,7 @@ impl Session {
         ) else {
             return;
         };
+        watch.planted.begin();
         let consumer = watch.planted.name(consumer);
         let deliver_subject = known.mux.feed_subject(sid);
         let listened = watch.planted.listened(&deliver_subject);
@@ -201,7 +202,9 @@ impl Session {
 
     fn take_down(&mut self, feed: Feed, stream: &str) {
         self.watch_bytes -= feed.held.bytes();
-        self.watches.unbind(feed.sid);
+        if !mutant::is(Mutant::OldMessageSlipsIn) {
+            self.watches.unbind(feed.sid);
+        }
         if let Some(timer) = feed.pulse_timer {
             self.timers.cancel(timer);
         }

@@ -103,7 +103,8 @@ const ROWS: [Point; 47] = [
 ];
 
 /// Faults that wait for something to meet: they are counted when they are set, and again when they do.
-const MEET: [&str; 26] = [
+const MEET: [&str; 27] = [
+    "F-S3 re-created behind a call",
     "F-S5 API reply lost",
     "F-S5 API reply late",
     "F-S5 API reply twice",

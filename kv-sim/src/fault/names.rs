@@ -4,7 +4,7 @@ use super::{Denied, Ending, Fault, Reception, Reply};
 
 impl Fault {
     /// The names of all faults that a swarm can have.
-    pub const NAMES: [&'static str; 74] = [
+    pub const NAMES: [&'static str; 75] = [
         "F-N2 clog",
         "F-N3 cut: reset",
         "F-N3 cut: finished",
@@ -20,6 +20,7 @@ impl Fault {
         "F-S1 restart, memory lost",
         "F-S2 rewind",
         "F-S3 re-created",
+        "F-S3 re-created behind a call",
         "F-S4 election",
         "F-S10 lagging replica",
         "F-S9 reply lost",
@@ -118,6 +119,7 @@ impl Fault {
             } => "F-S1 restart, memory lost",
             Self::Rewind { .. } => "F-S2 rewind",
             Self::Recreate { .. } => "F-S3 re-created",
+            Self::RecreateBehind { .. } => "F-S3 re-created behind a call",
             Self::Elect { .. } => "F-S4 election",
             Self::Lag { .. } => "F-S10 lagging replica",
             Self::Reply { how, .. } => match how {

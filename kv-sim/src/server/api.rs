@@ -42,6 +42,10 @@ pub(crate) struct JetStream {
     habits: Habits,
     /// Consumers that were made since somebody asked.
     pub(crate) made: VecDeque<MadeConsumer>,
+    /// Who asked for a consumer since somebody asked, got it or not.
+    pub(crate) asking: VecDeque<ConnId>,
+    /// The names of consumers that ended as nobody listened, since somebody asked.
+    pub(crate) expired: VecDeque<String>,
     requests: u64,
     errors: u64,
 }
@@ -71,6 +75,8 @@ impl JetStream {
             journal,
             habits,
             made: VecDeque::new(),
+            asking: VecDeque::new(),
+            expired: VecDeque::new(),
             requests: 0,
             errors: 0,
         }

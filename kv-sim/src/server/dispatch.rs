@@ -14,6 +14,8 @@ use super::subject;
 
 /// Replies that only servers may ask for.
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
+/// Whoever publishes below it asks for a consumer.
+const CONSUMER_CREATE: &[u8] = b"$JS.API.CONSUMER.CREATE.";
 /// Streams that republish into each other would go on for ever; a real server does.
 const MAX_CASCADE: usize = 100_000;
 
@@ -171,6 +173,9 @@ impl Cluster {
             return connection.send_error(&text);
         }
         connection.send_ok();
+        if message.subject.starts_with(CONSUMER_CREATE) {
+            self.jetstream.asking.push_back(conn);
+        }
         let except = (!connection.options.echo).then_some(conn);
         let outgoing = Outgoing {
             to: message.subject.clone(),

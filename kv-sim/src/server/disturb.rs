@@ -153,6 +153,9 @@ pub(super) struct Disturbances {
     no_heartbeats_until: Instant,
     flow: VecDeque<FlowFault>,
     counts: VecDeque<CountFault>,
+    /// Behind the next such call something happens, or is to happen now.
+    ambush: Option<ApiCall>,
+    sprung: bool,
     /// To be delivered before anything else is.
     ready: VecDeque<Outgoing>,
     /// The messages that wait for the next one to the same subject, but not for ever.
@@ -199,6 +202,11 @@ impl Disturbances {
         }
         if !message.to.starts_with(INBOX) {
             return Some(message);
+        }
+        if let Kind::Answer(call) = Kind::of(&message)
+            && self.ambush == Some(call)
+        {
+            (self.ambush, self.sprung) = (None, true);
         }
         let message = self.miscount_answer(message);
         let fault = self.meet_answer(&message);
@@ -256,12 +264,23 @@ impl Cluster {
         disturbances.no_heartbeats_until = now;
         disturbances.flow.clear();
         disturbances.counts.clear();
+        disturbances.ambush = None;
         disturbances.logins_refused = false;
     }
 
     /// Returns the name of a fault that has met a message of a consumer, or a call that watches live on.
     pub fn poll_met(&mut self) -> Option<&'static str> {
         self.disturbances.met.pop_front()
+    }
+
+    /// Has [`take_sprung`](Self::take_sprung) tell when the next such call of any client was answered.
+    pub fn ambush(&mut self, call: ApiCall) {
+        self.disturbances.ambush = Some(call);
+    }
+
+    /// Whether a call was just answered that was waited for.
+    pub fn take_sprung(&mut self) -> bool {
+        std::mem::take(&mut self.disturbances.sprung)
     }
 
     /// Refuses everybody's credentials, or takes them again.

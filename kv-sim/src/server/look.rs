@@ -107,4 +107,21 @@ impl Cluster {
     pub fn poll_made(&mut self) -> Option<MadeConsumer> {
         self.jetstream.made.pop_front()
     }
+
+    /// Returns who has asked for a consumer since this was last asked, whatever became of it.
+    pub fn poll_asking(&mut self) -> Option<ConnId> {
+        self.jetstream.asking.pop_front()
+    }
+
+    /// Returns the name of a consumer that has ended since this was last asked, as nobody listened to it for
+    /// so long.
+    pub fn poll_expired(&mut self) -> Option<String> {
+        self.jetstream.expired.pop_front()
+    }
+
+    /// Returns how many subscriptions a client has.
+    #[must_use]
+    pub fn subscriptions(&self, conn: ConnId) -> usize {
+        self.router.count(conn)
+    }
 }

@@ -33,6 +33,7 @@ impl World<'_> {
         self.trace.line(self.now, || "calm".into());
         self.next_step = self.scenario.steps.len();
         self.heal();
+        self.calm_since = Some(self.now);
         if SILENCES.iter().any(|silence| self.coverage.has(silence)) {
             // What was silent may still be given up for dead.
             let ping = Duration::from_millis(u64::from(self.scenario.profile.clients.ping_ms));
@@ -53,6 +54,8 @@ impl World<'_> {
         self.check_settled();
         self.probe();
         self.catch_up();
+        self.check_quiet();
+        self.check_asked();
         self.check_usage();
         self.check_spin();
         self.close_all();
@@ -261,6 +264,7 @@ impl World<'_> {
             "F-S1 restart, memory lost",
             "F-S2 rewind",
             "F-S3 re-created",
+            "F-S3 re-created behind a call",
         ];
         let rewound = anew.iter().any(|fault| self.coverage.has(fault));
         let mut doubtful = Vec::new();

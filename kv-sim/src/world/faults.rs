@@ -81,6 +81,7 @@ impl World<'_> {
             Fault::LameDuck { server, ms } => self.announce_end(usize::from(server), millis(ms)),
             Fault::Rewind { count } => self.rewind(u64::from(count)),
             Fault::Recreate { ms } => self.recreate(millis(ms)),
+            Fault::RecreateBehind { call } => self.recreate_behind(call),
             Fault::Elect {
                 leaderless_ms,
                 lost,

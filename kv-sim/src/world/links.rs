@@ -75,6 +75,7 @@ impl World<'_> {
             }),
             conn: None,
             client_open: true,
+            since: kv_proto::Instant::END,
             up: Pipe::new(self.weather, up),
             down: Pipe::new(self.weather, down),
             input: BytesMut::new(),
@@ -103,7 +104,7 @@ impl World<'_> {
         match dial.how {
             None => match self.cluster.accept(self.now, dial.server) {
                 Some(conn) => {
-                    wire.conn = Some(conn);
+                    (wire.conn, wire.since) = (Some(conn), self.now);
                     wire.announce_limit(self.max_payload);
                 }
                 None => return self.lose_client_end(at, LinkErrorKind::Dial, "connection refused"),

@@ -7,6 +7,7 @@ use kv_proto::{BucketConfig, Instant};
 
 use super::World;
 use super::agenda::Touched;
+use super::consumers::Makers;
 use crate::client::{Client, PASSWORD, USER, bucket_config};
 use crate::coverage::Coverage;
 use crate::history::History;
@@ -62,6 +63,8 @@ impl<'a> World<'a> {
                 ..History::default()
             },
             journal_read: 0,
+            makers: Makers::default(),
+            calm_since: None,
             old_leader: None,
             coverage: Coverage::default(),
             trace: Trace::new(text),

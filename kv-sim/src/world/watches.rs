@@ -151,11 +151,17 @@ impl World<'_> {
         if !self.violations.is_empty() {
             return;
         }
-        self.run_while(self.time_to_watch(), |world| {
+        let is_behind = |world: &Self| {
             world.clients.iter().any(|one| !one.followers.is_empty())
                 && crate::check::is_behind(&world.history, world.cluster.journal(), world.now)
-        });
+        };
+        self.run_while(self.time_to_watch(), is_behind);
         self.history.rest = Some(self.now);
+        if self.violations.is_empty() && is_behind(self) {
+            // What it did not tell says more than what the servers lack for it.
+            let told = crate::check::check(&self.history, self.cluster.journal());
+            told.into_iter().for_each(|broken| self.broken(broken));
+        }
     }
 
     /// How long it may take until servers and clients hold only what they need.
@@ -185,12 +191,29 @@ impl World<'_> {
                 let client = client.id;
                 return Some(Violation::Leaked { client, what });
             }
+            let mut wires = self.wires.iter();
+            let wire = wires.find(|wire| wire.client == client.id && wire.client_open);
+            if let Some(conn) = wire.and_then(|wire| wire.conn) {
+                // That of the replies, and one for each consumer.
+                let (there, needed) = (self.cluster.subscriptions(conn), 1 + usage.consumers);
+                if there != needed {
+                    let what =
+                        format!("{there} subscriptions of client {} for {needed}", client.id);
+                    return Some(Violation::LeftBehind { what });
+                }
+            }
             needed += usage.consumers;
             deletions += usage.deletions;
         }
-        let there = self.cluster.consumers();
-        let what = format!("{there} consumers for {needed}, {deletions} to be deleted");
-        (there != needed || (deletions > 0 && self.answers_come_in_time()))
+        let all = self.cluster.consumer_list();
+        let (there, unheard) = (
+            all.len(),
+            all.iter().filter(|one| one.owner.is_none()).count(),
+        );
+        let what = format!(
+            "{there} consumers for {needed}, {unheard} without a listener, {deletions} to be deleted"
+        );
+        (there != needed || unheard > 0 || (deletions > 0 && self.answers_come_in_time()))
             .then_some(Violation::LeftBehind { what })
     }
 

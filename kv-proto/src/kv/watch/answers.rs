@@ -94,6 +94,9 @@ impl Watch {
         if nothing_there && mutant::is(Mutant::EndsWhenEmpty) {
             return Wish::Finish;
         }
+        if self.planted.is_nothing_pending() && !self.epoch.synced {
+            return self.synced();
+        }
         let wish = self.look_at_initial();
         let doubtful = self.feed().is_some_and(|feed| feed.initial.is_doubtful());
         wish.or_else(|| if doubtful { Wish::Ask } else { Wish::Told })

@@ -151,8 +151,11 @@ impl Watch {
         if self.epoch.synced {
             return wish;
         }
-        if mutant::is(Mutant::SyncedTooEarly) && pending == 0 && self.is_live() {
-            return self.synced();
+        if mutant::is(Mutant::SyncedTooEarly) && pending == 0 {
+            if self.is_live() {
+                return self.synced();
+            }
+            self.planted.note_nothing_pending();
         }
         let more = self.look_at_initial();
         more.or_else(|| {

@@ -126,7 +126,7 @@ impl Judge<'_> {
         };
         let mut others = self.oracle.of_revision(position);
         others.any(|other| {
-            let later = other.at >= gone && !std::ptr::eq(other, told);
+            let later = (gone..=at).contains(&other.at) && !std::ptr::eq(other, told);
             later && other.life == told.life && self.wants(other) && is_there(other, at)
         })
     }

@@ -2,14 +2,14 @@
 //! with and without them.
 
 use super::{Moments, one_of};
-use crate::fault::{Denied, Fault, Reply};
+use crate::fault::{Denied, Ending, Fault, Reply, Way};
 use crate::profile::{Mix, Profile};
 use crate::scenario::{Act, Step};
 use crate::server::rng::Rng;
 use crate::server::{ApiCall, ApiRefusal, CountFault, DeliveryFault, FlowFault, HeartbeatFault};
 
 /// How many kinds there are, by the number that [`fault`] takes.
-const KINDS: u64 = 34;
+const KINDS: u64 = 36;
 
 pub(super) fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>) {
     let (counts, share): (&[u64], u64) = match mix {
@@ -25,7 +25,39 @@ pub(super) fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mu
     for _ in 0..rng.pick(counts) {
         let kind = rng.pick(&kinds);
         let at_us = moments.draw(rng);
-        let act = Act::Fault(fault(kind, rng, profile));
+        let fault = fault(kind, rng, profile);
+        if let Fault::Count {
+            how: CountFault::Asked { by },
+            ..
+        } = fault
+            && profile.auth
+        {
+            // Only who may not ask the leader asks that, and only if less came than was counted.
+            let (what, how) = (Denied::MessageGet, CountFault::AtFirst { by });
+            let clients = 0..profile.clients.count;
+            let denials = clients.map(|client| Fault::Deny { client, what });
+            let before = denials.chain([Fault::Count { how, count: 3 }]);
+            steps.extend(before.map(|fault| Step {
+                at_us,
+                act: Act::Fault(fault),
+            }));
+        }
+        if let Fault::RecreateBehind { .. } = fault {
+            // While watches are made anew, as that is when they look.
+            let interruptions = (0..profile.clients.count).map(|client| {
+                let (way, after, how) = (Way::Down, 0, Ending::Reset);
+                let cut = Fault::Cut {
+                    client,
+                    way,
+                    after,
+                    how,
+                };
+                let act = Act::Fault(cut);
+                Step { at_us, act }
+            });
+            steps.extend(interruptions);
+        }
+        let act = Act::Fault(fault);
         steps.push(Step { at_us, act });
     }
 }
@@ -101,9 +133,20 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
         29 => wrong(CountFault::AtFirst { by: by.into() }),
         30 => wrong(CountFault::Asked { by: by.into() }),
         31 => rng.pick(&[Fault::PurgeAll, Fault::Erase { key }]),
+        32 => Fault::RecreateBehind {
+            call: rng.pick(&[
+                ApiCall::StreamInfoCall,
+                ApiCall::StreamInfoCall,
+                ApiCall::StreamInfoCall,
+                ApiCall::CreateCall,
+            ]),
+        },
+        33 => Fault::Rewind {
+            count: rng.pick(&[1, 5, 40, 200]),
+        },
         // Nobody is denied anything where nobody logs in.
         _ if !profile.auth => Fault::DropConsumers { nth: Some(nth) },
-        32 => Fault::Deny {
+        34 => Fault::Deny {
             client,
             what: rng.pick(&[Denied::CreateConsumer, Denied::DeleteConsumer]),
         },

@@ -79,21 +79,9 @@ impl World<'_> {
         (count > 0).then_some(())
     }
 
-    /// Notes which faults have met something, and counts the consumers that the sessions of now have made.
-    pub(in crate::world) fn note_consumers(&mut self) {
-        while let Some(fault) = self.cluster.poll_met() {
-            self.coverage.hit_how(fault, "met");
-            self.trace.line(self.now, || format!("    met: {fault}"));
-        }
-        while let Some(made) = self.cluster.poll_made() {
-            let wire = self.wires.iter().find(|wire| wire.conn == Some(made.by));
-            let maker = wire.and_then(|wire| Some((self.clients.get_mut(wire.client)?, wire.life)));
-            if let Some((client, _)) = maker.filter(|(client, life)| client.life == *life) {
-                client.consumers_made += 1;
-            }
-            self.trace.line(self.now, || {
-                format!("    consumer {} delivers to {}", made.name, made.deliver)
-            });
-        }
+    /// From now on the bucket begins anew behind the next such call.
+    pub(super) fn recreate_behind(&mut self, call: ApiCall) -> Option<()> {
+        self.cluster.ambush(call);
+        Some(())
     }
 }

@@ -48,6 +48,15 @@ impl World<'_> {
         self.collected()
     }
 
+    /// The bucket begins anew at this very moment.
+    pub(in crate::world) fn recreate_now(&mut self) {
+        self.trace
+            .line(self.now, || "    the bucket begins anew".into());
+        self.coverage
+            .hit_how("F-S3 re-created behind a call", "met");
+        self.recreate(Duration::ZERO);
+    }
+
     pub(super) fn elect(
         &mut self,
         leaderless: Duration,

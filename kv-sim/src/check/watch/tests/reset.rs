@@ -125,6 +125,16 @@ fn an_epoch_tells_of_one_branch() {
     let mut run = story(1, true);
     run.removes(23, 2);
     assert_eq!(run.at_rest(100), []);
+    // What has the number later says nothing of the time before.
+    let mut run = story(1, true);
+    run.removes(23, 2);
+    run.rewinds(40, 1);
+    run.resets(45, ResetReason::Rewound);
+    run.stores(50, 2, 1);
+    run.tells(51, 1, 0, 1);
+    run.tells(52, 2, 1, 50);
+    run.syncs(53);
+    assert_eq!(run.at_rest(100), []);
     // A bucket that is shorter than what was told.
     let mut run = told_two(Run::last());
     run.rewinds(20, 1);
