@@ -5,7 +5,7 @@
 use kv_sim::Mix;
 use kv_sim::campaign::{Bug, hunt};
 
-/// Most bugs need some ten runs, and none more than a thousand.
+/// Most bugs need some ten runs, and none more than some hundred.
 const SEEDS: u64 = 4_000;
 
 #[test]

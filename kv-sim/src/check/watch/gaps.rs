@@ -41,11 +41,13 @@ impl Judge<'_> {
     /// What is there when everything has come to rest was told.
     pub(super) fn missed(&self, epoch: &Epoch<'_>, rest: Instant) -> Option<Violation> {
         let last = epoch.items.last().map(|item| item.commit.revision);
+        // It was waited for as long as it was owed by what had been told then.
+        let has_told = epoch.items.iter().any(|item| item.told.at <= rest);
         let owed = |commit: &&Commit| {
             commit.at < rest
                 && is_there(commit, rest)
                 && self.must_come(epoch, rest, commit)
-                && !self.is_overwritten(epoch, last.is_some(), commit)
+                && !self.is_overwritten(epoch, has_told, commit)
         };
         let later = last.map_or(0, |last| last.saturating_add(1))..;
         let missed = self.oracle.of_revisions(later).find(owed)?;

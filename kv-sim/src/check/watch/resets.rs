@@ -95,7 +95,9 @@ impl Judge<'_> {
         let (last, position) = last.or_else(|| self.before(epoch))?;
         let other_life = self.oracle.lives_by(rest) > last.life;
         let grown = self.oracle.of_revisions(position..);
-        let mut grown = grown.filter(|commit| is_there(commit, rest) && commit.at < rest);
+        // What ended by itself still counts: the next revision comes behind it.
+        let stands = |commit: &&Commit| !commit.lost || is_there(commit, rest);
+        let mut grown = grown.filter(|commit| stands(commit) && commit.at < rest);
         let shorter = last.lost && grown.next().is_none();
         let lost = other_life || shorter || self.shows_rewind(last, position, rest);
         lost.then_some(Violation::NoReset { watch: self.id })
