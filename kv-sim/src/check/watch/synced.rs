@@ -19,7 +19,9 @@ impl Judge<'_> {
             return Some(Violation::SyncedTwice { watch });
         }
         let told = epoch.items.get(..before).unwrap_or_default();
-        let from = self.shown_since(epoch.from, at);
+        // All that the leader had, whichever replica is told of; but for who may not ask the leader.
+        let asks_leader = !self.history.leader_denied;
+        let from = self.history.oldest_view(epoch.from, at, asks_leader);
         let owed = |commit: &&Commit| {
             commit.at < from && is_there(commit, at) && self.is_initial(epoch, commit, at)
         };
