@@ -5,3 +5,4 @@ mod acknowledgements;
 mod closing;
 mod judge;
 mod reads;
+mod watches;
