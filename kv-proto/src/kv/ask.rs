@@ -145,6 +145,7 @@ impl From<&StreamInfo> for StreamFacts {
                 .cluster
                 .as_ref()
                 .and_then(|one| Some(one.leader()?.into())),
+            replicated: info.config.num_replicas > 1,
         }
     }
 }

@@ -96,6 +96,8 @@ impl Session {
             let waits = self.watches.get(id).is_some_and(|watch| watch.waiting);
             if famine && !waits {
                 self.starved = true;
+            } else if self.watches.get_mut(id).is_some_and(Watch::is_fed_in_vain) {
+                self.feed_anew(id, true);
             } else {
                 self.want_feed(id);
             }

@@ -21,6 +21,9 @@ pub(super) struct Maker {
     conn: ConnId,
     at: Instant,
     deliver: String,
+    /// The request came over a link that the client had given up, and another one stood: a deletion may have
+    /// overtaken it.
+    late: bool,
 }
 
 /// Who is connected for so long in fair weather has deleted what it does not need: the servers' answers are
@@ -75,12 +78,18 @@ impl World<'_> {
         if let Some(making) = self.clients.get_mut(client).filter(|one| one.life == life) {
             making.consumers_made += 1;
         }
+        let mut wires = self.wires.iter();
+        let late = wires.any(|wire| {
+            let other = wire.conn.is_some_and(|conn| conn != made.by);
+            other && wire.client_open && (wire.client, wire.life) == (client, life)
+        });
         let maker = Maker {
             client,
             life,
             conn: made.by,
             at: self.now,
             deliver: made.deliver,
+            late,
         };
         // A request that is sent again makes it again, but the same one.
         let other = |before: &Maker| before.deliver != maker.deliver;
@@ -113,7 +122,7 @@ impl World<'_> {
         });
         let calm = self.calm_since.is_some_and(long);
         let forgotten = maker.at + REMEMBERED <= self.now;
-        let excused = EXCUSES.iter().any(|excuse| self.coverage.has(excuse));
+        let excused = maker.late || EXCUSES.iter().any(|excuse| self.coverage.has(excuse));
         if lives && knows && calm && !forgotten && !excused {
             let client = maker.client;
             let what = format!("consumer {name} of client {client}, which expired");

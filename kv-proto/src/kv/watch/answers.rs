@@ -63,10 +63,12 @@ impl Watch {
             Judgement::Same => {}
         }
         feed.stage = Stage::Live;
-        let behind = match (&feed.host, &facts.leader) {
+        let elsewhere = match (&feed.host, &facts.leader) {
             (Some(host), Some(leader)) => host != leader,
             (Some(_) | None, _) => false,
         };
+        // Who leads now may have followed, and been behind, when it counted.
+        let behind = elsewhere || facts.replicated;
         feed.initial.look(facts.last_seq, behind);
         let held = core::mem::replace(&mut feed.held, Buffer::new(None));
         if let Some(base) = feed.base.take().filter(|_| place.is_none()) {

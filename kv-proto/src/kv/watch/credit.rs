@@ -4,6 +4,9 @@ use super::buffer::{Item, Piece};
 use super::{Supply, Watch};
 use crate::time::Instant;
 
+/// How many feeds follow one another at once though the reader takes nothing.
+const FED_IN_VAIN: u32 = 2;
+
 impl Watch {
     /// How many entries wait for the reader, those that are held back included.
     pub(crate) fn entries(&self) -> usize {
@@ -18,6 +21,13 @@ impl Watch {
     /// Its reader has left something unread, and it can be asked for again.
     pub(crate) fn is_stopped(&self) -> bool {
         !self.waiting && !self.is_over() && !self.buffer.is_empty()
+    }
+
+    /// Counts a feed that follows a pause; true if those before it brought its
+    /// reader nothing, as others took the room each time.
+    pub(crate) const fn is_fed_in_vain(&mut self) -> bool {
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.in_vain > FED_IN_VAIN
     }
 
     /// It came on, or its reader did, within the time of a heartbeat.

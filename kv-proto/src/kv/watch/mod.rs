@@ -122,6 +122,8 @@ pub(crate) struct Watch {
     pub(crate) waiting: bool,
     /// There was no room for anything of its last feed.
     pub(crate) famished: bool,
+    /// Feeds after a pause, since the reader has taken something.
+    in_vain: u32,
     /// An event for this watch is queued.
     pub(crate) hinted: bool,
     /// It is queued for a link with room.
@@ -150,6 +152,7 @@ impl Watch {
             resumed: false,
             waiting: true,
             famished: false,
+            in_vain: 0,
             hinted: false,
             hungry: false,
             planted: WatchPlant::default(),

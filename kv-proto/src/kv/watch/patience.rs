@@ -36,6 +36,7 @@ impl Watch {
     /// The reader has taken something.
     pub(crate) const fn note_read(&mut self, now: Instant) {
         self.progress = now;
+        self.in_vain = 0;
     }
 
     /// A feed is over: if it lived for a while, failures before it are forgotten.

@@ -36,6 +36,8 @@ pub(crate) struct StreamFacts {
     pub(crate) last_seq: u64,
     /// The server that leads it, in a cluster.
     pub(crate) leader: Option<String>,
+    /// Whether others follow it.
+    pub(crate) replicated: bool,
 }
 
 /// What becomes of a resume.

@@ -120,10 +120,12 @@ impl Judge<'_> {
     }
 
     /// Whether the number at which a watch went on now belongs to another revision of its keys. If it belongs
-    /// to another key, or that revision is gone, nobody can tell. Nor can we where it went on unseen.
+    /// to another key, or that revision is gone, nobody can tell. Nor can a listing, which starts over; nor can we
+    /// where it went on unseen.
     fn shows_rewind(&self, told: &Commit, position: u64, at: Instant) -> bool {
         let gone = told.gone.filter(|_| told.lost);
-        let Some(gone) = gone.filter(|_| !self.goes_on_unseen()) else {
+        let unseen = self.goes_on_unseen() || self.watch.asked.until_synced;
+        let Some(gone) = gone.filter(|_| !unseen) else {
             return false;
         };
         let mut others = self.oracle.of_revision(position);
