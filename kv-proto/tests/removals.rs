@@ -410,6 +410,27 @@ fn old_tombstones_go() {
     assert_over(&mut world);
 }
 
+/// What the loss of a tombstone brings back is a value again: it is not removed in the place of the tombstone.
+#[test]
+fn a_value_that_came_back_stays() {
+    for written in [false, true] {
+        let (mut world, bucket) = World::with_values(config(), &[("a", "1")]);
+        world.erase("a");
+        world.peer.rule(PURGE, Rule::Silence);
+        let op = sweep(&mut world, &bucket, 0);
+        world.settle();
+        world.peer.rewind("KV_b", if written { 0 } else { 1 });
+        if written {
+            world.write("a", "anew");
+        }
+        lose_link(&mut world);
+        world.reconnect();
+        assert_eq!(counts(world.wait(op)), removed(0, 0));
+        assert_eq!(held(&world), "a@1");
+        assert_over(&mut world);
+    }
+}
+
 /// A tombstone is old when it has the whole age.
 #[test]
 fn age_is_exact() {

@@ -55,8 +55,10 @@ pub(crate) struct Bound {
     pub(crate) before: Revision,
     /// When the bucket that is meant was created; `None` if that is not known.
     pub(crate) created: Option<Timestamp>,
-    /// Nothing goes unless this is the last revision of the key.
-    pub(crate) last: Option<Revision>,
+    /// The tombstone that was seen; it has to be there still.
+    pub(crate) tombstone: Option<Revision>,
+    /// Whether it is to be confirmed that it is the last of its key.
+    pub(crate) confirm: bool,
 }
 
 #[derive(Debug)]
@@ -107,11 +109,12 @@ impl Erase {
 
     /// What to do when the bucket is known to be the one that is meant.
     fn within(&self, bound: Bound) -> Stage {
-        match bound.last {
-            Some(_) => Stage::Confirm {
+        if bound.confirm {
+            Stage::Confirm {
                 body: last_by_subject(&self.filter),
-            },
-            None => self.purging(bound),
+            }
+        } else {
+            self.purging(bound)
         }
     }
 
@@ -202,12 +205,17 @@ impl Erase {
         let bound = self.bound.unwrap_or(Bound {
             before: end,
             created: Some(info.created),
-            last: None,
+            tombstone: None,
+            confirm: false,
         });
         if bound.created.is_some_and(|created| created != info.created) {
             return self.failed(BucketError::NotFound);
         }
-        // What was lost off the end is written anew, to stay.
+        // What was lost off the end is written anew, to stay. If the tombstone is
+        // lost, what was below it is there again.
+        if bound.tombstone.is_some_and(|tombstone| tombstone >= end) {
+            return Step::Done(self.output(Ok(0)));
+        }
         let before = bound.before.min(end);
         let bound = Bound { before, ..bound };
         self.bound = Some(bound);
@@ -217,7 +225,7 @@ impl Erase {
 
     fn on_last(mut self, last: u64) -> Step<Self> {
         match self.bound {
-            Some(bound) if bound.last == Some(Revision::new(last)) => {
+            Some(bound) if bound.tombstone == Some(Revision::new(last)) => {
                 self.stage = self.purging(bound);
                 Step::Send(self)
             }

@@ -115,11 +115,11 @@ impl Session {
                     let Some((before, tombstone)) = sweep.erase_before(&entry, server_time) else {
                         continue;
                     };
-                    let last = doubtful.then_some(entry.revision);
                     let bound = Some(Bound {
                         before,
                         created,
-                        last,
+                        tombstone: Some(entry.revision),
+                        confirm: doubtful,
                     });
                     let erase = Erase::new(&sweep.binding, &entry.key, bound, Some(op));
                     let patience = self.patience_of(listing);
