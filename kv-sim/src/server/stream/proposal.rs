@@ -277,6 +277,12 @@ impl Stream {
         Ok(Some(subject))
     }
 
+    /// Whether a message on this subject is accepted and not yet stored.
+    pub(super) fn is_under_way(&self, subject: &Bytes) -> bool {
+        let mut subjects = self.proposals.iter().map(|one| &one.inbound.subject);
+        subjects.any(|one| one == subject)
+    }
+
     /// With discard new, room must be left by what is under way too; replacing makes no room here.
     fn check_room_ahead(&self, inbound: &Inbound, version: Version) -> Result<(), Refusal> {
         if !version.checks_proposals_once() || self.config.discard != Discard::New {

@@ -84,6 +84,9 @@ impl Stream {
             self.remove(seq, Removal::Expired);
             return;
         }
+        if self.is_under_way(&subject) {
+            return; // a marker waits for what was accepted before it
+        }
         let headers = format!(
             "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: {}\r\nNats-Rollup: sub\r\n\r\n",
             go_seconds(marker_ttl)
