@@ -445,9 +445,13 @@ fn a_refused_inbox_leaves_what_was_sent_unknown() {
     let (inbox, _) = inbox.rsplit_once('.').expect("a token");
     let text = format!("-ERR 'Permissions Violation for Subscription to \"{inbox}.*\"'\r\n");
     let link = world.link();
+    let queued = world.put(&bucket, "q", "v");
     world.inject(link, text.as_bytes());
     let result = world.done(put);
     assert_eq!(outcome(&result), Some(Outcome::Unknown), "{result:?}");
+    // What had not left this side is taken back.
+    let result = world.done(queued);
+    assert_eq!(outcome(&result), Some(Outcome::NotApplied), "{result:?}");
     let error = world.wait(created).unwrap_err();
     assert!(world.peer.streams.contains_key("KV_n"), "it was created");
     assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
@@ -455,6 +459,9 @@ fn a_refused_inbox_leaves_what_was_sent_unknown() {
     let op = world.put(&bucket, "k", "v");
     let result = world.done(op);
     assert_eq!(outcome(&result), Some(Outcome::NotApplied), "{result:?}");
+    world.settle();
+    let mut sent = world.peer.seen.iter();
+    assert!(sent.all(|publish| publish.subject != "$KV.b.q"));
 }
 
 /// A management call that was handed over and lost its answer is unknown

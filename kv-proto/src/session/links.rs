@@ -452,8 +452,22 @@ impl Session {
     /// lost; what is sent from now on is refused here.
     fn on_deaf(&mut self, id: LinkId) {
         for (op, _) in self.in_flight_on(id, |_| Handover::Whole) {
-            self.answer(op, Answer::LinkLost(Handover::Whole));
+            let handover = if self.take_back(op, id) {
+                Handover::None
+            } else {
+                Handover::Whole // what is begun is finished
+            };
+            self.answer(op, Answer::LinkLost(handover));
         }
+    }
+
+    /// Withdraws the frame of an operation from a link, if it was not begun.
+    fn take_back(&mut self, op: OpId, id: LinkId) -> bool {
+        let Some(span) = self.sent_on(op, id) else {
+            return false;
+        };
+        let known = self.links.iter_mut().find(|known| known.id == id);
+        known.is_some_and(|known| known.outbox.withdraw(span))
     }
 
     // ---- closing ----------------------------------------------------------
