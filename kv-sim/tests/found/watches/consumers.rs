@@ -346,3 +346,205 @@ fn a_reader_that_stopped_starves_nobody() {
     );
     assert_eq!(kv_sim::run(&scenario).violations, []);
 }
+
+/// Three readers shared little room, and each feed took it from another: 2,046 consumers were made for nothing.
+/// Whoever is fed in vain rests.
+#[test]
+fn who_is_fed_in_vain_rests() {
+    let scenario = Scenario::new(
+        58056,
+        Profile {
+            version: V2_10,
+            servers: 2,
+            auth: false,
+            commit_us: 0,
+            lag_us: 0,
+            bucket: Bucket {
+                history: 1,
+                replicas: 1,
+                max_age_ms: 2000,
+                markers: false,
+                max_bytes: 0,
+                direct: true,
+                memory: false,
+            },
+            net: Net {
+                latency_us: 300,
+                max_chunk: 4096,
+                window: 65536,
+                quantum_us: 0,
+            },
+            clients: Clients {
+                count: 3,
+                request_ms: 300,
+                ping_ms: 5000,
+                connect_ms: 300,
+                reconnect_ms: 10,
+                reconnect_max_ms: 10000,
+                lazy_us: 0,
+                hints: true,
+                all_urls: true,
+                small_limits: true,
+            },
+            consumers: Consumers {
+                flow_limit: 4096,
+                wide_replies: false,
+            },
+            keys: 20,
+            hostile: false,
+            storm_ms: 8000,
+        },
+        vec![
+            Step {
+                at_us: 24637,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Delete {
+                        key: 12,
+                        base: None,
+                    },
+                },
+            },
+            Step {
+                at_us: 24637,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Put { key: 0, size: 20 },
+                },
+            },
+            Step {
+                at_us: 24637,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Create {
+                        key: 2,
+                        size: 0,
+                        ttl: 0,
+                    },
+                },
+            },
+            Step {
+                at_us: 215150,
+                act: Call {
+                    client: 1,
+                    timeout_ms: 20,
+                    ask: Put { key: 1, size: 20 },
+                },
+            },
+            Step {
+                at_us: 254186,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Put { key: 3, size: 0 },
+                },
+            },
+            Step {
+                at_us: 508742,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 3000,
+                    ask: Update {
+                        key: 7,
+                        size: 511,
+                        base: Seen,
+                    },
+                },
+            },
+            Step {
+                at_us: 508742,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Put { key: 11, size: 20 },
+                },
+            },
+            Step {
+                at_us: 508742,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Put { key: 5, size: 700 },
+                },
+            },
+            Step {
+                at_us: 685633,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 20,
+                    ask: Update {
+                        key: 8,
+                        size: 20,
+                        base: Seen,
+                    },
+                },
+            },
+            Step {
+                at_us: 808838,
+                act: Follow {
+                    client: 1,
+                    watch: Watch {
+                        purpose: KeysOnly,
+                        scope: Every,
+                        since: Last,
+                        ignore_deletes: false,
+                        meta_only: false,
+                        heartbeat_ms: 2000,
+                        patience_ms: 0,
+                        timeout_ms: 0,
+                        buffer: (0, 2000),
+                        reader: Pausing(5, 35000),
+                    },
+                },
+            },
+            Step {
+                at_us: 1344344,
+                act: Follow {
+                    client: 1,
+                    watch: Watch {
+                        purpose: Watching,
+                        scope: These(262144),
+                        since: Position(2),
+                        ignore_deletes: false,
+                        meta_only: false,
+                        heartbeat_ms: 2000,
+                        patience_ms: 3000,
+                        timeout_ms: 0,
+                        buffer: (1, 0),
+                        reader: Pausing(0, 35000),
+                    },
+                },
+            },
+            Step {
+                at_us: 1621288,
+                act: Follow {
+                    client: 1,
+                    watch: Watch {
+                        purpose: Watching,
+                        scope: Every,
+                        since: Revision(1),
+                        ignore_deletes: true,
+                        meta_only: false,
+                        heartbeat_ms: 300,
+                        patience_ms: 0,
+                        timeout_ms: 0,
+                        buffer: (0, 200),
+                        reader: Slow(200),
+                    },
+                },
+            },
+            Step {
+                at_us: 2728560,
+                act: Call {
+                    client: 2,
+                    timeout_ms: 0,
+                    ask: Put { key: 0, size: 20 },
+                },
+            },
+        ],
+    );
+    assert_eq!(kv_sim::run(&scenario).violations, []);
+}

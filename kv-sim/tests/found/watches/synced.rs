@@ -1,5 +1,6 @@
 //! When the initial data is complete.
 
+use kv_sim::fault::Fault::*;
 use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};
 use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};
@@ -251,6 +252,147 @@ fn nothing_pending_is_no_proof() {
                     timeout_ms: 3000,
                     ask: PurgeDeletes { older_ms: 60000 },
                 },
+            },
+        ],
+    );
+    assert_eq!(kv_sim::run(&scenario).violations, []);
+}
+
+/// A consumer counted on a follower that was behind, which led the stream a moment later, and its count was taken
+/// for the leader's: in a replicated stream no count is believed.
+#[test]
+fn who_leads_now_may_have_been_behind_when_it_counted() {
+    let scenario = Scenario::new(
+        86532,
+        Profile {
+            version: V2_10,
+            servers: 3,
+            auth: false,
+            commit_us: 60000,
+            lag_us: 400000,
+            bucket: Bucket {
+                history: 64,
+                replicas: 3,
+                max_age_ms: 0,
+                markers: false,
+                max_bytes: 0,
+                direct: true,
+                memory: true,
+            },
+            net: Net {
+                latency_us: 50,
+                max_chunk: 4096,
+                window: 65536,
+                quantum_us: 10000,
+            },
+            clients: Clients {
+                count: 3,
+                request_ms: 60,
+                ping_ms: 200,
+                connect_ms: 1000,
+                reconnect_ms: 100,
+                reconnect_max_ms: 200,
+                lazy_us: 0,
+                hints: true,
+                all_urls: true,
+                small_limits: false,
+            },
+            consumers: Consumers {
+                flow_limit: 65536,
+                wide_replies: false,
+            },
+            keys: 20,
+            hostile: false,
+            storm_ms: 8000,
+        },
+        vec![
+            Step {
+                at_us: 317146,
+                act: Call {
+                    client: 2,
+                    timeout_ms: 0,
+                    ask: Get { key: 8 },
+                },
+            },
+            Step {
+                at_us: 317146,
+                act: Call {
+                    client: 2,
+                    timeout_ms: 0,
+                    ask: Put { key: 0, size: 5000 },
+                },
+            },
+            Step {
+                at_us: 317146,
+                act: Call {
+                    client: 2,
+                    timeout_ms: 200,
+                    ask: Update {
+                        key: 0,
+                        size: 20,
+                        base: Seen,
+                    },
+                },
+            },
+            Step {
+                at_us: 442220,
+                act: Call {
+                    client: 1,
+                    timeout_ms: 0,
+                    ask: Update {
+                        key: 17,
+                        size: 20,
+                        base: Seen,
+                    },
+                },
+            },
+            Step {
+                at_us: 537809,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Delete {
+                        key: 2,
+                        base: Some(Seen),
+                    },
+                },
+            },
+            Step {
+                at_us: 537809,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Delete {
+                        key: 12,
+                        base: None,
+                    },
+                },
+            },
+            Step {
+                at_us: 538459,
+                act: Follow {
+                    client: 0,
+                    watch: Watch {
+                        purpose: Watching,
+                        scope: Every,
+                        since: Position(0),
+                        ignore_deletes: false,
+                        meta_only: false,
+                        heartbeat_ms: 300,
+                        patience_ms: 0,
+                        timeout_ms: 0,
+                        buffer: (0, 0),
+                        reader: Slow(1),
+                    },
+                },
+            },
+            Step {
+                at_us: 552873,
+                act: Fault(Elect {
+                    leaderless_ms: 0,
+                    lost: true,
+                    old_leader_ms: 0,
+                }),
             },
         ],
     );
