@@ -91,6 +91,11 @@ impl Wire {
         self.limits.push_back((self.written, limit));
     }
 
+    /// Whether nobody can say which limit the client was told.
+    pub(crate) fn is_unsure_of_limit(&self) -> bool {
+        self.known_limit == usize::MAX
+    }
+
     /// Counts bytes that arrived, and learns what they said.
     pub(crate) fn arrive(&mut self, now: Instant, bytes: usize) {
         self.arrived += bytes as u64;

@@ -96,7 +96,7 @@ impl Session {
             let waits = self.watches.get(id).is_some_and(|watch| watch.waiting);
             if famine && !waits {
                 self.starved = true;
-            } else if self.watches.get_mut(id).is_some_and(Watch::is_fed_in_vain) {
+            } else if self.watches.get_mut(id).is_some_and(Watch::count_feed) {
                 self.feed_anew(id, true);
             } else {
                 self.want_feed(id);

@@ -99,7 +99,7 @@ impl World<'_> {
             if !wire.client_open && wire.up.is_dead() {
                 wire.conn = None;
                 self.cluster.handle_closed(self.now, conn);
-            } else if denied || wire.known_limit == usize::MAX {
+            } else if denied || wire.is_unsure_of_limit() {
                 self.cluster.disconnect(self.now, conn, None);
             }
         }

@@ -25,7 +25,7 @@ impl Watch {
 
     /// Counts a feed that follows a pause; true if those before it brought its
     /// reader nothing, as others took the room each time.
-    pub(crate) const fn is_fed_in_vain(&mut self) -> bool {
+    pub(crate) const fn count_feed(&mut self) -> bool {
         self.in_vain = self.in_vain.saturating_add(1);
         self.in_vain > FED_IN_VAIN
     }
