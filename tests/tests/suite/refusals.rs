@@ -2,6 +2,7 @@
 
 use kv_proto::{BucketConfig, BucketError, Cause, Outcome, ReadError, Refused, WriteError};
 use kv_proto::{Limits, Revision};
+use kv_tests::{Direction, Proxy};
 use serde_json::{Value, json};
 
 use crate::site::{Adapter, Site, all, at_once, begin, config, state_of, stream, tests};
@@ -166,14 +167,16 @@ async fn what_is_pending_is_bounded<A: Adapter>(site: Site<A>) {
         max_pending_bytes: 1_000,
         ..Limits::default()
     };
-    let limited = config(&site.server().url()).limits(limits);
+    let proxy = Proxy::start(site.server().addr());
+    let limited = config(&proxy.url()).limits(limits);
     let bucket = site.connect_with(limited).await.bucket(name).await.unwrap();
-    let error = WriteError::NotApplied(Cause::Refused(Refused::Full));
-    assert!(error.is_retryable());
-    let full = Err(error);
+    let full = Err(WriteError::NotApplied(Cause::Refused(Refused::Full)));
+    assert!(full.as_ref().unwrap_err().is_retryable());
 
-    // Requests are made here, without a pause in which a result could be taken.
+    // No answer comes between the first request and the last: all of them are pending at once.
+    proxy.stall(Direction::ServerToClient);
     let puts: Vec<_> = (0..25).map(|_| begin(bucket.put("a", "1"))).collect();
+    proxy.resume(Direction::ServerToClient);
     let results = all(puts).await;
     assert!(results[..10].iter().all(Result::is_ok), "{results:?}");
     assert!(
@@ -182,15 +185,12 @@ async fn what_is_pending_is_bounded<A: Adapter>(site: Site<A>) {
     );
 
     assert_eq!(bucket.put("a", [0; 2_000]).await, full);
+    proxy.stall(Direction::ServerToClient);
     let puts: Vec<_> = (0..3).map(|_| begin(bucket.put("a", [0; 450]))).collect();
-    assert_eq!(
-        all(puts)
-            .await
-            .into_iter()
-            .filter(|put| *put == full)
-            .count(),
-        1
-    );
+    proxy.resume(Direction::ServerToClient);
+    let results = all(puts).await;
+    assert!(results[..2].iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(results[2], full);
     bucket.put("a", "2").await.unwrap();
     assert_eq!(bucket.get("a").await.unwrap().unwrap(), "2");
 }
