@@ -100,6 +100,10 @@ pub enum Cause {
     /// (nats-server 2.11 or newer: see [`BucketConfig::limit_markers`](crate::BucketConfig::limit_markers)).
     #[error("bucket does not allow a time to live per key")]
     TtlDisabled,
+    /// A time to live was asked for on a put or an update, and the bucket keeps more than one revision of
+    /// each key: the one before would come to light again when the last one expires.
+    #[error("bucket keeps history, which an expiring value would bring to light")]
+    TtlUnderHistory,
     /// The server does not give this user permission for a subject.
     #[error("permission for {subject:?} is denied")]
     Denied {
@@ -190,6 +194,7 @@ impl Cause {
             Self::Server(error) => error.is_transient(),
             Self::InvalidTtl
             | Self::TtlDisabled
+            | Self::TtlUnderHistory
             | Self::Denied { .. }
             | Self::BucketNotFound
             | Self::NoJetStream => false,

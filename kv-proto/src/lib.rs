@@ -62,7 +62,9 @@ pub use name::{
     BucketName, Key, KeyFilter, MAX_BUCKET_NAME_LEN, MAX_KEY_LEN, MAX_SUBJECT_LEN, Subject,
 };
 pub use op::{Elapsed, Op, OpId, OpResult};
-pub use options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions};
+pub use options::{
+    CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions, PutOptions,
+};
 pub use out::Transmit;
 pub use rng::Seed;
 pub use server::{DEFAULT_PORT, ServerAddr, ServerUrl};

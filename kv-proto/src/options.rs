@@ -37,8 +37,19 @@ macro_rules! options {
 }
 
 options! {
-    /// Options of a put, an update and of requests on whole buckets.
+    /// Options of requests on whole buckets.
     CallOptions {}
+}
+
+options! {
+    /// Options of a put and of an update.
+    PutOptions {
+        /// Lets the value expire after this time, rounded up to whole seconds.
+        /// The bucket must have limit markers (nats-server 2.11, ADR-48) and
+        /// keep one revision of each key: an older one would come to light again
+        /// when the last one expires.
+        ttl: Duration,
+    }
 }
 
 options! {

@@ -34,6 +34,8 @@ pub enum Call {
     Update {
         /// The expected revision.
         expected: u64,
+        /// Its time to live in seconds.
+        ttl: Option<u8>,
     },
     /// Put a tombstone on the key, perhaps only at a revision.
     Delete {
@@ -119,7 +121,7 @@ impl Call {
     #[must_use]
     pub const fn expected(&self) -> Option<u64> {
         match self {
-            Self::Update { expected } => Some(*expected),
+            Self::Update { expected, .. } => Some(*expected),
             Self::Delete { expected } | Self::Purge { expected, .. } => *expected,
             Self::Put
             | Self::Create { .. }
@@ -139,9 +141,8 @@ impl Call {
     #[must_use]
     pub const fn ttl(&self) -> Option<u8> {
         match self {
-            Self::Create { ttl } | Self::Purge { ttl, .. } => *ttl,
+            Self::Create { ttl } | Self::Update { ttl, .. } | Self::Purge { ttl, .. } => *ttl,
             Self::Put
-            | Self::Update { .. }
             | Self::Delete { .. }
             | Self::Get
             | Self::GetLeader

@@ -44,8 +44,13 @@ pub enum Ask {
     Put { key: u8, size: u32 },
     /// Store a value where there is none; `ttl` in seconds, 0 for none.
     Create { key: u8, size: u32, ttl: u8 },
-    /// Store a value if the key is where it should be.
-    Update { key: u8, size: u32, base: Base },
+    /// Store a value if the key is where it should be; `ttl` in seconds, 0 for none.
+    Update {
+        key: u8,
+        size: u32,
+        base: Base,
+        ttl: u8,
+    },
     /// Put a tombstone.
     Delete { key: u8, base: Option<Base> },
     /// Put a tombstone and drop the history.

@@ -22,8 +22,13 @@ const ASKS: [Ask; 23] = {
     const NOTHING: u8 = 1;
     const TOMBSTONE: u8 = 2;
     const fn update(key: u8, base: Base) -> Ask {
-        let size = SIZE;
-        Ask::Update { key, size, base }
+        let (size, ttl) = (SIZE, 0);
+        Ask::Update {
+            key,
+            size,
+            base,
+            ttl,
+        }
     }
     const fn create(key: u8) -> Ask {
         let (size, ttl) = (SIZE, 0);

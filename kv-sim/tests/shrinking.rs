@@ -17,6 +17,7 @@ fn what_does_not_matter_is_left_out() {
         key: 77,
         size: 1,
         base: Base::Older,
+        ttl: 0,
     };
     let needed = [call(40_000, 1, ask), {
         let how = Ending::Finished;
@@ -91,7 +92,7 @@ let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: fals
     Step { at_us: 109908, act: Fault(Infos { client: 0, count: 50 }) },
     Step { at_us: 109908, act: Fault(Urls { client: 0 }) },
     Step { at_us: 127778, act: Fault(Stall { client: 0, ms: 20 }) },
-    Step { at_us: 136995, act: Call { client: 0, timeout_ms: 0, ask: Update { key: 0, size: 511, base: Seen } } },
+    Step { at_us: 136995, act: Call { client: 0, timeout_ms: 0, ask: Update { key: 0, size: 511, base: Seen, ttl: 0 } } },
     Step { at_us: 138587, act: Call { client: 2, timeout_ms: 0, ask: Create { key: 0, size: 100, ttl: 0 } } },
     Step { at_us: 183738, act: Fault(Connect { server: 0, how: Nameless, ms: 400 }) },
     Step { at_us: 197134, act: Fault(Err { client: 1, text: 10 }) },

@@ -16,7 +16,9 @@ use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Revision};
 use crate::kv::status::BucketStatus;
 use crate::name::{BucketName, Key};
-use crate::options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions};
+use crate::options::{
+    CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions, PutOptions,
+};
 use crate::time::Timestamp;
 
 /// An open bucket. Cloning is cheap, and clones share the connection.
@@ -86,7 +88,7 @@ impl Bucket {
             bucket: self.clone(),
             key: check(key),
             value: value.into_value(),
-            options: CallOptions::default(),
+            options: PutOptions::default(),
         }
     }
 
@@ -124,7 +126,7 @@ impl Bucket {
             key: check(key),
             value: value.into_value(),
             expected,
-            options: CallOptions::default(),
+            options: PutOptions::default(),
         }
     }
 
@@ -238,8 +240,27 @@ pub struct Put {
     bucket: Bucket,
     key: Checked,
     value: Bytes,
-    options: CallOptions,
+    options: PutOptions,
 }
+
+/// The time to live that a value can be given.
+macro_rules! value_ttl {
+    ($($request:ident)*) => {$(
+        impl $request {
+            /// Lets the value expire after this time, rounded up to whole
+            /// seconds, at least one: a lock is renewed so. The bucket must have
+            /// [limit markers](crate::BucketConfig::limit_markers) (nats-server
+            /// 2.11) and keep one revision of each key, or the request ends with
+            /// [`Cause::TtlDisabled`](crate::Cause::TtlDisabled) or
+            /// [`Cause::TtlUnderHistory`](crate::Cause::TtlUnderHistory).
+            pub fn ttl(mut self, ttl: Duration) -> Self {
+                self.options.ttl = Some(ttl);
+                self
+            }
+        }
+    )*};
+}
+value_ttl!(Put UpdateEntry);
 
 /// A create; see [`Bucket::create`].
 #[derive(Clone, Debug)]
@@ -269,7 +290,7 @@ pub struct UpdateEntry {
     key: Checked,
     value: Bytes,
     expected: Revision,
-    options: CallOptions,
+    options: PutOptions,
 }
 
 /// A delete; see [`Bucket::delete`].

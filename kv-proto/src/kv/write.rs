@@ -113,7 +113,8 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`] or [`Refused::TooLarge`].
+    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`] or
+    /// [`Refused::TooLarge`].
     pub(crate) fn new(
         binding: Binding,
         key: Key,
@@ -127,6 +128,9 @@ impl Write {
         }
         if ttl.is_some() && !binding.allow_ttl() {
             return Err(Cause::TtlDisabled);
+        }
+        if ttl.is_some() && matches!(kind, Kind::Put) && !binding.keeps_one() {
+            return Err(Cause::TtlUnderHistory);
         }
         let write = Self {
             expect: match kind {

@@ -18,7 +18,9 @@ use crate::kv::status::BucketStatus;
 use crate::kv::write::{Kind, Write};
 use crate::name::{BucketName, Key};
 use crate::op::{Elapsed, Op, OpId, Output, Phase, Running};
-use crate::options::{CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions};
+use crate::options::{
+    CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions, PutOptions,
+};
 use crate::time::Instant;
 use crate::timer::Reason;
 
@@ -40,25 +42,18 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`WriteError::NotApplied`] with the [`Refused`] reason.
+    /// [`WriteError::NotApplied`] if it is refused, or the time to live is
+    /// below a second or not allowed in this bucket.
     pub fn put(
         &mut self,
         now: Instant,
         bucket: &Binding,
         key: Key,
         value: Bytes,
-        options: CallOptions,
+        options: PutOptions,
     ) -> Result<Op<Revision>, WriteError> {
-        self.write(
-            now,
-            bucket,
-            key,
-            value,
-            Kind::Put,
-            None,
-            None,
-            options.timeout,
-        )
+        let PutOptions { timeout, ttl } = options;
+        self.write(now, bucket, key, value, Kind::Put, None, ttl, timeout)
     }
 
     /// Stores a value under a key that has none: one that never existed, or
@@ -85,7 +80,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`WriteError::NotApplied`] with the [`Refused`] reason.
+    /// [`WriteError::NotApplied`] if it is refused, or the time to live is
+    /// below a second or not allowed in this bucket.
     pub fn update(
         &mut self,
         now: Instant,
@@ -93,19 +89,11 @@ impl Session {
         key: Key,
         value: Bytes,
         expected: Revision,
-        options: CallOptions,
+        options: PutOptions,
     ) -> Result<Op<Revision>, WriteError> {
+        let PutOptions { timeout, ttl } = options;
         let expect = Some(expected);
-        self.write(
-            now,
-            bucket,
-            key,
-            value,
-            Kind::Put,
-            expect,
-            None,
-            options.timeout,
-        )
+        self.write(now, bucket, key, value, Kind::Put, expect, ttl, timeout)
     }
 
     /// Puts a tombstone on a key; older revisions stay as history.

@@ -120,7 +120,8 @@ fn found(revision: u64, call: u32) -> Answer {
 }
 
 fn update(expected: u64) -> Call {
-    Call::Update { expected }
+    let ttl = None;
+    Call::Update { expected, ttl }
 }
 
 const CREATE: Call = Call::Create { ttl: None };

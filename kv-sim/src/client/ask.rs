@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kv_proto::{
     BucketName, CallOptions, CreateOptions, DeleteOptions, GetOptions, Instant, Key, KeyFilter,
-    PurgeDeletesOptions, PurgeOptions, Revision,
+    PurgeDeletesOptions, PurgeOptions, PutOptions, Revision,
 };
 
 use super::{Client, Pending, Ticket};
@@ -64,9 +64,10 @@ impl Client {
         match ask {
             Ask::Put { key, .. } => (key, Call::Put),
             Ask::Create { key, ttl, .. } => (key, Call::Create { ttl: seconds(ttl) }),
-            Ask::Update { key, base, .. } => {
+            Ask::Update { key, base, ttl, .. } => {
                 let expected = self.base(key, base);
-                (key, Call::Update { expected })
+                let ttl = seconds(ttl);
+                (key, Call::Update { expected, ttl })
             }
             Ask::Delete { key, base } => {
                 let expected = base.map(|base| self.base(key, base));
@@ -186,7 +187,7 @@ impl Client {
         call: Call,
         timeout: Duration,
     ) -> Begun {
-        let options = CallOptions::default().timeout(timeout);
+        let options = PutOptions::default().timeout(timeout);
         let seconds = |ttl: u8| Duration::from_secs(u64::from(ttl));
         let session = &mut self.session;
         let Some(bucket) = self.binding.clone() else {
@@ -199,7 +200,13 @@ impl Client {
             (Ask::Put { size, .. }, _) => {
                 let value = value(id, size);
                 session
-                    .put(local, &bucket, name, value, options)
+                    .put(
+                        local,
+                        &bucket,
+                        name,
+                        value,
+                        PutOptions::default().timeout(timeout),
+                    )
                     .map(Ticket::Write)
                     .map_err(write)
             }
@@ -211,7 +218,11 @@ impl Client {
                 let created = session.create(local, &bucket, name, value(id, size), options);
                 created.map(Ticket::Write).map_err(write)
             }
-            (Ask::Update { size, .. }, Call::Update { expected }) => {
+            (Ask::Update { size, .. }, Call::Update { expected, ttl }) => {
+                let options = match ttl {
+                    Some(ttl) => options.ttl(seconds(ttl)),
+                    None => options,
+                };
                 let expected = Revision::new(expected);
                 let updated =
                     session.update(local, &bucket, name, value(id, size), expected, options);

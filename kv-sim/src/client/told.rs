@@ -103,7 +103,9 @@ pub(super) fn of_write(error: &WriteError) -> Answer {
         WriteError::Conflict { current, .. } => Answer::Conflict(current.map(Revision::get)),
         WriteError::NotApplied(cause) => Answer::NotApplied(match cause {
             WriteCause::Refused(refused) => refusal(refused),
-            WriteCause::InvalidTtl | WriteCause::TtlDisabled => Cause::Option,
+            WriteCause::InvalidTtl | WriteCause::TtlDisabled | WriteCause::TtlUnderHistory => {
+                Cause::Option
+            }
             WriteCause::Denied { .. } => Cause::Denied,
             WriteCause::BucketNotFound => Cause::NoBucket,
             WriteCause::NoJetStream => Cause::NoJetStream,

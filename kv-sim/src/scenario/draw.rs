@@ -91,7 +91,12 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
     match rng.below(100) {
         0..24 => Ask::Put { key, size },
         24..38 => Ask::Create { key, size, ttl },
-        38..56 => Ask::Update { key, size, base },
+        38..56 => Ask::Update {
+            key,
+            size,
+            base,
+            ttl: if profile.bucket.history == 1 { ttl } else { 0 },
+        },
         56..64 => Ask::Delete { key, base: maybe },
         64..69 => Ask::Purge {
             key,

@@ -78,6 +78,7 @@ fn a_refusal_says_nothing_of_a_write_whose_acknowledgement_was_lost() {
                         key: 0,
                         size: 700,
                         base: Seen,
+                        ttl: 0,
                     },
                 },
             },

@@ -126,6 +126,7 @@ fn closing_begins_nothing_that_is_overdue() {
                         key: 0,
                         size: 20,
                         base: Seen,
+                        ttl: 0,
                     },
                 },
             },

@@ -19,6 +19,8 @@ tests! {
         a_create_over_a_tombstone_keeps_its_ttl
         a_ttl_is_rounded_up_to_whole_seconds
         a_purge_tombstone_expires_without_a_trace
+        a_lock_is_renewed_until_it_is_not
+        a_value_does_not_expire_where_history_would_come_to_light
     }
 }
 
@@ -73,6 +75,7 @@ async fn a_ttl_that_the_bucket_does_not_allow_is_refused_here<A: Adapter>(site: 
     let disabled = Err(WriteError::NotApplied(Cause::TtlDisabled));
     let create = bucket.create("a", "1").ttl(SECOND);
     assert_eq!(at_once(create).await, disabled);
+    assert_eq!(at_once(bucket.put("a", "1").ttl(SECOND)).await, disabled);
     assert_eq!(at_once(bucket.purge("a").ttl(SECOND)).await, disabled);
     assert_eq!(proxy.bytes(Direction::ClientToServer), sent);
     assert_eq!(bucket.get("a").await, Ok(None));
@@ -90,6 +93,7 @@ async fn a_ttl_below_a_second_is_refused_here<A: Adapter>(site: Site<A>) {
     let invalid = Err(WriteError::NotApplied(Cause::InvalidTtl));
     for short in [Duration::ZERO, Duration::from_millis(999)] {
         assert_eq!(bucket.create("a", "1").ttl(short).await, invalid);
+        assert_eq!(bucket.put("a", "1").ttl(short).await, invalid);
         assert_eq!(bucket.purge("a").ttl(short).await, invalid);
     }
     assert_eq!(bucket.client().stats().bytes_out, sent);
@@ -188,4 +192,42 @@ async fn a_purge_tombstone_expires_without_a_trace<A: Adapter>(site: Site<A>) {
     let left = await_expiry(&bucket, "a", Operation::Purge, since, SECOND).await;
     assert_eq!(left, None);
     assert_eq!(stored_revisions(&mut admin, &bucket, "a"), 0);
+}
+
+/// An update with a time to live replaces the value and its time: a lock lives as long as it is renewed, and
+/// a put without one makes it last.
+async fn a_lock_is_renewed_until_it_is_not<A: Adapter>(site: Site<A>) {
+    let bucket = site
+        .bucket_with(|config| config.limit_markers(SECOND))
+        .await;
+    let mut revision = bucket.create("lock", "me").ttl(2 * SECOND).await.unwrap();
+    let mut since = Instant::now();
+    for _ in 0..4 {
+        bucket.client().sleep(SECOND).await;
+        let renewed = Instant::now();
+        let update = bucket.update("lock", "me", revision).ttl(2 * SECOND);
+        revision = update.await.unwrap();
+        since = renewed;
+    }
+    let left = await_expiry(&bucket, "lock", Operation::Put, since, 2 * SECOND).await;
+    assert_eq!(left, Some(Operation::Marker(MarkerReason::MaxAge)));
+
+    bucket.put("lock", "you").ttl(SECOND).await.unwrap();
+    bucket.put("lock", "me").await.unwrap();
+    bucket.client().sleep(3 * SECOND).await;
+    assert_eq!(bucket.get("lock").await.unwrap().unwrap(), "me");
+}
+
+/// With more than one revision of each key, an expiring value would uncover the one before it: put and update
+/// refuse that before a byte is sent.
+async fn a_value_does_not_expire_where_history_would_come_to_light<A: Adapter>(site: Site<A>) {
+    let bucket = site
+        .bucket_with(|config| config.limit_markers(SECOND).history(2))
+        .await;
+    let revision = bucket.create("a", "1").ttl(SECOND).await.unwrap();
+    let sent = bucket.client().stats().bytes_out;
+    let refused = Err(WriteError::NotApplied(Cause::TtlUnderHistory));
+    assert_eq!(bucket.put("a", "2").ttl(SECOND).await, refused);
+    assert_eq!(bucket.update("a", "2", revision).ttl(SECOND).await, refused);
+    assert_eq!(bucket.client().stats().bytes_out, sent);
 }
