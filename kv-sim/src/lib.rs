@@ -12,6 +12,8 @@
 //! - With the feature `mutants`, bugs are planted in clients, servers and judge, to see that runs find them.
 //! - [`shrink`](shrink::shrink) deletes from a failing scenario what it can do without.
 //!
+//! - [`app`] is for authors of applications: their own async code, in virtual time and under faults.
+//!
 //! The same scenario gives the same [hash](Outcome::hash) in any process and build.
 //!
 //! ```
@@ -25,6 +27,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+pub mod app;
 #[cfg(feature = "mutants")]
 pub mod campaign;
 pub mod check;

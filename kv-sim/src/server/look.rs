@@ -58,6 +58,19 @@ impl Cluster {
         goes.is_some_and(|server| server.lame_duck) && self.is_logged_in(conn)
     }
 
+    /// Returns how many servers there are, running or not.
+    #[must_use]
+    pub fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Returns the names of all streams.
+    #[must_use]
+    pub fn stream_names(&self) -> Vec<String> {
+        let names = self.jetstream.streams.keys();
+        names.map(ToString::to_string).collect()
+    }
+
     /// Returns whether there is a stream of that name.
     #[must_use]
     pub fn has_stream(&self, name: &str) -> bool {
