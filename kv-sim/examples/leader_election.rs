@@ -193,9 +193,10 @@ fn main() {
     });
     let took = began.elapsed().as_secs_f64();
     println!(
-        "careful: {} seeds, {:.0} s of virtual time, never two leaders ({:.0} seeds/s, hash {:016x})",
+        "careful: {} seeds, {:.0} s of virtual time, {} events, never two leaders ({:.0} seeds/s, hash {:016x})",
         explored.seeds,
         explored.virtual_time.as_secs_f64(),
+        explored.events,
         explored.seeds as f64 / took,
         explored.hash,
     );

@@ -86,6 +86,7 @@ pub use self::storm::Storm;
 pub struct Simulation {
     config: Config,
     latency: Option<Duration>,
+    pieces: bool,
     limit: Duration,
 }
 
@@ -97,6 +98,8 @@ impl Default for Simulation {
 
 /// Sets apart what draws the order of tasks.
 const ORDER: u64 = 0x6f72_6465_7200_0001;
+/// Bytes that can be on their way in one direction of a connection.
+const WINDOW: u32 = 64 * 1024;
 /// A run that takes longer than that hangs.
 const LIMIT: Duration = Duration::from_secs(3_600);
 
@@ -106,6 +109,7 @@ impl Simulation {
         Self {
             config: Config::new(Version::V2_15),
             latency: None,
+            pieces: true,
             limit: LIMIT,
         }
     }
@@ -131,6 +135,13 @@ impl Simulation {
     /// How long a message takes, on average. Otherwise every seed draws it, between 50 µs and 20 ms.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = Some(latency);
+        self
+    }
+
+    /// What is written at once arrives at once, as far as it fits into a socket. Otherwise every seed draws how
+    /// small the pieces are in which bytes arrive.
+    pub fn whole_writes(mut self) -> Self {
+        self.pieces = false;
         self
     }
 
@@ -201,10 +212,11 @@ impl Simulation {
 
     fn weather(&self, rng: &mut Rng) -> Weather {
         let drawn = rng.pick(&[50_u64, 500, 2_000, 20_000]);
+        let pieces = rng.pick(&[1, 16, 300, 4_096, WINDOW]);
         Weather {
             latency: self.latency.unwrap_or(Duration::from_micros(drawn)),
-            max_chunk: rng.pick(&[1, 16, 300, 4_096, 65_536]),
-            window: 64 * 1024,
+            max_chunk: if self.pieces { pieces } else { u32::MAX },
+            window: WINDOW,
             quantum: Duration::from_nanos(1),
         }
     }
