@@ -153,7 +153,7 @@ async fn election<C: Candidate>(sim: Sim, new: fn(Client, Bucket) -> C, storm: S
         let bucket = client.create_or_update_bucket(config.clone());
         let bucket = bucket.await.expect("healthy servers");
         let candidate = Rc::new(new(client, bucket));
-        drop(process.spawn(candidate.clone().stand()));
+        process.spawn(candidate.clone().stand());
         processes.push(process);
         candidates.push(candidate);
     }

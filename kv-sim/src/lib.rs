@@ -12,7 +12,8 @@
 //! - With the feature `mutants`, bugs are planted in clients, servers and judge, to see that runs find them.
 //! - [`shrink`](shrink::shrink) deletes from a failing scenario what it can do without.
 //!
-//! - [`app`] is for authors of applications: their own async code, in virtual time and under faults.
+//! - [`app`] is for authors of applications: their own async code, in virtual time and under faults; see the
+//!   manual's chapter on [testing an application](manual::testing).
 //!
 //! The same scenario gives the same [hash](Outcome::hash) in any process and build.
 //!
@@ -37,6 +38,7 @@ pub mod coverage;
 pub mod fault;
 mod frames;
 pub mod history;
+pub mod manual;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 #[cfg(not(feature = "mutants"))]

@@ -35,7 +35,7 @@ impl fmt::Display for Reason {
 }
 
 /// A run that failed; its text tells what happened, and how to see it again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The seed of the run.
@@ -65,6 +65,13 @@ impl fmt::Display for Failure {
             "seed {}, after {:?}: {}",
             self.seed, self.at, self.reason
         )
+    }
+}
+
+/// The same text, as this is what `unwrap` shows.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -142,7 +142,8 @@ impl Sim {
         })
     }
 
-    /// Ends everything that lasts: partitions, stalls, and servers that are down or about to go.
+    /// Ends everything that lasts: partitions, stalls, servers that are down or about to go, and what was still
+    /// to befall replies.
     pub fn heal(&self) {
         self.shared.with(|world| {
             world.note(|| "everything heals".to_owned());
@@ -153,6 +154,7 @@ impl Sim {
                 }
             }
         });
+        self.servers(|cluster, now| cluster.calm(now));
         for server in 0..self.server_count() {
             let up = self.servers(|cluster, _| cluster.is_up(ServerId(server)));
             if !up {

@@ -12,7 +12,7 @@ use kv_proto::{Clock, Instant, ServerAddr};
 
 use super::shared::Shared;
 use super::wire::Stage;
-use crate::trace::Printable;
+use super::world::brief;
 
 /// The runtime of one process.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl Io for SimIo {
             let from = world.processes.get(wire.process);
             world.trace.line(now, || {
                 let from = from.map_or("", |process| &process.name);
-                format!("    {from} sends {}", Printable(chunk))
+                format!("    {from} sends {}", brief(chunk))
             });
             wire.up.push(now, chunk);
             let written = chunk.len();

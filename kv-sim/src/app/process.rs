@@ -63,7 +63,7 @@ impl Process {
             process: self.id,
         };
         let (client, driver) = kv_proto::driver::new(runtime, config, Seed::from_u64(seed));
-        drop(self.spawn(driver));
+        self.spawn(driver);
         client
     }
 

@@ -81,9 +81,6 @@ impl Wire {
 
     /// Whether neither end needs it any more.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Closed | Stage::Refused(_) | Stage::Broken
-        ) && self.conn.is_none()
+        matches!(self.stage, Stage::Closed) && self.conn.is_none()
     }
 }

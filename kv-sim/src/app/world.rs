@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::net::{Pipe, Weather};
 use crate::server::rng::Rng;
 use crate::server::{self, Cluster, ConnId, ServerId};
-use crate::trace::{Printable, Trace};
+use crate::trace::Trace;
 
 /// Where the servers listen: 127.0.0.1, from this port on.
 pub(super) const FIRST_PORT: usize = 4222;
@@ -326,7 +326,7 @@ impl World {
             let to = self.processes.get(wire.process);
             self.trace.line(self.now, || {
                 let to = to.map_or("", |process| &process.name);
-                format!("    {to} is sent {}", Printable(sent))
+                format!("    {to} is sent {}", brief(sent))
             });
             wire.down.push(self.now, sent);
             output.drain(..taken);
@@ -360,12 +360,8 @@ impl World {
         }
     }
 
-    /// A process still holds its end of what broke, until it closes it.
     fn forget_if_gone(&mut self, id: u64) {
-        if let Some(wire) = self.wires.get(&id)
-            && wire.is_gone()
-            && matches!(wire.stage, Stage::Closed)
-        {
+        if self.wires.get(&id).is_some_and(Wire::is_gone) {
             self.wires.remove(&id);
         }
     }
@@ -515,5 +511,16 @@ impl World {
             state.clock.thaw(now);
             self.clock_changed(process);
         }
+    }
+}
+
+/// So many bytes are shown of what is sent.
+const SHOWN: usize = 90;
+
+/// The beginning of what is sent, for the timeline.
+pub(super) fn brief(bytes: &[u8]) -> String {
+    match bytes.get(..SHOWN) {
+        Some(head) => format!("{} … {} bytes", head.escape_ascii(), bytes.len()),
+        None => bytes.escape_ascii().to_string(),
     }
 }

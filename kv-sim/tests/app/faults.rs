@@ -78,12 +78,12 @@ fn stalls_and_suspensions_differ_in_the_clock() {
             let beats = Rc::new(Cell::new(0));
             let counted = beats.clone();
             let beating = a.clone();
-            drop(a.spawn(async move {
+            a.spawn(async move {
                 loop {
                     beating.sleep(SECOND).await;
                     counted.set(counted.get() + 1);
                 }
-            }));
+            });
             sim.sleep(SECOND * 7 / 2).await;
             let before = a.now();
             assert_eq!(beats.get(), 3);

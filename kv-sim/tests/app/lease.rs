@@ -101,7 +101,7 @@ async fn election(sim: Sim, mistake: Mistake) {
             mistake,
             until: Cell::new(Instant::ORIGIN),
         });
-        drop(process.spawn(candidate.clone().stand()));
+        process.spawn(candidate.clone().stand());
         processes.push(process);
         candidates.push(candidate);
     }
