@@ -14,7 +14,7 @@ use std::time::{Duration, Instant as Clock};
 use bytes::{Buf, Bytes, BytesMut};
 use kv_proto::{
     BucketConfig, CallOptions, Config, GetOptions, Instant, Key, LinkAction, LinkError,
-    LinkErrorKind, LinkId, Op, OpResult, Seed, Session,
+    LinkErrorKind, LinkId, Op, OpResult, PutOptions, Seed, Session,
 };
 
 struct Blocking {
@@ -118,7 +118,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Key::new("app.setting")?,
         Bytes::from_static(b"on"),
     );
-    let op = kv.session.put(now, &bucket, key.clone(), value, options)?;
+    let op = kv
+        .session
+        .put(now, &bucket, key.clone(), value, PutOptions::default())?;
     println!("put app.setting = on -> revision {}", kv.wait(op)?);
 
     let now = kv.now();

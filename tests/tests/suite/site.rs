@@ -1,5 +1,7 @@
 //! Where a test runs: an adapter, a version of the server, and what tests share.
 
+mod adapters;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -11,87 +13,23 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use kv_proto::driver::{Bucket, Client};
-use kv_proto::{BucketConfig, Config, ConnectError, Key};
+use kv_proto::{BucketConfig, Config, Key};
 use kv_tests::{Admin, Server, ServerBuilder, Version, unique};
 use serde_json::{Value, json};
+
+pub(crate) use self::adapters::{Adapter, Smol, Tokio};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// How long a whole test may take before it counts as hanging.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// What a test needs of a runtime.
-///
-/// The driver and spawned tasks run on threads of the runtime, the test itself on the test's own: it may
-/// block, as the harness does.
-pub(crate) trait Adapter: 'static {
-    /// Runs a test; panics when it takes longer than `limit`.
-    fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T;
-
-    /// Runs a task beside the test. Its panic is passed on to whoever awaits it.
-    fn spawn<T: Send + 'static>(
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> impl Future<Output = T> + Send + Unpin + 'static;
-
-    /// The adapter's `connect`.
-    fn connect(config: Config) -> impl Future<Output = Result<Client, ConnectError>> + Send;
-
-    /// The adapter's `connect`, given a text.
-    fn connect_to(urls: &str) -> impl Future<Output = Result<Client, ConnectError>> + Send;
-
-    /// The adapter's `connect_with_driver`.
-    fn connect_with_driver(
-        config: Config,
-    ) -> Result<(Client, impl Future<Output = ()> + Send + 'static), ConnectError>;
-}
-
-/// [`kv_tokio`] on tokio's multi-threaded runtime.
-pub(crate) struct Tokio;
-
-impl Adapter for Tokio {
-    fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let limited = async { tokio::time::timeout(limit, test).await };
-        let result = runtime.block_on(limited);
-        result.unwrap_or_else(|_| panic!("the test hangs: it has not ended within {limit:?}"))
-    }
-
-    fn spawn<T: Send + 'static>(
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> impl Future<Output = T> + Send + Unpin + 'static {
-        let handle = tokio::spawn(task);
-        Box::pin(async move {
-            match handle.await {
-                Ok(output) => output,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
-        })
-    }
-
-    fn connect(config: Config) -> impl Future<Output = Result<Client, ConnectError>> + Send {
-        kv_tokio::connect(config)
-    }
-
-    fn connect_to(urls: &str) -> impl Future<Output = Result<Client, ConnectError>> + Send {
-        kv_tokio::connect(urls)
-    }
-
-    fn connect_with_driver(
-        config: Config,
-    ) -> Result<(Client, impl Future<Output = ()> + Send + 'static), ConnectError> {
-        kv_tokio::connect_with_driver(config)
-    }
-}
-
 /// Makes tests of functions: `on_both_ends` of those that the oldest and the newest server serve,
 /// `on_the_newest` of those that need a recent one, or none that is real.
 macro_rules! tests {
     ($($tests:tt)*) => {
         $crate::site::tests_of! { tokio Tokio $($tests)* }
+        $crate::site::tests_of! { smol Smol $($tests)* }
     };
 }
 
