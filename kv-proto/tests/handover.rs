@@ -16,7 +16,7 @@ use kv_proto::{
     BucketError, Cause, ConnectionState, Doubt, LinkErrorKind, Outcome, ReadError, Refused,
     Revision, WriteError,
 };
-use support::embedder::{CALL, World, config, key, name, outcome, seconds};
+use support::embedder::{CALL, PUT, World, config, key, name, outcome, seconds};
 use support::peer::Rule;
 
 fn applied(revision: u64) -> Result<Revision, WriteError> {
@@ -213,7 +213,7 @@ fn close_finishes_what_was_accepted() {
     world.session.close(world.now);
     assert_eq!(world.session.state(), ConnectionState::Closing);
     let (now, value) = (world.now, Bytes::from_static(b"v"));
-    let refused = world.session.put(now, &bucket, key("k"), value, CALL());
+    let refused = world.session.put(now, &bucket, key("k"), value, PUT());
     assert_eq!(refused.err(), Some(Refused::Closed.into()));
     let refused = world.session.open(now, &name("b"), CALL());
     assert_eq!(refused.err(), Some(BucketError::Refused(Refused::Closed)));

@@ -31,7 +31,7 @@ use kv_proto::{
 };
 use lane::{Done, Lane, Work};
 use proptest::prelude::*;
-use support::embedder::{CALL, World, assert_idle, key, laws, limits, seconds};
+use support::embedder::{PUT, World, assert_idle, key, laws, limits, seconds};
 use support::peer::{Commit, Rule};
 
 const LANES: usize = 4;
@@ -184,9 +184,7 @@ fn config() -> Config {
 fn room(world: &mut World, bucket: &Binding) -> usize {
     let accepts = |world: &mut World, len: usize| {
         let value = Bytes::from(vec![0; len]);
-        let op = world
-            .session
-            .put(world.now, bucket, key("k"), value, CALL());
+        let op = world.session.put(world.now, bucket, key("k"), value, PUT());
         op.map(|op| world.session.cancel(op.id())).is_ok()
     };
     let (mut yes, mut no) = (0, MAX_PENDING + 1);

@@ -20,7 +20,7 @@ use kv_proto::{
     BucketConfig, Cause, Config, ConnectError, ConnectionState, Disconnect, Doubt, Entry,
     GetOptions, LinkErrorKind, Outcome, ReadError, Refused, Revision, WriteError,
 };
-use support::embedder::{CALL, World, config, key, limits, name, outcome, seconds};
+use support::embedder::{CALL, PUT, World, config, key, limits, name, outcome, seconds};
 use support::peer::Rule;
 
 fn applied(revision: u64) -> Result<Revision, WriteError> {
@@ -126,7 +126,7 @@ fn a_lowered_max_payload_refuses_what_is_queued() {
     let now = world.now;
     let refused = world
         .session
-        .put(now, &bucket, key("k"), value.clone().into(), CALL());
+        .put(now, &bucket, key("k"), value.clone().into(), PUT());
     assert_eq!(refused.err(), Some(too_large.clone()));
     // Encoded, and waiting for the socket.
     let (mut world, bucket) = World::with_bucket(config());

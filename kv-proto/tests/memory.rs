@@ -23,7 +23,7 @@ use allocation_counter::measure;
 use bare::{Bare, uncounted};
 use bytes::{Buf, Bytes};
 use kv_proto::{Binding, Config, ConnectionState, GetOptions, Key, Limits, LinkErrorKind};
-use support::embedder::{CALL, World, config, key, limits, link_error, seconds};
+use support::embedder::{CALL, PUT, World, config, key, limits, link_error, seconds};
 
 /// Bounds small enough that a leak or a missing term shows.
 fn small() -> Limits {
@@ -154,7 +154,7 @@ fn as_many_writes_as_are_accepted() {
             let mut accepted = 0;
             loop {
                 let value = Bytes::from(vec![b'v'; len]);
-                let op = bare.session.put(bare.now, &bucket, key(k), value, CALL());
+                let op = bare.session.put(bare.now, &bucket, key(k), value, PUT());
                 if op.is_err() {
                     break;
                 }
@@ -405,13 +405,13 @@ fn puts_and_cancels_under_a_stalled_socket() {
             let value = |len| Bytes::from(vec![b'v'; len]);
             let first = value(len);
             bare.session
-                .put(bare.now, &bucket, key("k"), first, CALL())
+                .put(bare.now, &bucket, key("k"), first, PUT())
                 .unwrap();
             bare.session.transmit(link).advance(begun);
             for round in 0..5_000 {
                 let op = bare
                     .session
-                    .put(bare.now, &bucket, key("k"), value(len), CALL());
+                    .put(bare.now, &bucket, key("k"), value(len), PUT());
                 bare.session.cancel(op.unwrap().id());
                 if round % 7 == 0 {
                     assert!(bare.session.transmit(link).has_remaining());
@@ -451,7 +451,7 @@ fn unread_events_do_not_add_up() {
     let mut revision = 0;
     let left = left_by(1_000, 40_000, || {
         let value = Bytes::from_static(b"v");
-        let op = bare.session.put(bare.now, &bucket, key("k"), value, CALL());
+        let op = bare.session.put(bare.now, &bucket, key("k"), value, PUT());
         revision += 1;
         let text = bare.written(link);
         let ack = uncounted(|| {
@@ -476,7 +476,7 @@ fn timed_out_operations_do_not_add_up() {
             bare.log_in();
         }
         let left = left_by(1_000, 40_000, || {
-            let options = CALL().timeout(Duration::from_millis(1));
+            let options = PUT().timeout(Duration::from_millis(1));
             let value = Bytes::from_static(b"v");
             let op = bare
                 .session
@@ -504,7 +504,7 @@ fn reconnections_do_not_add_up() {
     for _ in 0..50 {
         let op = bare
             .session
-            .put(bare.now, &bucket, key("k"), value.clone(), CALL());
+            .put(bare.now, &bucket, key("k"), value.clone(), PUT());
         op.unwrap();
     }
     let left = left_by(100, 2_000, || {

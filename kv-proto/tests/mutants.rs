@@ -20,7 +20,7 @@ use kv_proto::mutant::{self, Mutant};
 use kv_proto::{
     BucketConfig, CreateOptions, Entry, GetOptions, LinkErrorKind, ReadError, Revision, WriteError,
 };
-use support::embedder::{CALL, World, config, key, seconds};
+use support::embedder::{PUT, World, config, key, seconds};
 use support::peer::Rule;
 use watch_scenes::Scene;
 
@@ -400,7 +400,7 @@ fn a_server_lowers_its_limit() -> String {
     let value = Bytes::from(vec![b'v'; 1_000]);
     let put = world
         .session
-        .put(world.now, &bucket, key("k"), value, CALL());
+        .put(world.now, &bucket, key("k"), value, PUT());
     let result = put.and_then(|put| world.wait(put));
     world.reconnect();
     format!("{}, {}", told(result), link_kept(&world))

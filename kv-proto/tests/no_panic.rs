@@ -22,7 +22,9 @@ use kv_proto::{
 };
 use mutation::{mutated, mutation};
 use proptest::prelude::*;
-use support::embedder::{CALL, World, config, key, law_holds, laws, link_error, name, seconds};
+use support::embedder::{
+    CALL, PUT, World, config, key, law_holds, laws, link_error, name, seconds,
+};
 use support::parser;
 
 /// Every kind of operation, asked at once.
@@ -42,7 +44,7 @@ fn ask_everything(session: &mut Session, now: Instant, bucket: &Binding) -> Aske
     Asked {
         writes: vec![
             session
-                .put(now, bucket, k.clone(), value.clone(), CALL())
+                .put(now, bucket, k.clone(), value.clone(), PUT())
                 .unwrap(),
             session
                 .create(now, bucket, key("n"), value.clone(), create)
@@ -274,7 +276,7 @@ fn random_calls_do_not_panic() {
                 (8, _) => {
                     let time = Duration::from_millis((number % 50) as u64);
                     let value = Bytes::from(vec![0; number]);
-                    let options = CALL().timeout(time);
+                    let options = PUT().timeout(time);
                     ops.extend(session.put(now, &bucket, key("k"), value, options));
                 }
                 (9, _) => drop(session.open(now, &name("b"), CALL())),

@@ -13,7 +13,7 @@ mod support;
 use kv_proto::{
     Binding, GetOptions, KeyFilter, LinkErrorKind, OpId, Outcome, PurgeDeletesOptions, Usage,
 };
-use support::embedder::{CALL, World, assert_idle, config, key, name, outcome, seconds};
+use support::embedder::{CALL, PUT, World, assert_idle, config, key, name, outcome, seconds};
 use support::peer::Rule;
 
 /// Each number counts what it says, at the moment at which it is not zero.
@@ -212,7 +212,7 @@ fn nothing_is_left_of_what_never_left() {
     assert_eq!(outcome(&result), Some(Outcome::NotApplied));
     let refused = world
         .session
-        .put(now, &bucket, key("k"), large.into(), CALL());
+        .put(now, &bucket, key("k"), large.into(), PUT());
     assert!(refused.is_err());
     assert_idle(&world);
 }

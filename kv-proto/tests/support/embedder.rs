@@ -12,8 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use kv_proto::{
     Binding, BucketConfig, BucketName, CallOptions, Config, CreateOptions, Credentials,
     DeleteOptions, Entry, Event, GetOptions, Instant, Key, Limits, LinkAction, LinkError,
-    LinkErrorKind, LinkId, Op, OpResult, Outcome, ReadError, Revision, Seed, Session, Usage,
-    WriteError,
+    LinkErrorKind, LinkId, Op, OpResult, Outcome, PutOptions, ReadError, Revision, Seed, Session,
+    Usage, WriteError,
 };
 
 use proptest::test_runner::Config as ProptestConfig;
@@ -71,6 +71,7 @@ pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
 }
 
 pub(crate) const CALL: fn() -> CallOptions = CallOptions::default;
+pub(crate) const PUT: fn() -> PutOptions = PutOptions::default;
 
 pub(crate) fn link_error(kind: LinkErrorKind) -> LinkError {
     LinkError::new(kind, "test")
@@ -321,13 +322,13 @@ impl World {
 
     pub(crate) fn put(&mut self, bucket: &Binding, k: &str, value: &str) -> Op<Revision> {
         let value = Bytes::copy_from_slice(value.as_bytes());
-        let op = self.session.put(self.now, bucket, key(k), value, CALL());
+        let op = self.session.put(self.now, bucket, key(k), value, PUT());
         op.expect("accepted")
     }
 
     pub(crate) fn put_within(&mut self, bucket: &Binding, k: &str, time: Duration) -> Op<Revision> {
         let value = Bytes::from_static(b"v");
-        let options = CALL().timeout(time);
+        let options = PUT().timeout(time);
         let op = self.session.put(self.now, bucket, key(k), value, options);
         op.expect("accepted")
     }
@@ -356,7 +357,7 @@ impl World {
         );
         let op = self
             .session
-            .update(self.now, bucket, key(k), value, expected, CALL());
+            .update(self.now, bucket, key(k), value, expected, PUT());
         op.expect("accepted")
     }
 
@@ -393,7 +394,7 @@ impl World {
         let value = Bytes::from_static(b"x");
         let one_more = self
             .session
-            .put(self.now, bucket, key("usable.more"), value, CALL());
+            .put(self.now, bucket, key("usable.more"), value, PUT());
         assert_eq!(one_more.err(), Some(kv_proto::Refused::Full.into()));
         for op in ops {
             self.wait(op).expect("a put on a healthy link");

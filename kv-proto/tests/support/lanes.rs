@@ -7,7 +7,7 @@ use kv_proto::{
     Entry, GetOptions, NamesPage, Op, PurgeOptions, ReadError, Refused, Revision, WriteError,
 };
 
-use crate::support::embedder::{CALL, World, key, name};
+use crate::support::embedder::{CALL, PUT, World, key, name};
 
 /// One operation of a lane.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +91,10 @@ impl Lane {
             }
         };
         self.running = match *work {
-            Work::Put => write(session.put(now, bucket, k, value.into(), CALL())),
+            Work::Put => write(session.put(now, bucket, k, value.into(), PUT())),
             Work::Large => {
                 let value = value.repeat(300).into();
-                write(session.put(now, bucket, k, value, CALL()))
+                write(session.put(now, bucket, k, value, PUT()))
             }
             Work::Create => {
                 let options = CreateOptions::default();
@@ -102,7 +102,7 @@ impl Lane {
             }
             Work::Update(by) => {
                 let value = Bytes::from(value);
-                write(session.update(now, bucket, k, value, near(by), CALL()))
+                write(session.update(now, bucket, k, value, near(by), PUT()))
             }
             Work::Delete => write(session.delete(now, bucket, k, DeleteOptions::default())),
             Work::DeleteExpected(by) => {
