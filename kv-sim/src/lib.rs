@@ -11,6 +11,7 @@
 //!   [journal](server::Cluster::journal) says.
 //! - With the feature `mutants`, bugs are planted in clients, servers and judge, to see that runs find them.
 //! - [`shrink`](shrink::shrink) deletes from a failing scenario what it can do without.
+//! - [`picture`] draws a run as a page for a browser.
 //!
 //! - [`app`] is for authors of applications: their own async code, in virtual time and under faults; see the
 //!   manual's chapter on [testing an application](manual::testing).
@@ -46,6 +47,7 @@ mod mutant;
 mod net;
 mod oracle;
 mod outcome;
+pub mod picture;
 pub mod profile;
 pub mod runner;
 pub mod scenario;
@@ -64,11 +66,25 @@ pub use violation::Violation;
 /// Runs a scenario.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
-    world::World::run(scenario, false)
+    world::World::run(scenario, false, None)
 }
 
 /// Runs a scenario and keeps the text of its trace.
 #[must_use]
 pub fn run_traced(scenario: &Scenario) -> Outcome {
-    world::World::run(scenario, true)
+    world::World::run(scenario, true, None)
+}
+
+/// Runs a scenario and writes down what a [`picture`] of it needs. A panic is a broken promise like any other,
+/// and the recording leads up to it.
+#[must_use]
+pub fn run_recorded(scenario: &Scenario) -> (Outcome, picture::Recording) {
+    let mut recorder = picture::Recorder::new(format!("seed {}", scenario.seed));
+    let outcome = runner::caught(|| world::World::run(scenario, false, Some(&mut recorder)));
+    recorder.fact("hash", format!("{:016x}", outcome.hash));
+    let end = recorder.now();
+    for panic in outcome.violations.iter().filter(|one| one.is_panic()) {
+        recorder.broken(end, panic.to_string(), picture::Concerns::default());
+    }
+    (outcome, recorder.finish(end))
 }

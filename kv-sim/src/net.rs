@@ -154,6 +154,11 @@ impl Pipe {
         }
     }
 
+    /// What is on its way behind its first so many bytes.
+    pub(crate) fn behind(&self, in_flight: usize) -> &[u8] {
+        self.bytes.get(self.head + in_flight..).unwrap_or_default()
+    }
+
     /// When something arrives next.
     pub(crate) fn next(&self) -> Option<Instant> {
         (self.due < Instant::END).then_some(self.due)

@@ -12,8 +12,11 @@ use crate::violation::Violation;
 /// Runs a scenario; a panic is a broken promise like any other.
 #[must_use]
 pub fn run_caught(scenario: &Scenario) -> Outcome {
-    let caught = catch_unwind(AssertUnwindSafe(|| crate::run(scenario)));
-    caught.unwrap_or_else(|panic| {
+    caught(|| crate::run(scenario))
+}
+
+pub(crate) fn caught(run: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message =
             message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

@@ -133,6 +133,105 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// The call or watch that it is about.
+    pub(crate) const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::NotItsRevision { call, .. }
+            | Self::AppliedAfterAll { call, .. }
+            | Self::AppliedTwice { call, .. }
+            | Self::CreatedOverValue { call, .. }
+            | Self::NeverAskedFor { call, .. }
+            | Self::NotSeen { call }
+            | Self::OtherTtl { call, .. }
+            | Self::SentAfterAll { call }
+            | Self::NeverSent { call, .. }
+            | Self::Miscounted { call }
+            | Self::BucketWasThere { call }
+            | Self::Overdue { call }
+            | Self::BegunTooLate { call } => Some(*call),
+            Self::NotStored { watch, .. }
+            | Self::NotWanted { watch, .. }
+            | Self::BeforeStart { watch, .. }
+            | Self::OutOfOrder { watch, .. }
+            | Self::Skipped { watch, .. }
+            | Self::Missed { watch, .. }
+            | Self::SyncedEarly { watch, .. }
+            | Self::SyncedTwice { watch }
+            | Self::NeverSynced { watch }
+            | Self::UncausedReset { watch, .. }
+            | Self::NoReset { watch }
+            | Self::UncausedEnd { watch, .. }
+            | Self::AfterEnd { watch }
+            | Self::WrongPosition { watch, .. }
+            | Self::WrongListing { watch, .. } => Some(*watch),
+            Self::ToldTwice { .. }
+            | Self::ConditionIgnored { .. }
+            | Self::Unaccounted { .. }
+            | Self::RemovedUnasked { .. }
+            | Self::UncausedDisconnect { .. }
+            | Self::Leaked { .. }
+            | Self::ConsumerNameReused { .. }
+            | Self::TooManyConsumers { .. }
+            | Self::LeftBehind { .. }
+            | Self::TooMuchHeld { .. }
+            | Self::TimerStuck { .. }
+            | Self::Spins { .. }
+            | Self::Malformed { .. }
+            | Self::Oversize { .. }
+            | Self::Stayed { .. }
+            | Self::Unsettled { .. }
+            | Self::Panicked { .. }
+            | Self::Canary => None,
+        }
+    }
+
+    /// The client that it is about, where that is not told by a call.
+    pub(crate) const fn client(&self) -> Option<usize> {
+        if let Self::UncausedDisconnect { client, .. }
+        | Self::Leaked { client, .. }
+        | Self::ConsumerNameReused { client, .. }
+        | Self::TooManyConsumers { client, .. }
+        | Self::TooMuchHeld { client, .. }
+        | Self::TimerStuck { client }
+        | Self::Spins { client, .. }
+        | Self::Malformed { client }
+        | Self::Oversize { client, .. }
+        | Self::Stayed { client }
+        | Self::Unsettled { client, .. } = self
+        {
+            return Some(*client);
+        }
+        None
+    }
+
+    /// The revision that it is about.
+    pub(crate) const fn revision(&self) -> Option<u64> {
+        if let Self::NotItsRevision { revision, .. }
+        | Self::AppliedAfterAll { revision, .. }
+        | Self::AppliedTwice { revision, .. }
+        | Self::ToldTwice { revision }
+        | Self::ConditionIgnored { revision, .. }
+        | Self::NeverAskedFor { revision, .. }
+        | Self::Unaccounted { revision }
+        | Self::RemovedUnasked { revision }
+        | Self::NotStored { revision, .. }
+        | Self::NotWanted { revision, .. }
+        | Self::BeforeStart { revision, .. }
+        | Self::OutOfOrder { revision, .. }
+        | Self::Skipped { revision, .. }
+        | Self::Missed { revision, .. }
+        | Self::SyncedEarly { revision, .. }
+        | Self::WrongPosition { revision, .. } = self
+        {
+            return Some(*revision);
+        }
+        None
+    }
+
+    pub(crate) const fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked { .. })
+    }
+
     /// The name of its kind: a smaller scenario must break the same promise.
     #[must_use]
     pub fn kind(&self) -> String {

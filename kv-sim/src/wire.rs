@@ -17,6 +17,7 @@ use kv_proto::{Instant, LinkId};
 use crate::fault::{Ending, Reception, Way};
 use crate::frames::Frames;
 use crate::net::Pipe;
+use crate::picture;
 use crate::server::{ConnId, ServerId};
 
 /// Whom a link of a client was dialled to; a server that does not exist is one that cannot be reached.
@@ -61,6 +62,8 @@ pub(crate) struct Wire {
     /// Bytes written by the server, and arrived at the client.
     pub(crate) written: u64,
     pub(crate) arrived: u64,
+    /// The picture's name for it, if there is one.
+    pub(crate) drawn: Option<picture::LinkId>,
 }
 
 impl Wire {

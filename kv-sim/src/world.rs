@@ -19,6 +19,7 @@ mod consumers;
 mod faults;
 mod leave;
 mod links;
+mod scribe;
 mod set_up;
 mod watches;
 
@@ -31,14 +32,16 @@ use kv_proto::limits::MAX_LINKS;
 use self::agenda::{Source, Touched};
 use self::consumers::Makers;
 use self::faults::Undo;
+use self::scribe::Scribe;
 use crate::client::Client;
 use crate::coverage::Coverage;
-use crate::fault::Reception;
+use crate::fault::{Reception, Way};
 use crate::history::{Answer, CallId, History, Sent, View};
 use crate::mutant::{self, Mutant};
 use crate::net::Weather;
 use crate::oracle::STREAM;
 use crate::outcome::{Outcome, Work};
+use crate::picture::{Recorder, Side};
 use crate::scenario::{Act, Scenario};
 use crate::server::rng::Rng;
 use crate::server::{Breach, Change, Cluster, Event};
@@ -81,6 +84,7 @@ pub(crate) struct World<'a> {
     old_leader: Option<(Instant, Instant)>,
     coverage: Coverage,
     trace: Trace,
+    scribe: Scribe<'a>,
     violations: Vec<Violation>,
     work: Work,
     /// Whose timers may have changed since they were last looked at.
@@ -94,12 +98,17 @@ const ONE_REMOVAL: usize = 300;
 const MAX_EVENTS: u64 = 2_000_000;
 
 impl<'a> World<'a> {
-    pub(crate) fn run(scenario: &'a Scenario, text: bool) -> Outcome {
-        let mut world = Self::new(scenario, text);
+    pub(crate) fn run(
+        scenario: &'a Scenario,
+        text: bool,
+        recorder: Option<&'a mut Recorder>,
+    ) -> Outcome {
+        let mut world = Self::new(scenario, text, recorder);
         world.set_up();
         let storm = Duration::from_millis(u64::from(scenario.profile.storm_ms));
         world.storm_at = world.now;
         if world.violations.is_empty() {
+            world.scribe.phase(world.now, "the storm begins");
             world.run_until(world.storm_at + storm);
             world.calm_down();
         }
@@ -109,8 +118,12 @@ impl<'a> World<'a> {
     fn finish(mut self) -> Outcome {
         if self.violations.is_empty() && !self.scenario.profile.hostile {
             self.violations = crate::check::check(&self.history, self.cluster.journal());
+            for violation in &self.violations {
+                self.scribe.broken(self.now, violation);
+            }
         }
         if mutant::is(Mutant::Canary) {
+            self.scribe.broken(self.now, &Violation::Canary);
             self.violations.push(Violation::Canary);
         }
         self.coverage.hit_answers(&self.history);
@@ -219,6 +232,7 @@ impl<'a> World<'a> {
         self.trace.line(self.now, || {
             format!("client {client} calls #{} {call:?} ({ask:?})", id.0)
         });
+        self.note_asked(client, id, call, ask);
         let at_once = self
             .history
             .record(id)
@@ -256,6 +270,7 @@ impl<'a> World<'a> {
         self.trace.event(self.now, 3, u64::from(id.0));
         self.trace
             .line(self.now, || format!("    #{} is told: {answer:?}", id.0));
+        self.scribe.told(self.now, id, answer);
     }
 
     fn open_bucket(&mut self, client: usize) {
@@ -356,6 +371,7 @@ impl<'a> World<'a> {
             self.collect_changes();
         }
         self.watch_replicas();
+        self.scribe.look(self.now, &self.cluster);
     }
 
     fn collect_changes(&mut self) {
@@ -370,7 +386,11 @@ impl<'a> World<'a> {
                 .filter(|output| !output.is_empty())
             {
                 wire.written += output.len() as u64;
+                let before = wire.down.in_flight();
                 wire.down.push(self.now, output);
+                let entered = wire.down.behind(before);
+                self.scribe
+                    .sent(self.now, wire.drawn, Way::Down, output, entered);
                 output.clear();
             }
         }
@@ -394,6 +414,8 @@ impl<'a> World<'a> {
                 wire.conn = None;
                 wire.down.end(self.now);
                 let client = wire.client;
+                self.scribe
+                    .ended(self.now, wire.drawn, Side::Server, "closes");
                 self.trace.line(self.now, || {
                     format!("server closes a connection of client {client}")
                 });
@@ -413,6 +435,7 @@ impl<'a> World<'a> {
             let now = *at;
             self.trace
                 .line(now, || format!("    committed: {}", brief(change)));
+            self.scribe.committed(now, change);
         }
         self.journal_read = journal.len();
     }
@@ -436,6 +459,7 @@ impl<'a> World<'a> {
 
     fn broken(&mut self, violation: Violation) {
         self.trace.line(self.now, || format!("broken: {violation}"));
+        self.scribe.broken(self.now, &violation);
         self.violations.push(violation);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Follower {
     id: WatchId,
     /// The place of its record.
     place: usize,
-    call: CallId,
+    pub(crate) call: CallId,
     pub(crate) asked: Asked,
     /// Whether its buffer is so large that nothing ever waits for room in it.
     pub(crate) roomy: bool,

@@ -43,6 +43,13 @@ impl Cluster {
             .is_some_and(|server| server.up && !server.lame_duck)
     }
 
+    /// Returns whether a server runs and has announced that it will go.
+    #[must_use]
+    pub fn is_leaving(&self, server: ServerId) -> bool {
+        let server = self.servers.get(server.0);
+        server.is_some_and(|server| server.up && server.lame_duck)
+    }
+
     /// Returns whether a client has logged in and was told so.
     #[must_use]
     pub fn is_logged_in(&self, conn: ConnId) -> bool {

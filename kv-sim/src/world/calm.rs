@@ -8,6 +8,7 @@ use super::World;
 use super::faults::UNREACHABLE;
 use crate::history::{Answer, CallId, Cause};
 use crate::oracle::STREAM;
+use crate::picture::Side;
 use crate::scenario::Ask;
 use crate::violation::Violation;
 
@@ -31,6 +32,8 @@ const DENIALS: &[&str] = &[
 impl World<'_> {
     pub(super) fn calm_down(&mut self) {
         self.trace.line(self.now, || "calm".into());
+        self.scribe.heals(self.now);
+        self.scribe.phase(self.now, "calm: every fault ends");
         self.next_step = self.scenario.steps.len();
         self.heal();
         self.calm_since = Some(self.now);
@@ -98,6 +101,8 @@ impl World<'_> {
             };
             if !wire.client_open && wire.up.is_dead() {
                 wire.conn = None;
+                self.scribe
+                    .ended(self.now, wire.drawn, Side::Server, "forgets it");
                 self.cluster.handle_closed(self.now, conn);
             } else if denied || wire.is_unsure_of_limit() {
                 self.cluster.disconnect(self.now, conn, None);
@@ -328,6 +333,7 @@ impl World<'_> {
         if !self.violations.is_empty() {
             return;
         }
+        self.scribe.phase(self.now, "all close");
         for at in 0..self.clients.len() {
             if let Some(client) = self.clients.get_mut(at) {
                 let local = client.local(self.now);

@@ -63,6 +63,8 @@ impl World<'_> {
         while let Some(name) = self.cluster.poll_expired() {
             self.trace
                 .line(self.now, || format!("    consumer {name} expires"));
+            self.scribe
+                .notes(self.now, || format!("consumer {name} expires"));
             self.note_expired(&name);
         }
     }
@@ -71,6 +73,8 @@ impl World<'_> {
         self.trace.line(self.now, || {
             format!("    consumer {} delivers to {}", made.name, made.deliver)
         });
+        self.scribe
+            .notes(self.now, || format!("consumer {}", made.name));
         let Some(wire) = self.wires.iter().find(|wire| wire.conn == Some(made.by)) else {
             return;
         };

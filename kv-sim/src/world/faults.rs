@@ -43,10 +43,13 @@ impl World<'_> {
         let mut pending = self.clients.iter().flat_map(|client| &client.pending);
         let open = pending.any(|one| one.call.is_some());
         self.trace.line(self.now, || format!("fault: {fault:?}"));
+        let strike = self.scribe.strikes(self.now, fault);
         if self.apply(fault).is_some() {
             self.coverage.hit(fault.name());
             self.work.faults += 1;
             self.work.faults_during_calls += u64::from(open);
+        } else {
+            self.scribe.misses(strike);
         }
     }
 

@@ -7,10 +7,11 @@ use kv_proto::{LinkAction, LinkError, LinkErrorKind, LinkId, ServerAddr};
 
 use super::World;
 use crate::client::FIRST_PORT;
-use crate::fault::{Ending, Reception};
+use crate::fault::{Ending, Reception, Way};
 use crate::frames::{Frames, Seen};
 use crate::history::Sent;
 use crate::net::{Pipe, round_up};
+use crate::picture::Side;
 use crate::server::ServerId;
 use crate::trace::Printable;
 use crate::violation::Violation;
@@ -64,6 +65,7 @@ impl World<'_> {
             _ => round_up(at, self.weather.quantum),
         };
         let (up, down) = (self.rng.child(), self.rng.child());
+        let drawn = self.scribe.dials(self.now, client, server, link);
         self.wires.push(Wire {
             client,
             life,
@@ -88,6 +90,7 @@ impl World<'_> {
             told_to_leave: None,
             written: 0,
             arrived: 0,
+            drawn,
         });
     }
 
@@ -118,6 +121,7 @@ impl World<'_> {
             Some(Reception::Hangs) => wire.down.end(self.now),
             Some(Reception::Silent | Reception::BlackHole) => {}
         }
+        self.scribe.connected(self.now, wire.drawn);
         if let Some(dialler) = self.clients.get_mut(client) {
             let local = dialler.local(self.now);
             dialler.session.handle_dialed(local, link);
@@ -139,6 +143,8 @@ impl World<'_> {
             wire.dial = None;
             wire.down.kill();
             wire.up.end(self.now);
+            self.scribe
+                .ended(self.now, wire.drawn, Side::Client, "closes");
             let torn = wire.frames.is_anonymous();
             if let Some(closer) = self.clients.get_mut(client) {
                 closer.torn |= torn;
@@ -161,6 +167,8 @@ impl World<'_> {
             wire.dial = None;
             wire.down.kill();
             wire.up.end(self.now);
+            self.scribe
+                .ended(self.now, wire.drawn, Side::Client, "is dropped");
         }
         self.sweep();
     }
@@ -182,6 +190,8 @@ impl World<'_> {
         wire.down.kill();
         wire.up.end(self.now);
         let (client, link) = (wire.client, wire.link);
+        self.scribe
+            .ended(self.now, wire.drawn, Side::Client, detail);
         self.trace.event(self.now, 6, client as u64);
         self.trace.line(self.now, || {
             format!("client {client} loses {link}: {detail}")
@@ -215,6 +225,8 @@ impl World<'_> {
                 let conn = wire.conn.take();
                 wire.up.kill();
                 wire.down.end(self.now);
+                self.scribe
+                    .ended(self.now, wire.drawn, Side::Server, "cut off");
                 if let Some(conn) = conn {
                     self.cluster.handle_closed(self.now, conn);
                     self.collect();
@@ -237,6 +249,8 @@ impl World<'_> {
         let Some((bytes, breaks)) = wire.up.pop(self.now) else {
             return;
         };
+        self.scribe
+            .arrived(self.now, wire.drawn, Way::Up, bytes.len());
         self.trace.event(self.now, 7, client as u64);
         self.trace.bytes(bytes);
         self.trace.line(self.now, || {
@@ -246,6 +260,8 @@ impl World<'_> {
             if bytes.is_empty() {
                 self.cluster.handle_closed(self.now, conn);
                 wire.conn = None;
+                self.scribe
+                    .ended(self.now, wire.drawn, Side::Server, "end of stream");
             } else {
                 self.cluster.handle_input(self.now, conn, bytes);
             }
@@ -267,6 +283,8 @@ impl World<'_> {
         let Some((bytes, breaks)) = wire.down.pop(self.now) else {
             return;
         };
+        self.scribe
+            .arrived(self.now, wire.drawn, Way::Down, bytes.len());
         self.trace.event(self.now, 8, client as u64);
         self.trace.bytes(bytes);
         self.trace.line(self.now, || {
@@ -309,7 +327,11 @@ impl World<'_> {
                 let part = wire.up.part_of(all);
                 let offered = transmit.chunk().to_vec();
                 let left = offered.get(..part.min(offered.len())).unwrap_or_default();
+                let before = wire.up.in_flight();
                 wire.up.push(self.now, left);
+                let entered = wire.up.behind(before);
+                self.scribe
+                    .sent(self.now, wire.drawn, Way::Up, left, entered);
                 failed = Some(at);
                 continue;
             }
@@ -319,7 +341,11 @@ impl World<'_> {
                 let Some(taken) = chunk.get(..size).filter(|taken| !taken.is_empty()) else {
                     break;
                 };
+                let before = wire.up.in_flight();
                 wire.up.push(self.now, taken);
+                let entered = wire.up.behind(before);
+                self.scribe
+                    .sent(self.now, wire.drawn, Way::Up, taken, entered);
                 let history = &mut self.history;
                 wire.frames
                     .push(taken, when, wire.known_limit, |seen| match seen {

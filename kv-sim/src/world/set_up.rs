@@ -8,11 +8,13 @@ use kv_proto::{BucketConfig, Instant};
 use super::World;
 use super::agenda::Touched;
 use super::consumers::Makers;
+use super::scribe::Scribe;
 use crate::client::{Client, PASSWORD, USER, bucket_config};
 use crate::coverage::Coverage;
 use crate::history::History;
 use crate::net::Weather;
 use crate::outcome::Work;
+use crate::picture::Recorder;
 use crate::scenario::{Act, Ask, Scenario};
 use crate::server::rng::Rng;
 use crate::server::{Auth, Cluster, Config, Permissions, ServerId, User, Version};
@@ -23,7 +25,11 @@ use crate::violation::Violation;
 const SET_UP: Duration = Duration::from_secs(30);
 
 impl<'a> World<'a> {
-    pub(super) fn new(scenario: &'a Scenario, text: bool) -> Self {
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        text: bool,
+        recorder: Option<&'a mut Recorder>,
+    ) -> Self {
         let profile = &scenario.profile;
         let mut rng = Rng::new(scenario.seed ^ 0xB5AD_4ECE_DA1C_E2A9);
         let now = Instant::ORIGIN;
@@ -68,6 +74,7 @@ impl<'a> World<'a> {
             old_leader: None,
             coverage: Coverage::default(),
             trace: Trace::new(text),
+            scribe: Scribe::new(scenario, recorder),
             violations: Vec::new(),
             work: Work::default(),
             touched: Touched::All,

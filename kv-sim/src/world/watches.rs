@@ -43,6 +43,7 @@ impl World<'_> {
         self.trace.line(self.now, || {
             format!("client {client} calls #{} {watch:?}", call.0)
         });
+        self.scribe.follows(self.now, client, call, watch);
         let record = self.history.record(call);
         let refused = record.and_then(|record| record.answer.clone());
         if let Some((_, answer)) = refused {
@@ -56,10 +57,14 @@ impl World<'_> {
         let Some(dropping) = self.clients.get_mut(client) else {
             return;
         };
-        let state = dropping.followers.get(nth).map(|follower| follower.state);
+        let dropped = dropping.followers.get(nth);
+        let (state, call) = dropped.map(|one| (one.state, one.call)).unzip();
         if dropping.unfollow(self.now, nth, &mut self.history) {
             self.trace
                 .line(self.now, || format!("client {client} drops watch {nth}"));
+            if let Some(call) = call {
+                self.scribe.gives_up(self.now, call, "dropped");
+            }
             self.coverage.hit_how("F-C6 watch dropped", name(state));
             self.touch(client);
         }
@@ -76,6 +81,13 @@ impl World<'_> {
         let readings = reader.read_watches(self.now, &mut self.history);
         for point in readings.seen {
             self.coverage.hit_how("watch", point);
+        }
+        // A watch is opened before it tells anything, a listing is answered behind all of it.
+        for (call, answer) in &readings.answered {
+            self.scribe.opens(self.now, *call, answer);
+        }
+        for (call, news) in &readings.told {
+            self.scribe.tells(self.now, *call, news);
         }
         for (call, answer) in &readings.answered {
             self.told(*call, answer);

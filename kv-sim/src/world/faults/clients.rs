@@ -39,7 +39,11 @@ impl World<'_> {
     pub(super) fn cancel(&mut self, id: usize, nth: usize) -> Option<()> {
         let client = self.clients.get_mut(id)?;
         let mut open = client.pending.iter().filter(|one| one.call.is_some());
-        let chosen = open.nth(nth)?.ticket.id();
+        let chosen = open.nth(nth)?;
+        if let Some(call) = chosen.call {
+            self.scribe.gives_up(self.now, call, "cancelled");
+        }
+        let chosen = chosen.ticket.id();
         client.session.cancel(chosen);
         client.pending.retain(|one| one.ticket.id() != chosen);
         self.touch(id);
@@ -70,6 +74,7 @@ impl World<'_> {
         let client = self.clients.get_mut(id)?;
         client.end_followers(self.now, false, &mut self.history);
         client.begin_again(&self.scenario.profile, self.now);
+        self.scribe.begins_again(self.now, id);
         Some(())
     }
 }

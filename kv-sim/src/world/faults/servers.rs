@@ -52,6 +52,8 @@ impl World<'_> {
     pub(in crate::world) fn recreate_now(&mut self) {
         self.trace
             .line(self.now, || "    the bucket begins anew".into());
+        self.scribe
+            .notes(self.now, || "the bucket begins anew".into());
         self.coverage
             .hit_how("F-S3 re-created behind a call", "met");
         self.recreate(Duration::ZERO);
