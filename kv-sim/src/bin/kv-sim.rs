@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "rates are measured in real time")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 use kv_sim::campaign::{Bug, Row};
 use kv_sim::runner::{Summary, run_seeds};
 use kv_sim::shrink::shrink;
-use kv_sim::{Mix, Scenario, run_traced};
+use kv_sim::{Mix, Scenario, picture, run_recorded, run_traced};
 
 /// A simulated world for NATS key-value clients.
 #[derive(Debug, Parser)]
@@ -56,6 +57,11 @@ enum Command {
         /// Does not shrink.
         #[arg(long)]
         whole: bool,
+        /// Draws the run as a page for a browser: who said what to whom and when, what went wrong, and where
+        /// the promise was broken. What is drawn is what is shown: the shrunk scenario of a seed that breaks
+        /// one, all of it with `--whole`, and all of a seed that breaks none.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
         /// The name of a bug to plant.
         #[cfg(feature = "mutants")]
         #[arg(long)]
@@ -101,6 +107,7 @@ fn main() -> ExitCode {
             profile,
             trace,
             whole,
+            html,
             #[cfg(feature = "mutants")]
             plant,
         } => {
@@ -108,7 +115,8 @@ fn main() -> ExitCode {
             Bug::all()
                 .filter(|bug| plant.as_deref() == Some(bug.name()))
                 .for_each(Bug::plant);
-            replay(seed, &profile, trace, whole)
+            let shown = Shown { trace, whole, html };
+            replay(seed, &profile, &shown)
         }
         #[cfg(feature = "mutants")]
         Command::Mutants {
@@ -187,11 +195,18 @@ fn rate(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(0.001)
 }
 
-fn replay(seed: u64, profile: &str, trace: bool, whole: bool) -> ExitCode {
+/// What is shown of a run.
+struct Shown {
+    trace: bool,
+    whole: bool,
+    html: Option<PathBuf>,
+}
+
+fn replay(seed: u64, profile: &str, shown: &Shown) -> ExitCode {
     let scenario = Scenario::draw(seed, mix_of(profile));
     let first = kv_sim::runner::run_caught(&scenario);
     if first.violations.is_empty() {
-        if trace {
+        if shown.trace {
             run_traced(&scenario)
                 .trace
                 .iter()
@@ -201,16 +216,50 @@ fn replay(seed: u64, profile: &str, trace: bool, whole: bool) -> ExitCode {
             "seed {seed}: no promise is broken; hash {:016x}",
             first.hash
         );
-        return ExitCode::SUCCESS;
+        return match draw(&scenario, profile, &scenario, shown) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
     }
-    let small = if whole { scenario } else { shrink(&scenario) };
+    let small = if shown.whole {
+        scenario.clone()
+    } else {
+        shrink(&scenario)
+    };
     println!("{}", small.to_rust());
+    // A run that panics ends what follows.
+    let _ = draw(&small, profile, &scenario, shown);
     run_traced(&small)
         .trace
         .iter()
         .for_each(|line| println!("{line}"));
     println!("seed {seed}: {:?}", first.violations);
     ExitCode::FAILURE
+}
+
+/// Draws the run of a scenario, and says what it was before it was shrunk, if a drawing is wanted.
+fn draw(
+    scenario: &Scenario,
+    profile: &str,
+    whole: &Scenario,
+    shown: &Shown,
+) -> std::io::Result<()> {
+    let Some(file) = &shown.html else {
+        return Ok(());
+    };
+    let (_, mut recording) = run_recorded(scenario);
+    recording.facts.push(("profile".into(), profile.into()));
+    if scenario != whole {
+        let steps = format!("{} steps", whole.steps.len());
+        recording.facts.push(("shrunk from".into(), steps));
+    }
+    let page = picture::draw(&recording);
+    let written = std::fs::write(file, page);
+    match &written {
+        Ok(()) => println!("drawn: {}", file.display()),
+        Err(error) => eprintln!("{}: {error}", file.display()),
+    }
+    written
 }
 
 #[cfg(feature = "mutants")]
