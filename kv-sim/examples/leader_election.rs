@@ -1,7 +1,7 @@
 //! A leader election on a key with a time to live, and a search for two leaders at once.
 //!
 //! ```sh
-//! cargo run --release -p kv-sim --example leader_election
+//! cargo run --release -p kv-sim --example leader_election [-- SEEDS [FILE.html]]
 //! ```
 //!
 //! [`careful`] and [`naive`] are what an application would ship: they know clients and buckets, and nothing of
@@ -157,10 +157,23 @@ async fn election<C: Candidate>(sim: Sim, new: fn(Client, Bucket) -> C, storm: S
         processes.push(process);
         candidates.push(candidate);
     }
-    let leaders = move || candidates.iter().filter(|one| one.leads()).count();
-    sim.always("at most one candidate leads", {
-        let leaders = leaders.clone();
-        move || leaders() <= 1
+    let leaders = {
+        let candidates = candidates.clone();
+        move || candidates.iter().filter(|one| one.leads()).count()
+    };
+    let mut before = vec![false; candidates.len()];
+    let noted = processes.clone();
+    sim.always("at most one candidate leads", move || {
+        let leads: Vec<bool> = candidates.iter().map(|one| one.leads()).collect();
+        for ((process, now), before) in noted.iter().zip(&leads).zip(&before) {
+            match (before, now) {
+                (false, true) => process.note("leads"),
+                (true, false) => process.note("leads no more"),
+                _ => {}
+            }
+        }
+        before = leads;
+        before.iter().filter(|leads| **leads).count() <= 1
     });
     sim.storm(&processes, &storm, Duration::from_secs(60)).await;
     for _ in 0..100 {
@@ -203,6 +216,11 @@ fn main() {
 
     let caught = search(seeds, naive::Naive::new, &storm).expect_err("the naive one is caught");
     println!("naive:   {caught}");
+    let drawn = caught.recording.as_ref().map(kv_sim::picture::draw);
+    if let (Some(file), Some(page)) = (std::env::args().nth(2), drawn) {
+        std::fs::write(&file, page).expect("a file that can be written");
+        println!("drawn:   {file}");
+    }
 
     // No lease outlives a machine whose clock stands still: whoever leads must be fenced, for instance by
     // giving the revision of its key to whatever it writes to.

@@ -51,6 +51,7 @@
 //! Nothing here is random but the seed and nothing reads a clock: the same seed is the same run.
 
 mod agenda;
+mod chronicle;
 mod executor;
 mod failure;
 mod faults;
@@ -68,10 +69,12 @@ use std::time::Duration;
 
 use kv_proto::Instant;
 
+use self::chronicle::Chronicle;
 use self::executor::Executor;
 use self::shared::{Order, Shared, order, put_back, take_orders};
 use self::world::{FIRST_PORT, World};
 use crate::net::Weather;
+use crate::picture::Recording;
 use crate::server::rng::Rng;
 use crate::server::{Config, Version};
 
@@ -174,11 +177,12 @@ impl Simulation {
         &self,
         seed: u64,
         main: &impl Fn(Sim) -> F,
-        text: bool,
+        written: bool,
     ) -> Run<F::Output> {
         let mut rng = Rng::new(seed);
         let weather = self.weather(&mut rng);
-        let world = World::new(self.config.clone(), weather, rng, text);
+        let chronicle = Chronicle::new(seed, self.config.servers, written);
+        let world = World::new(self.config.clone(), weather, rng, chronicle);
         let shared = Arc::new(Shared::new(world));
         let sim = Sim {
             shared: shared.clone(),
@@ -196,17 +200,19 @@ impl Simulation {
         drop(executor);
         take_orders();
         put_back(outer);
-        let (now, events, (hash, timeline)) = shared.with(|world| {
-            let trace = std::mem::replace(&mut world.trace, crate::trace::Trace::new(false));
-            (world.now, world.events, trace.finish())
+        let broken = result.as_ref().err();
+        let (now, events, written) = shared.with(|world| {
+            let written = world.chronicle.finish(world.now, broken);
+            (world.now, world.events, written)
         });
         Run {
             result,
             time: now.saturating_duration_since(Instant::ORIGIN),
             events,
             polls,
-            hash,
-            timeline,
+            hash: written.hash,
+            timeline: written.timeline,
+            recording: written.recording,
         }
     }
 
@@ -238,6 +244,8 @@ pub struct Run<T> {
     pub hash: u64,
     /// What happened, a line each; empty unless it was [written down](Simulation::replay).
     pub timeline: Vec<String>,
+    /// The same to be [drawn](crate::picture::draw): a page that a browser shows.
+    pub recording: Option<Recording>,
 }
 
 /// A run, as the test sees it. Cheap to clone.
@@ -299,7 +307,7 @@ impl Sim {
 
     /// Writes a line to the timeline of the run.
     pub fn note(&self, text: impl Into<String>) {
-        self.shared.with(|world| world.note(|| text.into()));
+        self.shared.with(|world| world.note(&text.into()));
     }
 
     /// From now on the run fails as soon as this does not hold, after any step of anybody. `what` completes

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::picture::Recording;
+
 /// What was wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,6 +48,8 @@ pub struct Failure {
     pub reason: Reason,
     /// What happened until then, a line each.
     pub timeline: Vec<String>,
+    /// The same to be [drawn](crate::picture::draw): a page that a browser shows.
+    pub recording: Option<Recording>,
 }
 
 /// So many lines of the timeline are shown, the last ones.

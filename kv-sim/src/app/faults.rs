@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::process::Process;
 use super::{Sim, world::World};
+use crate::picture::State;
 use crate::server::{Cluster, ServerId};
 use kv_proto::Instant;
 
@@ -13,19 +14,15 @@ impl Process {
     /// Stops it for a while, as a long pause of a collector or a busy machine does: its clock goes on, its
     /// tasks do not.
     pub fn stall(&self, time: Duration) {
-        self.change(
-            |world, id| world.stall(id, time, false),
-            || format!("stalls for {time:?}"),
-        );
+        let text = format!("stalls for {time:?}");
+        self.befall(&text, Some(time), |world, id| world.stall(id, time, false));
     }
 
     /// Stops it for a while and its clock with it, as the suspension of a virtual machine does: it goes on
     /// as if no time had passed. No lease that is measured by a clock survives that.
     pub fn suspend(&self, time: Duration) {
-        self.change(
-            |world, id| world.stall(id, time, true),
-            || format!("is suspended for {time:?}"),
-        );
+        let text = format!("is suspended for {time:?}");
+        self.befall(&text, Some(time), |world, id| world.stall(id, time, true));
     }
 
     /// Lets its clock jump ahead, as after the sleep of a laptop whose clock counts it.
@@ -37,7 +34,7 @@ impl Process {
             }
             world.clock_changed(id);
         };
-        self.change(jump, || format!("has a clock that jumps by {time:?}"));
+        self.befall(&format!("has a clock that jumps by {time:?}"), None, jump);
     }
 
     /// Ends it at once: its tasks are dropped, its connections closed. What is spawned later belongs to its
@@ -50,7 +47,7 @@ impl Process {
             world.killed = true;
             world.end_stall(id);
         };
-        self.change(kill, || "is killed".to_owned());
+        self.befall("is killed", None, kill);
     }
 
     /// Breaks its connections: both ends see it, and some of what was on its way arrives.
@@ -62,7 +59,7 @@ impl Process {
                 world.reset(wire);
             }
         };
-        self.change(reset, || "loses its connections".to_owned());
+        self.befall("loses its connections", None, reset);
     }
 
     /// Cuts it off from all servers. Nothing breaks: what is sent waits, until the network
@@ -73,15 +70,13 @@ impl Process {
                 world.part(id, server, true);
             }
         };
-        self.change(part, || "is cut off".to_owned());
+        self.befall("is cut off", None, part);
     }
 
     /// Cuts it off from one server; see [`partition`](Self::partition).
     pub fn partition_from(&self, server: usize) {
-        self.change(
-            |world, id| world.part(id, server, true),
-            || format!("is cut off from server {server}"),
-        );
+        let text = format!("is cut off from server {server}");
+        self.befall(&text, None, |world, id| world.part(id, server, true));
     }
 
     /// Ends its partitions.
@@ -91,13 +86,13 @@ impl Process {
                 world.part(id, server, false);
             }
         };
-        self.change(rejoin, || "is no longer cut off".to_owned());
+        self.befall("is no longer cut off", None, rejoin);
     }
 
-    fn change(&self, change: impl FnOnce(&mut World, usize), text: impl FnOnce() -> String) {
+    fn befall(&self, text: &str, time: Option<Duration>, change: impl FnOnce(&mut World, usize)) {
         self.shared.with(|world| {
-            let name = world.name(self.id).to_owned();
-            world.note(|| format!("{name} {}", text()));
+            let until = time.map(|time| world.now + time);
+            world.chronicle.befalls(world.now, self.id, text, until);
             change(world, self.id);
         });
     }
@@ -108,19 +103,19 @@ impl Sim {
     /// Stops a server: its connections end, its leaderships go to others, consumers in its memory are gone.
     pub fn stop_server(&self, server: usize) {
         self.servers(|cluster, now| cluster.stop(now, ServerId(server)));
-        self.note(format!("server {server} stops"));
+        self.server_became(server, State::Down, "stops");
     }
 
     /// Starts a server again, with what it stored.
     pub fn start_server(&self, server: usize) {
         self.servers(|cluster, now| cluster.restart(now, ServerId(server), false));
-        self.note(format!("server {server} starts"));
+        self.server_became(server, State::Up, "starts");
     }
 
     /// Lets a server announce its end, so that clients move to others.
     pub fn lame_duck(&self, server: usize) {
         self.servers(|cluster, now| cluster.lame_duck(now, ServerId(server)));
-        self.note(format!("server {server} announces its end"));
+        self.server_became(server, State::Leaving, "announces its end");
     }
 
     /// Does anything to the servers at the present moment: whatever [`Cluster`] offers, such as
@@ -146,7 +141,7 @@ impl Sim {
     /// to befall replies.
     pub fn heal(&self) {
         self.shared.with(|world| {
-            world.note(|| "everything heals".to_owned());
+            world.note("everything heals");
             for process in 0..world.processes.len() {
                 world.end_stall(process);
                 for server in 0..world.cluster.servers() {
@@ -161,5 +156,12 @@ impl Sim {
                 self.start_server(server);
             }
         }
+    }
+
+    fn server_became(&self, server: usize, state: State, text: &str) {
+        self.shared.with(|world| {
+            let now = world.now;
+            world.chronicle.server_became(now, server, state, text);
+        });
     }
 }

@@ -12,7 +12,7 @@ use kv_proto::{Clock, Instant, ServerAddr};
 
 use super::shared::Shared;
 use super::wire::Stage;
-use super::world::brief;
+use crate::fault::Way;
 
 /// The runtime of one process.
 #[derive(Debug)]
@@ -182,11 +182,9 @@ impl Io for SimIo {
             }
             let chunk = output.chunk();
             let chunk = chunk.get(..room).unwrap_or(chunk);
-            let from = world.processes.get(wire.process);
-            world.trace.line(now, || {
-                let from = from.map_or("", |process| &process.name);
-                format!("    {from} sends {}", brief(chunk))
-            });
+            world
+                .chronicle
+                .sent(now, wire.process, self.wire, Way::Up, chunk);
             wire.up.push(now, chunk);
             let written = chunk.len();
             output.advance(written);

@@ -97,6 +97,14 @@ impl Process {
         std::future::poll_fn(|cx| timer.poll_until(cx, until)).await;
     }
 
+    /// Writes a line of its own to the timeline and the picture of the run.
+    pub fn note(&self, text: &str) {
+        self.shared.with(|world| {
+            let now = world.now;
+            world.chronicle.process_notes(now, self.id, text);
+        });
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> String {

@@ -60,6 +60,7 @@ impl Simulation {
             at: run.time,
             reason: run.result.err().unwrap_or(Reason::Fickle),
             timeline: run.timeline,
+            recording: run.recording,
         }
     }
 }

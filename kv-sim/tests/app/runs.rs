@@ -156,3 +156,40 @@ fn runs_can_be_nested() {
     });
     assert_eq!(total, 3);
 }
+
+/// What is replayed can be drawn: who takes part, what befalls them, and what is broken.
+#[test]
+fn a_replay_can_be_drawn() {
+    let run = Simulation::new().replay(1, |sim| async move {
+        let a = sim.process("<ann>");
+        let bucket = bucket(&sim, &a).await;
+        a.stall(SECOND);
+        a.reset_connections();
+        sim.stop_server(0);
+        sim.start_server(0);
+        bucket.put("k", "v").await.unwrap();
+        sim.note("that is all");
+        sim.always("it ends well", || false);
+        sim.sleep(SECOND).await;
+    });
+    let recording = run.recording.unwrap();
+    assert!(recording.is_broken());
+    assert!(
+        recording
+            .frames
+            .iter()
+            .any(|frame| frame.arrived == frame.size)
+    );
+    let page = kv_sim::picture::draw(&recording);
+    for what in [
+        "&lt;ann&gt; stalls for 1s",
+        "&lt;ann&gt; loses its connections",
+        "that is all",
+        "it does not hold that it ends well",
+    ] {
+        assert!(page.contains(what), "{what}");
+    }
+    assert!(!page.contains("<ann>"));
+    let unwritten = Simulation::new().search(0..1, |sim| async move { sim.note("a") });
+    assert_eq!(unwritten.unwrap().seeds, 1);
+}
