@@ -51,6 +51,7 @@ pub mod picture;
 pub mod profile;
 pub mod runner;
 pub mod scenario;
+pub mod serve;
 pub mod server;
 pub mod shrink;
 mod trace;
@@ -61,6 +62,7 @@ mod world;
 pub use outcome::{Outcome, Work};
 pub use profile::Mix;
 pub use scenario::Scenario;
+pub use serve::{ServeConfig, serve};
 pub use violation::Violation;
 
 /// Runs a scenario.

@@ -42,6 +42,7 @@ mod subject;
 mod version;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use kv_proto::{Instant, Timestamp};
@@ -49,8 +50,8 @@ use kv_proto::{Instant, Timestamp};
 pub use self::auth::{Auth, Permissions, Subjects, User};
 pub use self::connection::ConnId;
 pub use self::disturb::{
-    ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
-    ReplyFault,
+    ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Recurring,
+    Refusal, ReplyFault,
 };
 pub use self::journal::{Change, Event, Removal};
 pub use self::look::{MadeConsumer, SeenConsumer};
@@ -92,6 +93,8 @@ pub struct Config {
     pub version: Version,
     /// How many servers there are; one is a server without a cluster.
     pub servers: usize,
+    /// Where each server says that it listens; those without an address, at 127.0.0.1:4222 and up.
+    pub addresses: Vec<SocketAddr>,
     /// The wall clock at [`Instant::ORIGIN`].
     pub epoch: Timestamp,
     /// Who may connect.
@@ -133,6 +136,7 @@ impl Config {
         Self {
             version,
             servers: 1,
+            addresses: Vec::new(),
             epoch: EPOCH,
             auth: Auth::Open,
             auth_timeout: Duration::from_secs(2),
