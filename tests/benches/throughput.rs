@@ -1,7 +1,7 @@
 //! Puts and gets of 100 bytes, ours against async-nats on the same runtime and the same server.
 //!
 //! ```text
-//! cargo bench -p kv-tests --features rivals --bench throughput [-- options]
+//! cargo bench -p kv-tests --bench throughput [-- options]
 //!   --rounds <n>    rounds of each workload and client (7)
 //!   --millis <n>    length of a round (200)
 //!   --cpus <how>    "one" for server and clients together, so that CPU time per operation repeats
@@ -232,8 +232,10 @@ fn last_revision(contender: &dyn Contender, admin: &mut Admin) -> usize {
 }
 
 fn count_allocations(server: &Server) -> Allocations {
-    let output = Command::new(env!("CARGO_BIN_EXE_throughput-allocations"))
-        .arg(server.url())
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--profile", "bench", "--example"])
+        .args(["throughput-allocations", "--", &server.url()])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("runs");
     let errors = String::from_utf8_lossy(&output.stderr);
