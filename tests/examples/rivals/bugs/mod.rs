@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt};
 use kv_sim::ServeConfig;
 use kv_sim::serve::Server;
 use kv_sim::server::{ServerId, Version};
+use kv_tokio::{Update, WatchError};
 
 /// How long a client may be silent before it is taken to have nothing more to say: several times what either
 /// takes to reconnect.
@@ -165,6 +166,17 @@ fn said<T: Debug, E: Debug>(what: &str, result: &Result<T, E>) -> String {
         Ok(value) => format!("{what}: {value:?}"),
         Err(error) => format!("{what}: error {error:?}"),
     }
+}
+
+/// The keys of the entries that a watch of kv-tokio told.
+fn our_keys(told: &[Result<Update, WatchError>]) -> Vec<&str> {
+    let entries = told.iter().filter_map(|update| {
+        let Ok(Update::Entry(entry)) = update else {
+            return None;
+        };
+        Some(entry.key.as_str())
+    });
+    entries.collect()
 }
 
 /// Stops the server and starts it again; all consumers are gone.

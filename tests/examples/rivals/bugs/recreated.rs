@@ -5,7 +5,7 @@ use futures_util::future::join;
 use kv_sim::serve::Server;
 use kv_tokio::Update;
 
-use super::{Conduct, our_bucket, outage, their_bucket, until_silent};
+use super::{Conduct, our_bucket, our_keys, outage, their_bucket, until_silent};
 
 const OLD: [&str; 3] = ["old.1", "old.2", "old.3"];
 const NEW: [&str; 5] = ["new.1", "new.2", "new.3", "new.4", "new.5"];
@@ -46,10 +46,7 @@ pub(super) async fn kv_tokio(server: &Server) -> Conduct {
         bucket.put(key, "2").await.unwrap();
     }
     let (told, ()) = join(until_silent(&mut watch), outage(server)).await;
-    let keys: Vec<&str> = told
-        .iter()
-        .filter_map(|update| key_of(update.as_ref().ok()?))
-        .collect();
+    let keys = our_keys(&told);
     let is_reset = told
         .iter()
         .any(|update| matches!(update, Ok(Update::Reset(_))));
@@ -59,12 +56,5 @@ pub(super) async fn kv_tokio(server: &Server) -> Conduct {
             format!("the watch says that it starts over: {is_reset}"),
             format!("the watch tells: {keys:?}"),
         ],
-    }
-}
-
-fn key_of(update: &Update) -> Option<&str> {
-    match update {
-        Update::Entry(entry) => Some(entry.key.as_str()),
-        _ => None,
     }
 }

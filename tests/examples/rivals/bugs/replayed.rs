@@ -2,9 +2,8 @@
 
 use kv_sim::serve::Server;
 use kv_sim::server::DeliveryFault;
-use kv_tokio::Update;
 
-use super::{Conduct, our_bucket, their_bucket, until_silent};
+use super::{Conduct, our_bucket, our_keys, their_bucket, until_silent};
 
 const NEW: [&str; 2] = ["new.1", "new.2"];
 
@@ -43,11 +42,7 @@ pub(super) async fn kv_tokio(server: &Server) -> Conduct {
         bucket.put(key, "4").await.unwrap();
     }
     let told = until_silent(&mut watch).await;
-    let entries = told.iter().filter_map(|update| match update {
-        Ok(Update::Entry(entry)) => Some(entry.key.as_str()),
-        _ => None,
-    });
-    let keys: Vec<&str> = entries.collect();
+    let keys = our_keys(&told);
     Conduct {
         is_right: keys == NEW,
         told: vec![format!("the watch tells: {keys:?}")],
