@@ -15,6 +15,7 @@
 //!
 //! - [`app`] is for authors of applications: their own async code, in virtual time and under faults; see the
 //!   manual's chapter on [testing an application](manual::testing).
+//! - [`mod@serve`] puts the servers on real sockets and in real time, for any client.
 //!
 //! The same scenario gives the same [hash](Outcome::hash) in any process and build.
 //!

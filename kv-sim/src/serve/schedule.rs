@@ -41,9 +41,9 @@ impl Schedule {
     }
 
     /// Lets happen what is due; what was missed by a machine that slept happens once.
-    pub(super) fn handle_timeout(&mut self, cluster: &mut Cluster, servers: usize, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, cluster: &mut Cluster, now: Instant) {
         for entry in self.entries.iter_mut().filter(|entry| entry.due <= now) {
-            let server = ServerId(entry.turn % servers.max(1));
+            let server = ServerId(entry.turn % cluster.servers().max(1));
             entry.turn = entry.turn.wrapping_add(1);
             entry.due = now + entry.every;
             befall(entry.calamity, entry.every, cluster, server, now);

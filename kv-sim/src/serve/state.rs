@@ -23,7 +23,6 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) cluster: Cluster,
     pub(super) ended: bool,
-    servers: usize,
     faults: Vec<Fault>,
     schedule: Schedule,
 }
@@ -32,7 +31,6 @@ impl Shared {
     pub(super) fn new(config: Config, seed: u64, faults: &[Fault], waker: Waker) -> Arc<Self> {
         let clock = Clock::start();
         let mut state = State {
-            servers: config.servers,
             cluster: Cluster::new(config, seed),
             ended: false,
             faults: Vec::new(),
@@ -101,8 +99,7 @@ impl State {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.schedule
-            .handle_timeout(&mut self.cluster, self.servers, now);
+        self.schedule.handle_timeout(&mut self.cluster, now);
         if self.cluster.poll_timeout().is_some_and(|due| due <= now) {
             self.cluster.handle_timeout(now);
         }

@@ -100,12 +100,6 @@ impl Cluster {
         self.disturbances.forget_notes();
     }
 
-    /// Returns the names of all streams, in order.
-    #[must_use]
-    pub fn stream_names(&self) -> Vec<String> {
-        self.jetstream.streams.keys().cloned().collect()
-    }
-
     /// Returns how many consumers there are.
     #[must_use]
     pub fn consumers(&self) -> usize {
