@@ -81,6 +81,9 @@ impl Options {
     reason = "the output is the product; progress goes beside it"
 )]
 fn main() {
+    // Built before the clock starts.
+    let built = the_counter("build").status().expect("cargo runs");
+    assert!(built.success(), "throughput-allocations does not build");
     let begin = Instant::now();
     let options = Options::read(std::env::args().skip(1));
     let (server, placement) = start_server(&options.cpus);
@@ -232,13 +235,21 @@ fn last_revision(contender: &dyn Contender, admin: &mut Admin) -> usize {
 }
 
 fn count_allocations(server: &Server) -> Allocations {
-    let output = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--profile", "bench", "--example"])
-        .args(["throughput-allocations", "--", &server.url()])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+    let output = the_counter("run")
+        .args(["--", &server.url()])
         .output()
         .expect("runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     report::allocations(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Builds or runs what counts allocations.
+fn the_counter(verb: &str) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args([verb, "--quiet", "--profile", "bench", "--example"])
+        .arg("throughput-allocations")
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
 }
