@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, kv};
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::site::{Pair, V2_10, V2_12, V2_15, prints_the_same};
+use crate::site::{Pair, V2_10, V2_11, V2_12, V2_14, V2_15, prints_the_same};
 
 /// Far longer than a session takes.
 const HANGS: Duration = Duration::from_secs(60);
@@ -19,8 +19,18 @@ fn v2_10() {
 }
 
 #[test]
+fn v2_11() {
+    both_ways(V2_11);
+}
+
+#[test]
 fn v2_12() {
     both_ways(V2_12);
+}
+
+#[test]
+fn v2_14() {
+    both_ways(V2_14);
 }
 
 #[test]

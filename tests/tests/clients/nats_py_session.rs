@@ -4,7 +4,7 @@ use std::process::Command;
 
 use kv_tests::nats_py;
 
-use crate::site::{Pair, V2_10, V2_12, V2_15, prints_the_same};
+use crate::site::{Pair, V2_10, V2_11, V2_12, V2_14, V2_15, prints_the_same};
 
 #[test]
 fn v2_10() {
@@ -12,8 +12,18 @@ fn v2_10() {
 }
 
 #[test]
+fn v2_11() {
+    both_ways(V2_11);
+}
+
+#[test]
 fn v2_12() {
     both_ways(V2_12);
+}
+
+#[test]
+fn v2_14() {
+    both_ways(V2_14);
 }
 
 #[test]

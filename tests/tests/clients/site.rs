@@ -15,9 +15,17 @@ pub(crate) const V2_10: Pair = Pair {
     real: Version::V2_10,
     simulated: Simulated::V2_10,
 };
+pub(crate) const V2_11: Pair = Pair {
+    real: Version::V2_11,
+    simulated: Simulated::V2_11,
+};
 pub(crate) const V2_12: Pair = Pair {
     real: Version::V2_12,
     simulated: Simulated::V2_12,
+};
+pub(crate) const V2_14: Pair = Pair {
+    real: Version::V2_14,
+    simulated: Simulated::V2_14,
 };
 pub(crate) const V2_15: Pair = Pair {
     real: Version::V2_15,
