@@ -25,6 +25,7 @@ mod consumer;
 mod decode;
 mod dispatch;
 mod disturb;
+mod duration;
 mod error;
 mod fault;
 mod header;
@@ -312,8 +313,10 @@ impl Cluster {
                 continue;
             }
             let (outbox, expired) = (&mut self.outbox, &mut self.jetstream.expired);
+            let (group, store, router) = (&stream.group, &stream.store, &self.router);
             stream.consumers.retain(|name, one| {
-                let lives = !one.runs(peers) || one.handle_timeout(moment, outbox);
+                let read = group.store_at(one.home, store);
+                let lives = !one.runs(peers) || one.handle_timeout(read, moment, router, outbox);
                 if !lives {
                     expired.push_back(name.clone());
                 }

@@ -13,6 +13,8 @@ pub(crate) struct Frames {
     pub(crate) all: Vec<(String, String)>,
     /// The newest flow-control request.
     pub(crate) flow_request: Option<String>,
+    /// The reply subjects of all deliveries, in order.
+    deliveries: Vec<String>,
     known: Known,
 }
 
@@ -29,9 +31,11 @@ impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
         while let Some((frame, used)) = frame(&self.unread, &mut self.known) {
-            if let Some(subject) = flow_request(&self.unread[..used]) {
+            if let Some(subject) = word(&self.unread[..used], "$JS.FC.") {
                 self.flow_request = Some(subject);
             }
+            self.deliveries
+                .extend(word(&self.unread[..used], "$JS.ACK."));
             self.unread.drain(..used);
             if let Some(frame) = frame {
                 self.all.push(frame);
@@ -57,6 +61,15 @@ impl Frames {
         out
     }
 
+    /// The reply subject of a consumer's delivery, counted back from its last.
+    pub(crate) fn delivery(&self, stream: &str, consumer: &str, back: usize) -> Option<String> {
+        let start = format!("$JS.ACK.{stream}.{consumer}.");
+        let own = self.deliveries.iter().rev();
+        own.filter(|reply| reply.starts_with(&start))
+            .nth(back)
+            .cloned()
+    }
+
     /// Whether a message on that subject holds a text.
     pub(crate) fn has(&self, subject: &str, text: &str) -> bool {
         let mut own = self.all.iter().filter(|(group, _)| is_on(group, subject));
@@ -73,14 +86,12 @@ impl Frames {
     }
 }
 
-/// The subject that a message wants flow control answered on.
-fn flow_request(frame: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(frame);
-    let words = text.lines().next()?.split(' ');
-    words
-        .into_iter()
-        .find(|word| word.starts_with("$JS.FC."))
-        .map(str::to_owned)
+/// The word of a frame's first line that begins so.
+fn word(frame: &[u8], start: &str) -> Option<String> {
+    let end = frame.windows(2).position(|two| two == b"\r\n")?;
+    let text = String::from_utf8_lossy(&frame[..end]);
+    let found = text.split(' ').find(|word| word.starts_with(start));
+    found.map(str::to_owned)
 }
 
 impl Known {

@@ -57,8 +57,13 @@ impl Sim {
     }
 
     /// Restarts the server and connects again.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, kill: bool) {
         self.wait(Duration::from_millis(300));
+        if !kill {
+            self.cluster.shut_down(self.now, ServerId(0));
+            self.collect();
+            self.closed = false;
+        }
         self.cluster.restart(self.now, ServerId(0), false);
         while self.cluster.poll_closed().is_some() {}
         let conn = self.cluster.accept(self.now, ServerId(0));

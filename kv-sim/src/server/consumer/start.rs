@@ -1,6 +1,7 @@
 //! Where a new consumer begins.
 
 use super::config::DeliverPolicy;
+use super::saved::Saved;
 use super::{Consumer, Pair, Snapshot};
 use crate::server::stream::config::{Storage, StreamConfig};
 use crate::server::stream::store::Store;
@@ -66,7 +67,8 @@ impl Consumer {
             } else {
                 Pair::default()
             };
-            self.saved = Some((start, floor));
+            self.ack_floor = floor;
+            self.saved = Some(Saved::starting(start, floor));
         }
     }
 

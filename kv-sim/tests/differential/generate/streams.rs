@@ -207,7 +207,7 @@ impl Generator {
         let stream = self.pick(&STREAMS);
         let body = self.pick(&["", "", "{}", " {} ", "x", "{\"a\":1}", "null"]);
         let step = self.api(&format!("STREAM.DELETE.{stream}"), body);
-        Step::say(step.bytes(), true)
+        Step::say(step.text(), true)
     }
 }
 
