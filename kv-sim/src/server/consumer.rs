@@ -81,6 +81,8 @@ pub(crate) struct Consumer {
     snapshot: Option<Snapshot>,
     pending: i64,
     pending_through: u64,
+    /// It lost its filters, with which the real server forgets to tell it of messages.
+    deaf: bool,
     /// The queue group whose members count as listeners.
     group: String,
     active: bool,
@@ -135,6 +137,7 @@ impl Consumer {
             snapshot: None,
             pending: 0,
             pending_through: 0,
+            deaf: false,
             group: config.deliver_group.clone(),
             active: interest,
             requests: Requests::default(),
@@ -187,6 +190,7 @@ impl Consumer {
         self.heartbeat_at = self.next_heartbeat(now.instant);
         (self.active, self.asleep, self.woken_twice) = (false, false, false);
         self.requests = Requests::default();
+        self.deaf = false;
         (self.last_acked, self.acked_now) = (None, false);
         self.inactive_at = None;
         self.note_pause(now);
@@ -239,6 +243,9 @@ impl Consumer {
             }
         }
         self.config = config;
+        if refiltered {
+            self.deaf = self.config.filters().is_empty();
+        }
         self.note_pause(now);
         // A snapshot stays as it is, although it was made for other subjects.
         if refiltered || now.version.recounts_on_updates() {

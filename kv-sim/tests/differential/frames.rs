@@ -235,6 +235,8 @@ pub(crate) fn mask(text: &str) -> String {
         ("\"leader\":\"", "\""),
         ("\"api\":{", "}"),
         ("Nats-Consumer-Stalled: ", "\r"),
+        ("Nats-Subject: $JS.ACK.", "\r"),
+        ("\"pause_remaining\":", ","),
         ("json: cannot unmarshal ", "\""),
         ("invalid JSON: can not unmarshal", "\","),
         ("parsing time ", "\"}"),

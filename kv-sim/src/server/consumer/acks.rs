@@ -135,7 +135,7 @@ impl Consumer {
             }
             AckPolicy::All => {
                 if consumer_seq <= self.ack_floor.consumer || seq <= self.ack_floor.stream {
-                    return true;
+                    return seq != 0;
                 }
                 self.asleep &= !full;
                 self.ack_floor = at;

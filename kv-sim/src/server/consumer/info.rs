@@ -21,8 +21,8 @@ impl Consumer {
         let position = self.position();
         let (delivered, floor) = match &self.saved {
             Some(saved) if now.version.shows_saved_position() => (saved.delivered, saved.floor),
-            Some(_) => (position, self.ack_floor),
-            None => (position, Pair::default()),
+            None if now.version.shows_saved_position() => (position, Pair::default()),
+            Some(_) | None => (position, self.ack_floor),
         };
         let active = self.last_delivered;
         let mut out = Writer::object();
@@ -56,9 +56,13 @@ impl Consumer {
         shared: bool,
         cluster: Option<&str>,
     ) -> Writer {
-        let saved = self.saved.take_if(|_| shared);
+        let (saved, floor) = (self.saved.take_if(|_| shared), self.ack_floor);
+        if shared {
+            self.ack_floor = Pair::default();
+        }
         let out = self.info_json(store, now, true, cluster);
         self.saved = self.saved.take().or(saved);
+        self.ack_floor = floor;
         out
     }
 

@@ -24,6 +24,7 @@ impl Consumer {
     /// Something happened to the replica it reads.
     pub(crate) fn notice(&mut self, notice: &Notice, store: &Store) {
         match notice {
+            Notice::Stored(..) | Notice::Removed(..) if self.deaf => {}
             Notice::Stored(seq, subject) => self.message_stored(*seq, subject),
             Notice::Removed(seq, subject) => self.message_removed(*seq, subject),
             Notice::Recounted => self.recount(store),
@@ -54,7 +55,10 @@ impl Consumer {
 
     /// One message was removed from the stream.
     fn message_removed(&mut self, seq: u64, subject: &[u8]) {
-        if seq >= self.next_stream_seq && self.wants(subject) {
+        if !self.wants(subject) {
+            return;
+        }
+        if seq >= self.next_stream_seq {
             self.pending -= 1;
         }
         if self.redelivery.unacked.contains_key(&seq) {
