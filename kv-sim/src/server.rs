@@ -219,6 +219,7 @@ impl Cluster {
         let habits = Habits {
             flow_limit: config.flow_limit,
             wide_replies: config.wide_replies,
+            alone: config.servers <= 1,
         };
         let jetstream = JetStream::new(child, peers, Journal::new(config.journal), habits);
         Self {

@@ -54,6 +54,14 @@ impl Consumer {
             seq = last + 1;
         }
         self.next_stream_seq = seq;
+        let shared = stream.replicas > 1 && self.is_replicated();
+        if shared && self.habits.alone {
+            // Nobody is there to agree with on where it begins, so that it forgets.
+            if version > Version::V2_10 {
+                self.next_stream_seq = 1;
+            }
+            return;
+        }
         let on_disk = !self.config.memory && stream.storage == Storage::File;
         if seq > 1 || on_disk {
             let start = Pair {
@@ -61,7 +69,6 @@ impl Consumer {
                 stream: seq.saturating_sub(1),
             };
             // Servers that share a consumer tell each other all of where it begins.
-            let shared = stream.replicas > 1 && self.is_replicated();
             let floor = if shared || version.saves_starting_floor() {
                 start
             } else {
