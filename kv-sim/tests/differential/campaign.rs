@@ -208,6 +208,7 @@ fn restart(server: &Server, real: &mut Real, kill: bool) {
     } else {
         server.stop();
     }
+    real.linger(PATIENCE); // what it said before it closed
     server.restart();
     real.reconnect(server.addr());
 }
