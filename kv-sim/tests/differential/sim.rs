@@ -50,9 +50,10 @@ impl Sim {
         self.collect();
     }
 
-    /// What the server's clock says, as a client writes it.
-    pub(crate) fn clock(&self) -> String {
-        let nanos = i64::try_from(self.now.as_nanos()).expect("before 2262");
+    /// What the server's clock will say in so many milliseconds, as a client writes it.
+    pub(crate) fn clock(&self, ahead: u64) -> String {
+        let nanos = i64::try_from((self.now + Duration::from_millis(ahead)).as_nanos())
+            .expect("before 2262");
         Timestamp::from_unix_nanos(self.epoch.as_unix_nanos() + nanos).to_string()
     }
 
