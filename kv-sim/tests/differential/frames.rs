@@ -23,13 +23,15 @@ pub(crate) struct Frames {
 struct Known {
     /// Subscriptions that are members of a queue group: each server picks the member by itself.
     members: BTreeSet<String>,
-    /// Names of consumers that the server made up, in the order of their creation.
+    /// Names of consumers that the server made up, in the order of their creation. A consumer may deliver
+    /// before it is known.
     made_up: Vec<String>,
 }
 
 impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
+        let named = self.known.made_up.len();
         while let Some((frame, used)) = frame(&self.unread, &mut self.known) {
             if let Some(subject) = word(&self.unread[..used], "$JS.FC.") {
                 self.flow_request = Some(subject);
@@ -40,6 +42,12 @@ impl Frames {
             if let Some(frame) = frame {
                 self.all.push(frame);
             }
+        }
+        for name in self.known.made_up.iter().skip(named) {
+            self.all
+                .iter_mut()
+                .filter(|(group, _)| is_on(group, name))
+                .for_each(|(group, _)| *group = group.replace(name, &self.known.alias(name)));
         }
     }
 
