@@ -39,7 +39,7 @@ use self::redelivery::Redelivery;
 use self::saved::Saved;
 use super::json::Writer;
 use super::rng::Rng;
-use super::stream::config::StreamConfig;
+use super::stream::config::{Retention, StreamConfig};
 use super::stream::store::{Message, Store};
 use super::stream::{Now, nanos_between};
 use super::version::Version;
@@ -73,6 +73,9 @@ pub(crate) struct Consumer {
     next_consumer_seq: u64,
     ack_floor: Pair,
     redelivery: Redelivery,
+    /// What its stream need not keep for it any longer, if that keeps nothing else.
+    pub(crate) done: Vec<u64>,
+    retention: Retention,
     /// Something was as good as acknowledged, at a time that is still to be told.
     acked_now: bool,
     last_acked: Option<Timestamp>,
@@ -131,6 +134,8 @@ impl Consumer {
             next_consumer_seq: 1,
             ack_floor: Pair::default(),
             redelivery: Redelivery::default(),
+            done: Vec::new(),
+            retention: stream.retention,
             acked_now: false,
             last_acked: None,
             saved: None,

@@ -397,6 +397,7 @@ impl Cluster {
                 let (router, rng) = (&self.router, &mut self.rng);
                 consumer.deliver(store, now, router, rng, &mut self.outbox);
             }
+            stream.drop_done();
         }
     }
 }

@@ -166,6 +166,7 @@ errors! {
     MAX_PENDING_ACK_POLICY = 400, 10082, "consumer requires ack policy for max ack pending";
     SMALL_HEARTBEAT = 400, 10083, "consumer idle heartbeat needs to be >= 100ms";
     PULL_NEEDS_ACK = 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
+    PULL_NEEDS_ACK_2_10 = 400, 10084, "consumer in pull mode requires ack policy";
     PULL_RATE_LIMIT = 400, 10086, "consumer in pull mode can not have rate limit set";
     PULL_MAX_WAITING = 400, 10087, "consumer max waiting needs to be positive";
     HEARTBEAT_NEEDS_PUSH = 400, 10088, "consumer idle heartbeat requires a push based consumer";

@@ -302,6 +302,11 @@ pub(crate) fn mask_cluster(text: &str) -> String {
     out + rest
 }
 
+/// Masks when the first message was stored.
+pub(crate) fn mask_first_time(text: &str) -> String {
+    blank(text, "\"first_ts\":\"", "\"", |_| true)
+}
+
 /// Masks how many messages a consumer says are pending.
 pub(crate) fn mask_pending(text: &str) -> String {
     let text = blank(text, "\"num_pending\":", ",", |_| true);

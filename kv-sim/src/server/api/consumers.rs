@@ -83,6 +83,7 @@ impl JetStream {
         } else {
             config.name.clone()
         };
+        let unique = stream.check_unique(&config, &name);
         if let Some(existing) = stream.consumers.get_mut(&name) {
             if asked.action == Action::Create {
                 let mut same = config.clone();
@@ -91,6 +92,7 @@ impl JetStream {
                     return Err(ApiError::CONSUMER_EXISTS);
                 }
             }
+            unique?;
             let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
             config.check_update(&existing.config, interest, version)?;
             let store = stream.group.store_at(existing.home, &stream.store);
@@ -114,6 +116,7 @@ impl JetStream {
         if limit.is_some_and(|max| stream.consumers.len() >= max) {
             return Err(ApiError::MAXIMUM_CONSUMERS);
         }
+        stream.check_queue(&config, &name, version)?;
         let name = if name.is_empty() {
             self.rng.name(NAME_LENGTH)
         } else {
@@ -192,6 +195,7 @@ impl JetStream {
         }
         if let Some(mut consumer) = deleted {
             consumer.release(out);
+            stream.drop_orphaned(consumer.floor());
         }
         let mut out = begin("consumer_delete");
         out.bool("success", true);

@@ -9,6 +9,8 @@ use super::{Consumer, Pair, ticks};
 use crate::server::decode::plain;
 use crate::server::duration;
 use crate::server::router::Router;
+use crate::server::stream::config::Retention;
+use crate::server::stream::store::is_match;
 use crate::server::stream::{Inbound, Now, Outbox, Outgoing};
 use crate::server::version::Version;
 
@@ -132,6 +134,7 @@ impl Consumer {
                     self.move_floor(at);
                 }
                 self.redelivery.forget(seq);
+                self.finish(seq);
             }
             AckPolicy::All => {
                 if consumer_seq <= self.ack_floor.consumer || seq <= self.ack_floor.stream {
@@ -139,11 +142,47 @@ impl Consumer {
                 }
                 self.asleep &= !full;
                 self.ack_floor = at;
+                let below: Vec<u64> = self
+                    .redelivery
+                    .unacked
+                    .range(..seq)
+                    .map(|(seq, _)| *seq)
+                    .collect();
                 self.redelivery.forget_through(seq);
+                self.finish(seq);
+                below.into_iter().for_each(|seq| self.finish(seq));
             }
         }
         self.save_acked(at, now);
-        true
+        self.retention == Retention::Limits || seq != 0
+    }
+
+    /// Its stream need not keep a message for it any longer.
+    pub(super) fn finish(&mut self, seq: u64) {
+        if self.retention != Retention::Limits {
+            self.done.push(seq);
+        }
+    }
+
+    /// Whether its stream has to keep a message for it.
+    pub(crate) fn needs(&self, seq: u64, subject: &[u8]) -> bool {
+        if !is_match(subject, &self.config.filters()) {
+            return false;
+        }
+        let above = seq > self.ack_floor.stream;
+        let waits = match self.config.ack_policy {
+            AckPolicy::None | AckPolicy::All => above,
+            AckPolicy::Explicit => {
+                let known = self.redelivery.unacked.contains_key(&seq);
+                above && (seq >= self.next_stream_seq || known)
+            }
+        };
+        waits || self.redelivery.counts.contains_key(&seq)
+    }
+
+    /// Where all that is below was acknowledged.
+    pub(crate) fn floor(&self) -> u64 {
+        self.ack_floor.stream
     }
 
     /// Somebody works on a message: its time begins anew.

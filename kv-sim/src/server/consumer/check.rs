@@ -78,7 +78,7 @@ impl ConsumerConfig {
         if self.is_push() {
             self.check_push(stream)?;
         } else {
-            self.check_pull(stream)?;
+            self.check_pull(stream, v)?;
         }
         let limit = stream.consumer_max_ack_pending;
         if limit > 0 && self.max_ack_pending > limit {
@@ -152,9 +152,13 @@ impl ConsumerConfig {
         Ok(())
     }
 
-    fn check_pull(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+    fn check_pull(&self, stream: &StreamConfig, v: Version) -> Result<(), ApiError> {
         if self.ack_policy == AckPolicy::None && stream.retention == Retention::WorkQueue {
-            return Err(ApiError::PULL_NEEDS_ACK);
+            return Err(if v == Version::V2_10 {
+                ApiError::PULL_NEEDS_ACK_2_10
+            } else {
+                ApiError::PULL_NEEDS_ACK
+            });
         }
         if self.rate_limit > 0 {
             return Err(ApiError::PULL_RATE_LIMIT);

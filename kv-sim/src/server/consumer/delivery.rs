@@ -260,6 +260,7 @@ impl Consumer {
             self.await_ack(at, now);
         } else {
             self.ack_floor = at;
+            self.finish(at.stream);
         }
         self.heartbeat_at = self.next_heartbeat(now.instant);
         self.count_in_flight(size as u64, rng, out);

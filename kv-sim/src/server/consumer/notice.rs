@@ -24,7 +24,6 @@ impl Consumer {
     /// Something happened to the replica it reads.
     pub(crate) fn notice(&mut self, notice: &Notice, store: &Store) {
         match notice {
-            Notice::Stored(..) | Notice::Removed(..) if self.deaf => {}
             Notice::Stored(seq, subject) => self.message_stored(*seq, subject),
             Notice::Removed(seq, subject) => self.message_removed(*seq, subject),
             Notice::Recounted => self.recount(store),
@@ -164,7 +163,8 @@ impl Consumer {
         }
     }
 
-    fn wants(&self, subject: &[u8]) -> bool {
-        is_match(subject, &self.config.filters())
+    /// Whether it is told of messages on that subject.
+    pub(crate) fn wants(&self, subject: &[u8]) -> bool {
+        !self.deaf && is_match(subject, &self.config.filters())
     }
 }

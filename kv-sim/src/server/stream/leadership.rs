@@ -262,6 +262,6 @@ fn told(step: &Step) -> Option<Change> {
             why: *why,
         }),
         Step::Rewound(last) => Some(Change::Rewound { last: *last }),
-        Step::Skipped | Step::Jumped(_) | Step::Noticed(_) => None,
+        Step::Skipped(_) | Step::Jumped(_) | Step::Noticed(_) => None,
     }
 }
