@@ -93,10 +93,8 @@ impl Consumer {
 
     /// Takes what was removed from the stream for acknowledged.
     fn end_vanished(&mut self, now: Now) {
-        for seq in std::mem::take(&mut self.redelivery.vanished) {
-            if let Some(known) = self.redelivery.unacked.get(&seq).copied() {
-                self.acknowledge(seq, known.consumer_seq, now);
-            }
+        for at in std::mem::take(&mut self.redelivery.vanished) {
+            self.acknowledge(at.stream, at.consumer, now);
         }
         if std::mem::take(&mut self.acked_now) {
             self.last_acked = Some(now.time);

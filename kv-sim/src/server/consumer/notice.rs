@@ -60,8 +60,10 @@ impl Consumer {
         if seq >= self.next_stream_seq {
             self.pending -= 1;
         }
-        if self.redelivery.unacked.contains_key(&seq) {
-            self.redelivery.vanished.push(seq);
+        if let Some(known) = self.redelivery.unacked.get(&seq) {
+            let consumer = known.consumer_seq;
+            let stream = seq;
+            self.redelivery.vanished.push(Pair { consumer, stream });
         } else if self.version.moves_floor_over_exhausted()
             && self.redelivery.counts.remove(&seq).is_some()
         {

@@ -88,7 +88,7 @@ pub(super) struct Redelivery {
     /// When it looks whose time has run out.
     pub(super) check_at: Option<Instant>,
     /// Removed from the stream, and to be ended as soon as the consumer moves.
-    pub(super) vanished: Vec<u64>,
+    pub(super) vanished: Vec<Pair>,
 }
 
 impl Redelivery {
