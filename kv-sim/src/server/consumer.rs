@@ -19,6 +19,7 @@ mod info;
 mod notice;
 mod place;
 mod pull;
+mod recovery;
 mod redelivery;
 mod saved;
 mod start;
