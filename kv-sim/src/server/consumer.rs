@@ -85,6 +85,8 @@ pub(crate) struct Consumer {
     snapshot: Option<Snapshot>,
     pending: i64,
     pending_through: u64,
+    /// Its servers agree on every delivery before it is sent.
+    agreed: bool,
     /// It lost its filters, with which the real server forgets to tell it of messages.
     deaf: bool,
     /// The queue group whose members count as listeners.
@@ -143,6 +145,7 @@ impl Consumer {
             snapshot: None,
             pending: 0,
             pending_through: 0,
+            agreed: false,
             deaf: false,
             group: config.deliver_group.clone(),
             active: interest,
@@ -160,6 +163,8 @@ impl Consumer {
             recovered: None,
             config,
         };
+        let shared = stream.replicas > 1 && out.is_replicated() && !habits.alone;
+        out.agreed = shared && out.wants_acks() && !out.config.flow_control;
         out.choose_start(stream, store, now.version);
         out.recount(store);
         out.heartbeat_at = out.next_heartbeat(now.instant);

@@ -218,7 +218,7 @@ impl Consumer {
         self.requests.looked = Some(now.instant);
         let all = std::mem::take(&mut self.requests.queue);
         for mut one in all {
-            if let Some(status) = one.end(at_end, now) {
+            if let Some(status) = one.end(at_end, self.agreed, now) {
                 out.push_back(status);
                 continue;
             }
@@ -249,7 +249,7 @@ impl Consumer {
                 let text = "409 Message Size Exceeds MaxBytes";
                 out.push_back(ended(&first.reply, text, first.left, first.bytes));
             } else if first.expires.is_some_and(|due| due <= now.instant) {
-                out.extend(first.end(false, now));
+                out.extend(first.end(false, self.agreed, now));
             } else if router.has_interest(&first.reply) {
                 if first.bytes > 0 {
                     first.bytes -= size;
@@ -328,8 +328,9 @@ impl Consumer {
 }
 
 impl Request {
-    /// The status that ends it at this moment, if one does.
-    fn end(&self, at_end: bool, now: Now) -> Option<Outgoing> {
+    /// The status that ends it at this moment, if one does. While servers agree on what was delivered, it is
+    /// always the same one.
+    fn end(&self, at_end: bool, agreed: bool, now: Now) -> Option<Outgoing> {
         let timeout = || ended(&self.reply, "408 Request Timeout", self.left, self.bytes);
         if self.expires.is_some_and(|due| due <= now.instant) {
             return Some(timeout());
@@ -339,6 +340,9 @@ impl Request {
         }
         if now.version == Version::V2_10 {
             return (self.got > 0).then(timeout);
+        }
+        if agreed && self.got > 0 {
+            return Some(timeout());
         }
         let nothing = || Outgoing::status(&self.reply, &b"NATS/1.0 404 No Messages\r\n\r\n"[..]);
         (self.expires.is_none() || self.got > 0).then(nothing)

@@ -68,13 +68,15 @@ impl Consumer {
                 consumer: 0,
                 stream: seq.saturating_sub(1),
             };
-            // Servers that share a consumer tell each other all of where it begins.
-            let floor = if shared || version.saves_starting_floor() {
+            // Servers that share a consumer tell each other where it begins, and the floor if it needs none.
+            let told = shared && !self.config.wants_acks();
+            let floor = if told || (version.saves_starting_floor() && !shared) {
                 start
             } else {
                 Pair::default()
             };
-            self.ack_floor = floor;
+            let leads = shared && version > Version::V2_10;
+            self.ack_floor = if leads { start } else { floor };
             self.saved = Some(Saved::starting(start, floor));
         }
     }

@@ -44,7 +44,11 @@ impl Generator {
             }
             _ => {}
         }
-        let durable = self.chance(50);
+        // In a cluster, one that becomes durable moves to more servers, bit by bit.
+        let durable = match self.replicas {
+            Some(_) => name.ends_with(['1', '3']),
+            None => self.chance(50),
+        };
         if durable {
             config.push(format!("\"durable_name\":\"{name}\""));
         } else if self.chance(80) {
