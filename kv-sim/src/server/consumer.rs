@@ -9,6 +9,9 @@
 //!
 //! Being *woken* matters: when an entry of the initial snapshot has vanished, the real server goes to
 //! sleep although more entries are due, and only the next event moves it on.
+//!
+//! Not simulated, and refused: priority policies, `ack_policy` flow_control. Not simulated, and taken without
+//! effect: `replay_policy` original, `rate_limit_bps`, `sample_freq`, `pedantic`. No advisories are sent.
 
 mod acks;
 mod check;

@@ -103,6 +103,10 @@ impl ConsumerConfig {
         if self.is_durable() && !self.name.is_empty() && self.name != self.durable {
             return Err(ApiError::NAME_MISMATCH);
         }
+        if self.has_priorities {
+            let why = "priority policies are not simulated";
+            return Err(ApiError::consumer_create(why));
+        }
         let metadata = self
             .metadata
             .iter()
