@@ -104,7 +104,7 @@ impl ConsumerConfig {
             return Err(ApiError::NAME_MISMATCH);
         }
         if self.has_priorities {
-            let why = "priority policies are not simulated";
+            let why = "kv-sim: priority policies are not simulated";
             return Err(ApiError::consumer_create(why));
         }
         let metadata = self
