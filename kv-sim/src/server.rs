@@ -25,6 +25,7 @@ mod consumer;
 mod decode;
 mod dispatch;
 mod disturb;
+mod duration;
 mod error;
 mod fault;
 mod header;
@@ -218,6 +219,7 @@ impl Cluster {
         let habits = Habits {
             flow_limit: config.flow_limit,
             wide_replies: config.wide_replies,
+            alone: config.servers <= 1,
         };
         let jetstream = JetStream::new(child, peers, Journal::new(config.journal), habits);
         Self {
@@ -312,8 +314,10 @@ impl Cluster {
                 continue;
             }
             let (outbox, expired) = (&mut self.outbox, &mut self.jetstream.expired);
+            let (group, store, router) = (&stream.group, &stream.store, &self.router);
             stream.consumers.retain(|name, one| {
-                let lives = !one.runs(peers) || one.handle_timeout(moment, outbox);
+                let read = group.store_at(one.home, store);
+                let lives = !one.runs(peers) || one.handle_timeout(read, moment, router, outbox);
                 if !lives {
                     expired.push_back(name.clone());
                 }

@@ -31,9 +31,18 @@ impl Cluster {
         }
         let peers = &mut self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
-            stream.server_stopped(server.0, self.now, peers);
+            stream.server_stopped(server.0, self.now, peers, &mut self.outbox);
         }
         self.settle();
+    }
+
+    /// Ends a server in good order: it tells those who wait for a pull consumer of its own that it goes, and
+    /// stops.
+    pub fn shut_down(&mut self, now: Instant, server: ServerId) {
+        self.advance(now);
+        self.jetstream.warn_of_shutdown(server.0, &mut self.outbox);
+        self.settle();
+        self.stop(now, server);
     }
 
     /// Starts a server, after stopping it if it runs. What it stored in files is there; what it had in

@@ -18,6 +18,7 @@ mod proposal;
 mod publish;
 mod purge;
 pub(crate) mod republish;
+mod retention;
 pub(crate) mod store;
 mod ttl;
 

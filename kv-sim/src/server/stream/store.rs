@@ -158,12 +158,13 @@ impl Store {
     }
 
     /// Uses up a sequence without a message.
-    pub(crate) fn skip(&mut self) -> u64 {
+    pub(crate) fn skip(&mut self, time: Timestamp) -> u64 {
         self.last_seq += 1;
+        self.last_time = Some(time);
         if self.messages.is_empty() {
             self.first_seq = self.last_seq + 1;
         }
-        self.note(Step::Skipped);
+        self.note(Step::Skipped(time));
         self.last_seq
     }
 

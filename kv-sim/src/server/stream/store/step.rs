@@ -1,5 +1,7 @@
 //! What is done to a store, noted so that the journal can tell it and other replicas repeat it.
 
+use kv_proto::Timestamp;
+
 use super::{Message, Store};
 use crate::server::consumer::Notice;
 use crate::server::journal::Removal;
@@ -9,7 +11,7 @@ use crate::server::journal::Removal;
 pub(crate) enum Step {
     Stored(Message),
     /// A sequence was used up without a message.
-    Skipped,
+    Skipped(Timestamp),
     Removed(u64, Removal),
     /// The next message will have this sequence.
     Jumped(u64),
@@ -50,8 +52,8 @@ impl Store {
             Step::Stored(message) => {
                 self.append(message);
             }
-            Step::Skipped => {
-                self.skip();
+            Step::Skipped(time) => {
+                self.skip(time);
             }
             Step::Removed(seq, why) => {
                 self.remove(seq, why);
