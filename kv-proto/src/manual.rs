@@ -3,3 +3,6 @@
 
 #[doc = include_str!("manual/watching.md")]
 pub mod watching {}
+
+#[doc = include_str!("manual/permissions.md")]
+pub mod permissions {}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Server;
-use crate::server::Login;
+use crate::server::{Login, OWNER};
 use crate::stream::Stream;
 
 /// How long a server may take to answer: JetStream answers within milliseconds, but not on a busy disk.
@@ -29,6 +29,7 @@ impl Admin {
             Login::Open => json!({}),
             Login::User { name, password } => json!({"user": name, "pass": password}),
             Login::Token(token) => json!({"auth_token": token}),
+            Login::Guarded { .. } => json!({"user": OWNER, "pass": OWNER}),
         };
         Self::with_credentials(server, &credentials)
     }

@@ -30,8 +30,8 @@ use process::Process;
 use crate::stream::Stream;
 use crate::{PATIENCE, Port, Version, provision, unique};
 
-pub(crate) use plan::Login;
 pub use plan::ServerBuilder;
+pub(crate) use plan::{Login, OWNER};
 
 /// How much of a log a panic quotes.
 const LOG_TAIL_LINES: usize = 15;

@@ -2,6 +2,7 @@
 
 use super::Server;
 use crate::Version;
+use crate::permissions::{Permission, permissions_config};
 
 /// How often [`ServerBuilder::start`] tries another port after a stranger took the one it found free.
 const PORTS_TO_TRY: usize = 5;
@@ -24,9 +25,19 @@ pub struct ServerBuilder {
 #[derive(Clone, Debug)]
 pub(crate) enum Login {
     Open,
-    User { name: String, password: String },
+    User {
+        name: String,
+        password: String,
+    },
     Token(String),
+    /// The owner may do everything, everybody else what is allowed.
+    Guarded {
+        allowed: String,
+    },
 }
+
+/// Who may do everything on a server that is [guarded](ServerBuilder::guarded), and the password.
+pub(crate) const OWNER: &str = "owner";
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
@@ -63,6 +74,14 @@ impl ServerBuilder {
     /// Lets in only clients with this token.
     pub fn token(mut self, token: &str) -> Self {
         self.login = Login::Token(token.to_owned());
+        self
+    }
+
+    /// Lets in everybody who says no name, with these permissions, and an owner who may do everything: who
+    /// administers it.
+    pub fn guarded(mut self, permissions: &[Permission]) -> Self {
+        let allowed = permissions_config(permissions);
+        self.login = Login::Guarded { allowed };
         self
     }
 
@@ -107,6 +126,14 @@ impl ServerBuilder {
                 text += &format!("authorization {{ user: {name:?}, password: {password:?} }}\n");
             }
             Login::Token(token) => text += &format!("authorization {{ token: {token:?} }}\n"),
+            Login::Guarded { allowed } => {
+                text += &format!(
+                    "authorization {{ users: [\
+                     {{user: {OWNER:?}, password: {OWNER:?}}}, \
+                     {{user: anybody, password: anybody, permissions: {{ {allowed} }}}}\
+                     ] }}\nno_auth_user: anybody\n"
+                );
+            }
         }
         if let Some(bytes) = self.max_payload {
             text += &format!("max_payload: {bytes}\n");

@@ -30,6 +30,7 @@ mod load;
 mod mirrors;
 mod oddities;
 mod outcomes;
+mod permissions;
 mod poison;
 mod reads;
 mod reconnect;

@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use kv_proto::driver::{Bucket, Client};
 use kv_proto::{BucketConfig, Config, Key};
-use kv_tests::{Admin, Server, ServerBuilder, Version, unique};
+use kv_tests::{Admin, Server, ServerBuilder, Version, least_permissions, unique};
 use serde_json::{Value, json};
 
 pub(crate) use self::adapters::{Adapter, Smol, Tokio};
@@ -90,14 +90,20 @@ pub(crate) struct Site<A> {
 }
 
 impl<A: Adapter> Site<A> {
-    /// The server that all tests of a version share, open to all.
+    /// The server that all tests of a version share. It is open to all, who may do no more than the manual
+    /// says that they must be allowed.
     pub(crate) fn server(&self) -> &'static Server {
         static SHARED: Mutex<BTreeMap<Version, &'static Server>> = Mutex::new(BTreeMap::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         let version = self.version;
-        shared
-            .entry(version)
-            .or_insert_with(|| Box::leak(Box::new(Server::builder().version(version).start())))
+        shared.entry(version).or_insert_with(|| {
+            Box::leak(Box::new(
+                Server::builder()
+                    .version(version)
+                    .guarded(&least_permissions("*"))
+                    .start(),
+            ))
+        })
     }
 
     /// A server of the test's own.
