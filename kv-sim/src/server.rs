@@ -55,6 +55,7 @@ pub use self::disturb::{
 pub use self::journal::{Change, Event, Removal};
 pub use self::look::{MadeConsumer, SeenConsumer};
 pub use self::replication::{Election, InFlight, Replication};
+pub use self::stream::batch::BatchLimits;
 pub use self::version::Version;
 
 use self::api::JetStream;
@@ -122,6 +123,8 @@ pub struct Config {
     pub wide_replies: bool,
     /// How slow replication between the servers is.
     pub replication: Replication,
+    /// How many atomic batches there may be.
+    pub batches: BatchLimits,
     /// Whether [`Cluster::journal`] is written.
     pub journal: bool,
 }
@@ -147,6 +150,7 @@ impl Config {
             flow_limit: 32 * 1024 * 1024,
             wide_replies: false,
             replication: Replication::default(),
+            batches: BatchLimits::default(),
             journal: false,
         }
     }
@@ -215,7 +219,13 @@ impl Cluster {
             flow_limit: config.flow_limit,
             wide_replies: config.wide_replies,
         };
-        let jetstream = JetStream::new(child, peers, Journal::new(config.journal), habits);
+        let jetstream = JetStream::new(
+            child,
+            peers,
+            Journal::new(config.journal),
+            habits,
+            config.batches,
+        );
         Self {
             servers,
             connections: BTreeMap::new(),

@@ -358,6 +358,7 @@ impl Cluster {
         let mut streams = self.jetstream.streams.values();
         self.outbox.is_empty()
             && self.router.is_unchanged()
+            && !self.jetstream.has_followers()
             && streams.all(|stream| stream.is_at_rest(self.now))
     }
 

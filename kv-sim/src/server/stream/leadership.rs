@@ -142,6 +142,7 @@ impl Stream {
             member.become_equal(Some(store));
         }
         self.group.gives_up_at = None;
+        self.batches.clear();
         self.abandon_proposals(in_flight);
     }
 
@@ -255,6 +256,6 @@ fn told(step: &Step) -> Option<Change> {
             why: *why,
         }),
         Step::Rewound(last) => Some(Change::Rewound { last: *last }),
-        Step::Skipped | Step::Jumped(_) | Step::Noticed(_) => None,
+        Step::Skipped(_) | Step::Jumped(_) | Step::Noticed(_) => None,
     }
 }

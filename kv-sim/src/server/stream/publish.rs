@@ -9,8 +9,8 @@ use bytes::Bytes;
 use kv_proto::Timestamp;
 
 use super::admission::{Admitted, Refusal, Rollup};
+use super::batch::Part;
 use super::config::Retention;
-use super::republish::transform;
 use super::store::Message;
 use super::{Now, Outbox, Outgoing, Stream};
 use crate::mutant::{self, Mutant};
@@ -34,10 +34,11 @@ pub(crate) struct Inbound {
 }
 
 impl Stream {
-    /// Takes what a client published.
+    /// Takes what a client published; `elsewhere` is how many batches other streams have open.
     pub(crate) fn publish(
         &mut self,
         mut inbound: Inbound,
+        elsewhere: usize,
         now: Now,
         peers: &mut Peers,
         out: &mut Outbox,
@@ -45,6 +46,10 @@ impl Stream {
         if now.version.strips_status() {
             inbound.headers = header::ingested(&inbound.headers);
         }
+        if let Some(part) = Part::of(&inbound.headers, now.version) {
+            return self.take_part(part, inbound, elsewhere, now, peers, out);
+        }
+        inbound.subject = self.mappings.stored(inbound.subject);
         if self.group.is_replicated() {
             return self.propose(inbound, now, peers, out);
         }
@@ -54,15 +59,16 @@ impl Stream {
     /// Checks, stores and answers a message.
     fn store_at_once(&mut self, inbound: Inbound, now: Now, out: &mut Outbox) {
         let reply = inbound.reply.clone();
-        let result = self.store_checked(inbound, now, out);
-        self.answer(&reply, result, now.version, out);
+        let result = self.store_checked(inbound, false, now, out);
+        self.answer(&reply, result, None, now.version, out);
     }
 
-    /// Tells a publisher what became of its message.
+    /// Tells a publisher what became of its message, or of its batch with the last message.
     pub(super) fn answer(
         &self,
         reply: &Bytes,
         result: Result<u64, Refusal>,
+        part: Option<&Part>,
         version: Version,
         out: &mut Outbox,
     ) {
@@ -70,7 +76,13 @@ impl Stream {
             Ok(seq) if mutant::strikes(Mutant::RefusedAndStored, seq) => {
                 self.refusal(&ApiError::TOO_LARGE)
             }
-            Ok(seq) => self.acknowledgement(seq, version) + "}",
+            Ok(seq) => match part {
+                None => self.acknowledgement(seq, version) + "}",
+                Some(Part { id, number }) => format!(
+                    "{},\"batch\":{id:?},\"count\":{number}}}",
+                    self.acknowledgement(seq, version)
+                ),
+            },
             Err(Refusal::Duplicate(seq)) => {
                 self.acknowledgement(seq, version) + ",\"duplicate\": true}"
             }
@@ -99,9 +111,11 @@ impl Stream {
         self.store_at_once(inbound, now, out);
     }
 
-    fn store_checked(
+    /// Checks and stores a message of a client, or one that comes from another stream.
+    pub(super) fn store_checked(
         &mut self,
         inbound: Inbound,
+        sourced: bool,
         now: Now,
         out: &mut Outbox,
     ) -> Result<u64, Refusal> {
@@ -115,11 +129,10 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
-        self.check_batch_part(&inbound, version)?;
         if version.checks_size_first() {
             self.check_size(&inbound)?;
         }
-        let admitted = self.check_headers(&inbound, version)?;
+        let admitted = self.check_headers(&inbound, sourced, version)?;
         self.check_size(&inbound)?;
         if self.drops_next() {
             return Ok(self.skip(admitted, now.time));
@@ -240,8 +253,7 @@ impl Stream {
         let Some(republish) = &self.config.republish else {
             return;
         };
-        let mapped = transform(&inbound.subject, &republish.source, &republish.destination);
-        let Some(subject) = mapped.map(Bytes::from) else {
+        let Some(subject) = self.mappings.republished(&inbound.subject) else {
             return;
         };
         let mut added = format!(

@@ -159,12 +159,17 @@ impl Store {
 
     /// Uses up a sequence without a message.
     pub(crate) fn skip(&mut self) -> u64 {
-        self.last_seq += 1;
-        if self.messages.is_empty() {
-            self.first_seq = self.last_seq + 1;
-        }
-        self.note(Step::Skipped);
+        self.skip_to(self.last_seq + 1);
         self.last_seq
+    }
+
+    /// Uses up all sequences up to `last` without messages.
+    pub(crate) fn skip_to(&mut self, last: u64) {
+        self.last_seq = last;
+        if self.messages.is_empty() {
+            self.first_seq = last + 1;
+        }
+        self.note(Step::Skipped(last));
     }
 
     pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
@@ -284,6 +289,10 @@ impl Store {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Message> {
         self.messages.values()
+    }
+
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values().rev()
     }
 
     pub(crate) fn oldest(&self) -> Option<&Message> {

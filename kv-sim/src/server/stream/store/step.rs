@@ -8,8 +8,8 @@ use crate::server::journal::Removal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Stored(Message),
-    /// A sequence was used up without a message.
-    Skipped,
+    /// All sequences up to this one were used up without messages.
+    Skipped(u64),
     Removed(u64, Removal),
     /// The next message will have this sequence.
     Jumped(u64),
@@ -50,9 +50,7 @@ impl Store {
             Step::Stored(message) => {
                 self.append(message);
             }
-            Step::Skipped => {
-                self.skip();
-            }
+            Step::Skipped(last) => self.skip_to(last),
             Step::Removed(seq, why) => {
                 self.remove(seq, why);
             }
