@@ -104,6 +104,21 @@ impl Version {
         self >= Self::V2_12
     }
 
+    /// Configurations can have the mappings `left` and `right`.
+    pub(crate) fn configures_cuts(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A mirror that could not store a message counts the next one before it notices.
+    pub(crate) fn counts_next_refused(self) -> bool {
+        self == Self::V2_10
+    }
+
+    /// A mapping with an empty token is refused with words about that token.
+    pub(crate) fn names_empty_tokens(self) -> bool {
+        self <= Self::V2_11
+    }
+
     /// A stream with sources has no duplicate window of its own accord.
     pub(crate) fn needs_no_window(self) -> bool {
         self >= Self::V2_14

@@ -1,8 +1,10 @@
 //! Generated sequences of requests: mostly sensible, often wrong, the same for the same seed.
 
+mod batches;
 mod buckets;
 mod consumers;
 mod messages;
+mod origins;
 mod streams;
 mod wire;
 
@@ -19,6 +21,8 @@ pub(crate) enum Step {
         /// The server works on it behind the client's back; give it a moment.
         unacknowledged: bool,
     },
+    /// Time passes, in milliseconds, so that all that is under way arrives.
+    Settle(u64),
     /// The server ends, in good order or killed, and starts again with its store.
     Restart { kill: bool },
 }
@@ -39,14 +43,14 @@ impl Step {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Say { bytes, .. } => bytes,
-            Self::Restart { .. } => b"",
+            Self::Restart { .. } | Self::Settle(_) => b"",
         }
     }
 
     pub(crate) fn is_unseen(&self) -> bool {
         match self {
             Self::Say { unacknowledged, .. } => *unacknowledged,
-            Self::Restart { .. } => false,
+            Self::Restart { .. } | Self::Settle(_) => false,
         }
     }
 }
@@ -55,6 +59,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Say { .. } => write!(f, "{:?}", self.text()),
+            Self::Settle(millis) => write!(f, "{millis} ms"),
             Self::Restart { kill } => write!(f, "restart, killed: {kill}"),
         }
     }
@@ -69,6 +74,7 @@ pub(crate) struct Generator {
     consumers: usize,
     ids: usize,
     last_seq: u64,
+    batches: usize,
     /// Every stream has so many, if it is not left to chance.
     replicas: Option<usize>,
 }
@@ -100,6 +106,7 @@ impl Generator {
             consumers: 0,
             ids: 0,
             last_seq: 3,
+            batches: 0,
             replicas: None,
         }
     }
@@ -234,7 +241,8 @@ impl Generator {
 
     fn step(&mut self) -> Step {
         match self.below(100) {
-            0..36 => self.put(),
+            0..32 => self.put(),
+            32..36 => self.batch(),
             36..48 => self.direct_get(),
             48..54 => self.message_get(),
             54..59 => self.stream_info(),

@@ -89,6 +89,25 @@ fn agrees_with_the_versions_between() {
 }
 
 #[test]
+fn follows_like_2_15() {
+    run(Version::V2_15, Kind::Following, 20);
+}
+
+#[test]
+fn follows_like_2_10() {
+    run(Version::V2_10, Kind::Following, 20);
+}
+
+#[test]
+fn follows_like_the_versions_between() {
+    if number("KV_SIM_SEQUENCES").is_some() {
+        for version in [Version::V2_11, Version::V2_12, Version::V2_14] {
+            run(version, Kind::Following, 0);
+        }
+    }
+}
+
+#[test]
 fn restarts_like_2_15() {
     run(Version::V2_15, Kind::Restarting, 20);
 }

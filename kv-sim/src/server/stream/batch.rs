@@ -304,7 +304,7 @@ impl Stream {
                 Err(refusal) => {
                     let refusal = match refusal {
                         Refusal::Duplicate(_) => ApiError::BATCH_DUPLICATE.into(),
-                        other => other,
+                        other @ (Refusal::Error(_) | Refusal::Silent) => other,
                     };
                     return self.answer(reply, Err(refusal), None, now.version, out);
                 }

@@ -137,7 +137,9 @@ impl Stream {
                         return;
                     };
                     if taken.is_err() {
-                        return upstream.retry_after(before, now.instant);
+                        let next = u64::from(is_mirror && now.version.counts_next_refused());
+                        let left = ahead.saturating_sub(next);
+                        return upstream.retry_after(before, left, now.instant);
                     }
                     upstream.took(seq, ahead);
                 }
@@ -180,11 +182,16 @@ impl Stream {
             headers,
             payload: message.payload,
         };
-        self.check_size(&inbound)?;
-        let admitted = Admitted {
-            msg_id: header::text(&inbound.headers, "Nats-Msg-Id").map(|id| id.into_owned()),
-            rollup: self.rollup_taken(&inbound.headers, now.version)?,
+        let admitted = if now.version.mirrors_without_conditions() {
+            Admitted {
+                msg_id: header::text(&inbound.headers, "Nats-Msg-Id").map(|id| id.into_owned()),
+                rollup: self.rollup_taken(&inbound.headers, now.version)?,
+            }
+        } else {
+            self.forget_msg_ids(now.time);
+            self.check_headers(&inbound, true, now.version)?
         };
+        self.check_size(&inbound)?;
         let now = Now {
             time: message.time,
             ..now

@@ -154,9 +154,9 @@ impl Upstream {
         self.link = Link::Waiting(now + RETRY + backoff);
     }
 
-    /// What came could not be stored, and will come again.
-    pub(crate) fn retry_after(&mut self, seq: u64, now: Instant) {
-        self.seq = seq;
+    /// A message before which `seq` is and after which `left` wait could not be stored, and will come again.
+    pub(crate) fn retry_after(&mut self, seq: u64, left: u64, now: Instant) {
+        (self.seq, self.lag) = (seq, left);
         self.link = Link::Waiting(now + RETRY);
     }
 

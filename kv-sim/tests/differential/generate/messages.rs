@@ -5,6 +5,10 @@ use super::{Generator, Step};
 impl Generator {
     pub(super) fn put(&mut self) -> Step {
         let stream = self.stream();
+        self.put_to(stream)
+    }
+
+    pub(super) fn put_to(&mut self, stream: &str) -> Step {
         let subject = self.subject(stream);
         let mut headers = String::new();
         if self.chance(25) {
@@ -98,7 +102,7 @@ impl Generator {
         self.block(subject, block, payload, true)
     }
 
-    fn expectation(&mut self) -> String {
+    pub(super) fn expectation(&mut self) -> String {
         match self.below(12) {
             0..3 => "0".to_owned(),
             3 => self
@@ -127,7 +131,7 @@ impl Generator {
         self.leveled(&format!("DIRECT.GET.{stream}"), &body)
     }
 
-    fn get_body(&mut self, stream: &str) -> String {
+    pub(super) fn get_body(&mut self, stream: &str) -> String {
         let subject = self.subject(stream);
         let filter = self.filter(stream);
         let seq = self.seq();

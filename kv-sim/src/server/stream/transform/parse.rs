@@ -112,13 +112,20 @@ pub(crate) fn validate_destination(to: &str, v: Version) -> Result<(), MappingEr
     let mut ended = false;
     for token in to.split('.') {
         if token.is_empty() || ended {
-            return Err(MappingError::about(token, "invalid transform"));
+            let blank = if token.is_empty() && v.names_empty_tokens() {
+                " in "
+            } else {
+                ""
+            };
+            let why = format!("invalid transform{blank}");
+            return Err(MappingError::about(token, &why));
         }
         if is_function(token) {
             let name = call(token).map_or("", |(name, _)| name);
             let known = match name {
                 "Random" => v.extends_mappings(),
-                "Left" | "Right" | "" => false,
+                "Left" | "Right" => v.configures_cuts(),
+                "" => false,
                 _ => true,
             };
             if !known {
