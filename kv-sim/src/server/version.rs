@@ -119,6 +119,16 @@ impl Version {
         self <= Self::V2_11
     }
 
+    /// A mirror or source that is to begin beyond the end of its origin does so.
+    pub(crate) fn takes_beyond_end(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// A number within a batch that is none is taken for a very large one.
+    pub(crate) fn takes_bad_batch_numbers(self) -> bool {
+        self == Self::V2_12
+    }
+
     /// A stream with sources has no duplicate window of its own accord.
     pub(crate) fn needs_no_window(self) -> bool {
         self >= Self::V2_14

@@ -91,7 +91,12 @@ impl Part {
         }
         let id = header::text(headers, BATCH_ID)?.into_owned();
         let number = header::text(headers, BATCH_SEQUENCE);
-        let number = number.map_or(0, |text| sequence(&text).unwrap_or(u64::MAX));
+        let bad = if version.takes_bad_batch_numbers() {
+            u64::MAX
+        } else {
+            0
+        };
+        let number = number.map_or(0, |text| sequence(&text).unwrap_or(bad));
         Some(Self { id, number })
     }
 }
@@ -198,7 +203,9 @@ impl Stream {
         if part.id.len() > MAX_ID {
             return refused(ApiError::BATCH_ID_INVALID);
         }
-        if header::text(&inbound.headers, BATCH_SEQUENCE).is_none() {
+        let number = header::text(&inbound.headers, BATCH_SEQUENCE);
+        let takes_any = now.version.takes_bad_batch_numbers();
+        if number.is_none_or(|text| !takes_any && sequence(&text).is_none()) {
             return refused(ApiError::BATCH_SEQUENCE_MISSING);
         }
         let commit = commit_of(&inbound.headers, now.version);

@@ -182,7 +182,8 @@ impl Upstream {
     pub(crate) fn configured_start(&self, origin: &Store, v: Version) -> u64 {
         let first = origin.first_seq().max(1);
         let from = match self.start_time {
-            _ if self.start_seq > 0 => self.start_seq,
+            _ if self.start_seq > 0 && v.takes_beyond_end() => self.start_seq,
+            _ if self.start_seq > 0 => self.start_seq.min(origin.last_seq() + 1),
             Some(time) => self.start_at(origin, time, v),
             None => first,
         };
