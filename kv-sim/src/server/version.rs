@@ -144,7 +144,8 @@ impl Version {
         self >= Self::V2_11
     }
 
-    /// Mirrors leave out conditions that were made when a message was published.
+    /// Mirrors leave out conditions that were made when a message was published. Those of 2.10 check them again;
+    /// where one fails, the real ones also count sequences wrong from then on, which is not simulated.
     pub(crate) fn mirrors_without_conditions(self) -> bool {
         self >= Self::V2_11
     }

@@ -75,6 +75,8 @@ pub(crate) struct Generator {
     ids: usize,
     last_seq: u64,
     batches: usize,
+    /// Nothing that is published depends on what is stored.
+    unconditional: bool,
     /// Every stream has so many, if it is not left to chance.
     replicas: Option<usize>,
 }
@@ -107,6 +109,7 @@ impl Generator {
             ids: 0,
             last_seq: 3,
             batches: 0,
+            unconditional: false,
             replicas: None,
         }
     }

@@ -1,5 +1,7 @@
 //! Atomic batches: whole ones in one go, and parts that may never become whole.
 
+use kv_sim::server::Version;
+
 use super::{Generator, Step};
 
 const COMMITS: [&str; 10] = ["1", "1", "1", "1", "1", "eob", "eob", "2", "", "EOB"];
@@ -16,7 +18,9 @@ impl Generator {
             _ => format!("b{}", self.batches),
         };
         let mut bytes = Vec::new();
-        let length = 1 + self.below(5);
+        // Without batches these are plain messages, which consumers get while they come in.
+        let whole = self.version >= Version::V2_12;
+        let length = if whole { 1 + self.below(5) } else { 1 };
         let first = if self.chance(90) {
             1
         } else {
@@ -29,7 +33,7 @@ impl Generator {
             let commit = (last && commits).then(|| self.pick(&COMMITS));
             bytes.extend_from_slice(&self.part(stream, &id, number, commit));
         }
-        Step::say(bytes, !commits)
+        Step::say(bytes, !commits || !whole)
     }
 
     /// One message of a batch.

@@ -10,7 +10,16 @@ impl Generator {
 
     pub(super) fn put_to(&mut self, stream: &str) -> Step {
         let subject = self.subject(stream);
+        let headers = self.conditions(stream);
+        self.put_with(&subject, headers)
+    }
+
+    /// Headers that make a publish depend on what is stored.
+    fn conditions(&mut self, stream: &str) -> String {
         let mut headers = String::new();
+        if self.unconditional {
+            return headers;
+        }
         if self.chance(25) {
             let value = self.expectation();
             headers += &format!("Nats-Expected-Last-Subject-Sequence: {value}\r\n");
@@ -23,12 +32,6 @@ impl Generator {
             let value = self.expectation();
             headers += &format!("Nats-Expected-Last-Sequence: {value}\r\n");
         }
-        if self.chance(20) {
-            if self.chance(70) {
-                self.ids += 1;
-            }
-            headers += &format!("Nats-Msg-Id: id{}\r\n", self.ids);
-        }
         // 2.15.1 never stores again in a replicated stream where this failed ("critical write error").
         if self.chance(4) && self.replicas.is_none() {
             headers += &format!("Nats-Expected-Last-Msg-Id: id{}\r\n", self.ids);
@@ -36,6 +39,16 @@ impl Generator {
         if self.chance(4) {
             let name = self.pick(&[stream, "OTHER"]);
             headers += &format!("Nats-Expected-Stream: {name}\r\n");
+        }
+        headers
+    }
+
+    fn put_with(&mut self, subject: &str, mut headers: String) -> Step {
+        if self.chance(20) {
+            if self.chance(70) {
+                self.ids += 1;
+            }
+            headers += &format!("Nats-Msg-Id: id{}\r\n", self.ids);
         }
         if self.chance(8) {
             let value = self.pick(&["sub", "sub", "sub", "all", "foo", ""]);
@@ -75,14 +88,14 @@ impl Generator {
             &long,
         ]);
         self.last_seq += 1;
-        if self.replicas.is_none() && self.chance(2) {
-            return self.strange_put(&subject, payload);
+        if self.replicas.is_none() && !self.unconditional && self.chance(2) {
+            return self.strange_put(subject, payload);
         }
         if self.chance(2) {
             return self.message("$KV.A.a..b", &headers, payload, true);
         }
         let answered = self.chance(97);
-        self.message(&subject, &headers, payload, answered)
+        self.message(subject, &headers, payload, answered)
     }
 
     /// A publish whose header block is not as it should be; none of that is refused.

@@ -3,6 +3,8 @@
 //! Origins are made first and stay: a real server looks for one that is not there only every dozen seconds. Two
 //! sources are given to a stream only while both are empty, as their messages come in no order.
 
+use kv_sim::server::Version;
+
 use super::{Generator, LOGIN, Step};
 
 /// How long a real server may take to connect to an origin, and messages to arrive, in milliseconds.
@@ -16,6 +18,8 @@ impl Generator {
     /// A sequence with mirrors and sources.
     pub(crate) fn following_sequence(&mut self, length: usize) -> Vec<Step> {
         let direct = self.chance(30);
+        // A mirror of 2.10 checks conditions again, and gets out of step with its origin when one fails here.
+        self.unconditional = self.version == Version::V2_10;
         let mut steps = vec![Step::say(LOGIN, false)];
         steps.push(self.origin("KV_A", direct));
         steps.push(self.origin("KV_B", direct));
