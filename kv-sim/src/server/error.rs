@@ -36,6 +36,11 @@ impl ApiError {
         Self::fixed(code, err_code, description)
     }
 
+    /// Whether a stream has no room.
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.err_code == 10077
+    }
+
     /// The value of `error` in an answer.
     pub(crate) fn json(&self) -> String {
         let mut out = Writer::object();

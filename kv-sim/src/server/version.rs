@@ -121,12 +121,18 @@ impl Version {
 
     /// A mirror or source that is to begin beyond the end of its origin does so.
     pub(crate) fn takes_beyond_end(self) -> bool {
-        self >= Self::V2_12
+        self >= Self::V2_15
     }
 
     /// A number within a batch that is none is taken for a very large one.
     pub(crate) fn takes_bad_batch_numbers(self) -> bool {
         self == Self::V2_12
+    }
+
+    /// What a source has that cannot be stored comes again, and what was stored before is passed over. Before, a
+    /// stream looked for the newest message that it has of that source, and went on behind it.
+    pub(crate) fn repeats_what_failed(self) -> bool {
+        self >= Self::V2_12
     }
 
     /// A stream with sources has no duplicate window of its own accord.

@@ -183,6 +183,9 @@ impl Answers<'_> {
         let start = asked
             .start_time
             .map_or(asked.seq, |time| store.seq_from_time(time, version));
+        if asked.misses_time(start) {
+            return self.status("404 Message Not Found");
+        }
         let filter = if asked.next_for.is_empty() {
             ">"
         } else {

@@ -136,10 +136,17 @@ impl Stream {
                     let Some(upstream) = self.upstreams.get_mut(at) else {
                         return;
                     };
-                    if taken.is_err() {
-                        let next = u64::from(is_mirror && now.version.counts_next_refused());
-                        let left = ahead.saturating_sub(next);
-                        return upstream.retry_after(before, left, now.instant);
+                    if let Err(refusal) = taken {
+                        let full =
+                            matches!(&refusal, Refusal::Error(error) if error.is_store_full());
+                        if is_mirror || full || now.version.repeats_what_failed() {
+                            let next = u64::from(is_mirror && now.version.counts_next_refused());
+                            let left = ahead.saturating_sub(next);
+                            return upstream.retry_after(before, left, now.instant);
+                        }
+                        let known = taken_before(&self.store, upstream.index());
+                        let after = known.map_or(seq, |(seq, _)| seq);
+                        return upstream.retry_after(after, ahead, now.instant);
                     }
                     upstream.took(seq, ahead);
                 }
@@ -258,7 +265,8 @@ impl Stream {
             payload: message.payload,
         };
         match self.store_checked(inbound, true, now, out) {
-            Ok(_) | Err(Refusal::Duplicate(_)) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(Refusal::Duplicate(_)) if now.version.repeats_what_failed() => Ok(()),
             Err(refusal) => Err(refusal),
         }
     }
@@ -299,7 +307,8 @@ fn source_start(
     created: kv_proto::Timestamp,
     v: Version,
 ) -> u64 {
-    let before = taken_before(own, upstream.index()).filter(|(seq, _)| *seq > 0);
+    let known = || taken_before(own, upstream.index()).filter(|(seq, _)| *seq > 0);
+    let before = upstream.position().or_else(known);
     if let Some((seq, identity)) = before {
         let same = identity.is_none_or(|one| one == identity_text(created));
         if same || !v.identifies_origins() {
@@ -318,7 +327,7 @@ fn source_start(
 }
 
 /// Eight letters that tell a stream from another of its name, made of when it was created.
-fn identity_text(created: kv_proto::Timestamp) -> String {
+pub(super) fn identity_text(created: kv_proto::Timestamp) -> String {
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let text = go_time(created);
     let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

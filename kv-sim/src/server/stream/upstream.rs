@@ -13,6 +13,7 @@ use std::time::Duration;
 use kv_proto::{Instant, Timestamp};
 
 use super::config::{External, Mapping, Source};
+use super::follow::identity_text;
 use super::store::{Message, Store};
 use super::transform::Transform;
 use crate::server::error::ApiError;
@@ -121,6 +122,12 @@ impl Upstream {
 
     pub(crate) fn index(&self) -> &str {
         &self.index
+    }
+
+    /// How far it got, and in which stream, if it got anywhere since it was set up.
+    pub(crate) fn position(&self) -> Option<(u64, Option<String>)> {
+        let identity = self.identity.map(identity_text);
+        (self.seq > 0).then_some((self.seq, identity))
     }
 
     /// Whether it has a consumer at its origin.
