@@ -39,6 +39,7 @@ pub(crate) mod rng;
 mod router;
 mod stream;
 mod subject;
+mod user_info;
 mod version;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -192,6 +193,8 @@ pub struct Cluster {
     outbox: Outbox,
     disturbances: Disturbances,
     rng: Rng,
+    /// How often a client was told about itself.
+    told_users: u64,
     /// The largest time seen; it never runs backwards.
     now: Instant,
     /// Something may have happened since [`take_changed`](Self::take_changed).
@@ -236,6 +239,7 @@ impl Cluster {
             outbox: Outbox::new(),
             disturbances: Disturbances::default(),
             rng,
+            told_users: 0,
             now: Instant::ORIGIN,
             changed: true,
             config,

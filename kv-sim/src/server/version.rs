@@ -109,11 +109,6 @@ impl Version {
         self >= Self::V2_15
     }
 
-    /// A mirror that could not store a message counts the next one before it notices.
-    pub(crate) fn counts_next_refused(self) -> bool {
-        self == Self::V2_10
-    }
-
     /// A mapping with an empty token is refused with words about that token.
     pub(crate) fn names_empty_tokens(self) -> bool {
         self <= Self::V2_11

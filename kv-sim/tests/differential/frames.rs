@@ -227,6 +227,10 @@ pub(crate) fn mask(text: &str) -> String {
         ("json: cannot unmarshal ", "\""),
         ("invalid JSON: can not unmarshal", "\","),
         ("parsing time ", "\"}"),
+        ("stream_batch_abandoned\",\"id\":\"", "\""),
+        ("{\"server\":{\"name\":", ",\"ver\""),
+        ("\"flags\":7,\"seq\":", ","),
+        ("\"flags\":3,\"seq\":", ","),
         ("violates consumers: ", "\""), // in no order
     ] {
         out = blank(&out, open, close, |_| true);

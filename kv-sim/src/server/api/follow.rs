@@ -70,7 +70,7 @@ impl JetStream {
         let open = |one: &Stream| {
             one.upstreams
                 .iter()
-                .filter(|one| Upstream::is_open(one))
+                .filter(|one| Upstream::has_consumer(one))
                 .count()
         };
         followers.map(open).sum()

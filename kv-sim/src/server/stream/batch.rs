@@ -58,6 +58,8 @@ impl Default for BatchLimits {
 pub(crate) struct Batches {
     pub(crate) limits: BatchLimits,
     open: BTreeMap<String, Batch>,
+    /// How many ends were told of.
+    told: u64,
 }
 
 #[derive(Debug)]
@@ -383,15 +385,17 @@ impl Stream {
         }
     }
 
-    fn tell_abandoned(&self, id: &str, why: &str, now: Now, out: &mut Outbox) {
+    fn tell_abandoned(&mut self, id: &str, why: &str, now: Now, out: &mut Outbox) {
+        self.batches.told += 1;
         let stream = &self.config.name;
+        let made = format!("{:010}{:012}", self.batches.told, now.instant.as_nanos());
         let subject = format!("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}");
         let mut body = Writer::object();
         body.text(
             "type",
             "io.nats.jetstream.advisory.v1.stream_batch_abandoned",
         )
-        .text("id", &format!("{:022}", now.instant.as_nanos()))
+        .text("id", &made)
         .time("timestamp", Some(now.time))
         .text("stream", stream)
         .text("batch", id)

@@ -140,9 +140,7 @@ impl Stream {
                         let full =
                             matches!(&refusal, Refusal::Error(error) if error.is_store_full());
                         if is_mirror || full || now.version.repeats_what_failed() {
-                            let next = u64::from(is_mirror && now.version.counts_next_refused());
-                            let left = ahead.saturating_sub(next);
-                            return upstream.retry_after(before, left, now.instant);
+                            return upstream.retry_after(before, ahead, now.instant);
                         }
                         let known = taken_before(&self.store, upstream.index());
                         let after = known.map_or(seq, |(seq, _)| seq);

@@ -71,6 +71,8 @@ pub(crate) struct Upstream {
     heard: Option<Instant>,
     error: Option<ApiError>,
     failures: u32,
+    /// It has a consumer at its origin, if it uses it or not.
+    has_consumer: bool,
     /// A mirror shows its filter once it has asked.
     asked: bool,
     /// It was nearly up to date once, so that it answers for its origin.
@@ -113,6 +115,7 @@ impl Upstream {
             heard: None,
             error: None,
             failures: 0,
+            has_consumer: false,
             asked: false,
             caught_up: false,
             held_until: Instant::ORIGIN,
@@ -131,8 +134,8 @@ impl Upstream {
     }
 
     /// Whether it has a consumer at its origin.
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.link, Link::Open { .. })
+    pub(crate) fn has_consumer(&self) -> bool {
+        self.has_consumer
     }
 
     /// Whether it is time to ask the origin, which nobody answers for if it is elsewhere.
@@ -163,13 +166,14 @@ impl Upstream {
 
     /// A message before which `seq` is and after which `left` wait could not be stored, and will come again.
     pub(crate) fn retry_after(&mut self, seq: u64, left: u64, now: Instant) {
-        (self.seq, self.lag) = (seq, left);
+        (self.seq, self.lag) = (seq, left.saturating_sub(1));
         self.link = Link::Waiting(now + RETRY);
     }
 
     /// The origin was deleted, which shows only after a while.
     pub(crate) fn lose(&mut self, now: Instant) {
-        if self.is_open() {
+        if self.has_consumer {
+            self.has_consumer = false;
             self.link = Link::Waiting(now + MISSED_AFTER);
         }
     }
@@ -178,6 +182,7 @@ impl Upstream {
     pub(crate) fn open(&mut self, seq: u64, now: Instant) {
         self.seq = seq;
         (self.failures, self.error, self.asked) = (0, None, true);
+        self.has_consumer = true;
         self.link = Link::Open {
             since: now,
             due: None,
@@ -258,7 +263,7 @@ impl Upstream {
     /// Notes that a message was taken after which `left` wait.
     pub(crate) fn took(&mut self, seq: u64, left: u64) {
         (self.seq, self.taken) = (seq, seq);
-        self.lag = left;
+        self.lag = left.saturating_sub(1); // the server does not count the next one
         self.caught_up |= left < CAUGHT_UP;
     }
 
