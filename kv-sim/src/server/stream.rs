@@ -8,6 +8,7 @@
 //! takes the way through a proposal, and its [`Group`] holds the stores of the followers.
 
 mod admission;
+mod ahead;
 pub(crate) mod batch;
 mod check;
 pub(crate) mod config;

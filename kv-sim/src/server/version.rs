@@ -166,6 +166,11 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// Each message gives its batch more time.
+    pub(crate) fn extends_batches(self) -> bool {
+        self >= Self::V2_14
+    }
+
     /// A batch may end with a message that is not stored, `eob`.
     pub(crate) fn ends_batches_bare(self) -> bool {
         self >= Self::V2_14

@@ -11,9 +11,8 @@
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use super::admission::{Admitted, MAX_HEADERS, Refusal, Rollup, parse_ttl, sequence};
+use super::admission::{Admitted, Refusal, parse_ttl, sequence};
 use super::batch::{Part, Staged};
-use super::config::Discard;
 use super::group::Standing;
 use super::store::Store;
 use super::{Inbound, Now, Outbox, Stream};
@@ -26,7 +25,7 @@ use crate::server::version::Version;
 /// A publish under way.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    inbound: Inbound,
+    pub(super) inbound: Inbound,
     /// The subject its condition is about.
     condition: Option<Bytes>,
     /// When it was proposed, which is the time it will be stored with.
@@ -195,57 +194,7 @@ impl Stream {
         condition
     }
 
-    /// What 2.12 and later check, after what is staged of the same batch.
-    pub(super) fn check_ahead(
-        &self,
-        inbound: &Inbound,
-        id: Option<&str>,
-        staged: &mut Staged,
-        version: Version,
-    ) -> Result<Option<Bytes>, Refusal> {
-        let headers = &inbound.headers;
-        if headers.len() > MAX_HEADERS {
-            return Err(ApiError::HEADER_TOO_LARGE.into());
-        }
-        if header::text(headers, "Nats-Incr").is_some() {
-            return Err(ApiError::INCR_DISABLED.into());
-        }
-        self.check_expected_stream(headers)?;
-        self.check_ttl(headers)?;
-        if id.is_some_and(|id| staged.ids.contains(id)) {
-            return Err(ApiError::BATCH_DUPLICATE.into());
-        }
-        self.check_id(id)?;
-        if version.refuses_source_header() && header::text(headers, "Nats-Stream-Source").is_some()
-        {
-            return Err(ApiError::SOURCE_HEADER.into());
-        }
-        let last = self.last_seq + self.proposals.len() as u64 + staged.messages();
-        if let Some(expected) = header::text(headers, "Nats-Expected-Last-Sequence") {
-            if sequence(&expected) != Some(last) {
-                return Err(ApiError::wrong_last_sequence(last).into());
-            }
-            if !staged.is_empty() {
-                return Err(ApiError::WRONG_LAST_SEQUENCE_IN_FLIGHT.into());
-            }
-        }
-        let condition = self.check_subject(inbound, staged, version)?;
-        if let Some(rollup) = self.check_rollup(headers, version)? {
-            let why = match rollup {
-                Rollup::Subject if staged.of_subject(&inbound.subject) > 0 => "sub",
-                Rollup::All if !staged.is_empty() => "all",
-                Rollup::Subject | Rollup::All => "",
-            };
-            if !why.is_empty() {
-                let why = format!("batch rollup {why} invalid");
-                return Err(ApiError::rollup_failed(why).into());
-            }
-        }
-        self.check_room_ahead(inbound, staged, version)?;
-        Ok(condition)
-    }
-
-    fn check_expected_stream(&self, headers: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_expected_stream(&self, headers: &[u8]) -> Result<(), Refusal> {
         let expected = header::text(headers, "Nats-Expected-Stream");
         if expected.is_some_and(|expected| expected != self.config.name) {
             return Err(ApiError::EXPECTED_STREAM.into());
@@ -254,7 +203,7 @@ impl Stream {
     }
 
     /// Here a bad time to live is found at once.
-    fn check_ttl(&self, headers: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_ttl(&self, headers: &[u8]) -> Result<(), Refusal> {
         let Some(ttl) = header::text(headers, "Nats-TTL") else {
             return Ok(());
         };
@@ -270,7 +219,7 @@ impl Stream {
             .map_err(|()| ApiError::TTL_INVALID.into())
     }
 
-    fn check_id(&self, id: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn check_id(&self, id: Option<&str>) -> Result<(), Refusal> {
         match id.and_then(|id| self.msg_ids.get(id)) {
             Some((0, _)) => Err(ApiError::DUPLICATE_IN_PROCESS.into()),
             Some((seq, _)) => Err(Refusal::Duplicate(*seq)),
@@ -280,7 +229,7 @@ impl Stream {
 
     /// A condition holds when the subject it names, letter by letter, has nothing under way. So a pattern
     /// does not see what is under way on the subjects it matches, as in the real server.
-    fn check_subject(
+    pub(super) fn check_subject(
         &self,
         inbound: &Inbound,
         staged: &mut Staged,
@@ -317,48 +266,6 @@ impl Stream {
     pub(super) fn is_under_way(&self, subject: &Bytes) -> bool {
         let mut subjects = self.proposals.iter().map(|one| &one.inbound.subject);
         subjects.any(|one| one == subject)
-    }
-
-    /// With discard new, room must be left by what is under way too; replacing makes no room here.
-    fn check_room_ahead(
-        &self,
-        inbound: &Inbound,
-        staged: &Staged,
-        version: Version,
-    ) -> Result<(), Refusal> {
-        if !version.checks_proposals_once() || self.config.discard != Discard::New {
-            return Ok(());
-        }
-        let ahead = || {
-            self.proposals
-                .iter()
-                .map(|one| &one.inbound)
-                .chain([inbound])
-        };
-        let limit = |value: i64| u64::try_from(value).ok().filter(|max| *max > 0);
-        let messages = self.store.len() + ahead().count() as u64 + staged.messages();
-        if limit(self.config.max_msgs).is_some_and(|max| messages > max) {
-            return Err(ApiError::store_failed("maximum messages exceeded").into());
-        }
-        let size = |one: &Inbound| self.store.size(&one.subject, &one.headers, &one.payload);
-        let bytes = self.store.bytes() + ahead().map(size).sum::<u64>() + staged.bytes();
-        if limit(self.config.max_bytes).is_some_and(|max| bytes > max) {
-            return Err(ApiError::store_failed("maximum bytes exceeded").into());
-        }
-        let rolls_up =
-            version >= Version::V2_14 && header::text(&inbound.headers, "Nats-Rollup").is_some();
-        if self.config.discard_new_per_subject && !rolls_up {
-            let same = ahead().filter(|one| one.subject == inbound.subject);
-            let stored = self.store.of_subject(&inbound.subject);
-            let count = stored.map_or(0, |seqs| seqs.len()) + same.count();
-            let count = count as u64 + staged.of_subject(&inbound.subject);
-            let max = limit(self.config.max_msgs_per_subject);
-            if max.is_some_and(|max| count > max) {
-                let why = "maximum messages per subject exceeded";
-                return Err(ApiError::store_failed(why).into());
-            }
-        }
-        Ok(())
     }
 
     /// Stores a committed message, if it passes what was left to be checked.
