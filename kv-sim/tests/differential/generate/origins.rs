@@ -204,7 +204,7 @@ impl Generator {
                 let dest = self.pick(&[
                     "{{partition(3,1)}}.$1",
                     "{{split(1,x)}}",
-                    "{{left(1,1)}}",
+                    "{{left(1,2)}}",
                     "{{nonsense(1)}}",
                     "{{wildcard(9)}}",
                     "{{wildcard()}}",
@@ -213,7 +213,7 @@ impl Generator {
                     "a..b",
                     "x y",
                     "{{slicefromleft(1,2)}}",
-                    "{{splitFromRight(1,1)}}",
+                    "{{splitFromRight(1,2)}}",
                     "{{partition(3)}}",
                     "{{wildcard(1,2)}}",
                 ]);
