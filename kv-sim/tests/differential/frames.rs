@@ -332,9 +332,10 @@ pub(crate) fn mask_cluster(text: &str) -> String {
     out + rest
 }
 
-/// Masks how many messages a consumer says are pending.
+/// Masks how many messages a consumer says are pending, or one that feeds a mirror or source.
 pub(crate) fn mask_pending(text: &str) -> String {
     let text = blank(text, "\"num_pending\":", ",", |_| true);
+    let text = blank(&text, "\"lag\":", ",", |_| true);
     blank(&text, ".<time>.", "]", |_| true)
 }
 

@@ -209,6 +209,8 @@ impl JetStream {
         }
         self.check_overlap(&config)?;
         self.found(name)?.check_consumer_limits(&config, version)?;
+        let added = config.check_sources_added(&self.found(name)?.config, version);
+        added.map_err(ApiError::update_failed)?;
         if clustered {
             let group = &self.found(name)?.group;
             let (old, leader) = (group.servers(), group.leader());

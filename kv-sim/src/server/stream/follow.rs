@@ -142,6 +142,9 @@ impl Stream {
                         if is_mirror || full || now.version.repeats_what_failed() {
                             return upstream.retry_after(before, ahead, now.instant);
                         }
+                        if ahead == 0 {
+                            return upstream.took(seq, 0); // it hears what comes until it asks again
+                        }
                         let known = taken_before(&self.store, upstream.index());
                         let after = known.map_or(seq, |(seq, _)| seq);
                         return upstream.retry_after(after, ahead, now.instant);

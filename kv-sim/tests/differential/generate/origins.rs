@@ -200,7 +200,8 @@ impl Generator {
                     ",\"subject_transforms\":[{{\"src\":\"$KV.{bucket}.x.>\",\"dest\":\"\"}}]"
                 );
             }
-            19 => {
+            // 2.10 keeps a source that it refuses in an update.
+            19 if self.version > Version::V2_10 => {
                 let dest = self.pick(&[
                     "{{partition(3,1)}}.$1",
                     "{{split(1,x)}}",
@@ -231,6 +232,7 @@ impl Generator {
                     ",\"subject_transforms\":[{{\"src\":\"$KV.{bucket}.>\",\"dest\":\"x.>\"}},{{\"src\":\"$KV.{bucket}.a\",\"dest\":\"y\"}}]"
                 );
             }
+            19 => {}
             22 => out += ",\"subject_transforms\":[{\"src\":\"a..b\",\"dest\":\"c\"}]",
             _ => {
                 let api = self.pick(&["$JS.hub.API", "$JS.API", "a.*", ""]);

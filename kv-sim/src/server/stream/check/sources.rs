@@ -221,6 +221,26 @@ impl StreamConfig {
             .map_err(|why| ApiError::create_failed(format!("stream {why}")))
     }
 
+    /// What 2.10 finds out about sources that a stream gets.
+    ///
+    /// # Errors
+    ///
+    /// Its words.
+    pub(crate) fn check_sources_added(&self, old: &Self, v: Version) -> Result<(), String> {
+        let has = |one: &Source| {
+            old.sources
+                .iter()
+                .any(|had| had.index_name() == one.index_name())
+        };
+        let added = self.sources.iter().filter(|one| !has(one));
+        for mapping in added.flat_map(|one| &one.transforms) {
+            Transform::new(&mapping.source, &mapping.destination, v).map_err(|why| {
+                format!("unable to get subject transform for source: {}", why.text())
+            })?;
+        }
+        Ok(())
+    }
+
     /// What 2.10 finds out about the mapping of a stream's own subjects.
     ///
     /// # Errors
