@@ -35,6 +35,8 @@ pub struct Config {
     pub(crate) reconnect_max: Duration,
     pub(crate) retry_first_connect: bool,
     pub(crate) limits: Limits,
+    #[cfg(feature = "driver")]
+    pub(crate) authenticator: Option<crate::driver::Authenticator>,
 }
 
 /// The window in which the first reconnection attempt falls: wide enough that
@@ -73,6 +75,8 @@ impl Config {
             reconnect_max: Duration::from_secs(10),
             retry_first_connect: false,
             limits: Limits::default(),
+            #[cfg(feature = "driver")]
+            authenticator: None,
         }
     }
 
@@ -91,6 +95,23 @@ impl Config {
     #[must_use]
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.authentication = Authentication::Fixed(Credentials::Token(token.into()));
+        self
+    }
+
+    /// Logs in with a user's key, which signs the challenge of each connection.
+    #[cfg(feature = "nkeys")]
+    #[must_use]
+    pub fn nkey(mut self, key: crate::NKey) -> Self {
+        self.authentication = Authentication::NKey(key);
+        self
+    }
+
+    /// Logs in with a user's JWT, whose key signs the challenge of each
+    /// connection.
+    #[cfg(feature = "nkeys")]
+    #[must_use]
+    pub fn user_creds(mut self, creds: crate::UserCreds) -> Self {
+        self.authentication = Authentication::Jwt(creds);
         self
     }
 

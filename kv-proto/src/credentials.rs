@@ -1,7 +1,21 @@
 //! Who the client is. Secrets are a type that never shows.
 
+#[cfg(feature = "nkeys")]
+mod nkey;
+#[cfg(feature = "nkeys")]
+mod user_creds;
+
 use alloc::string::String;
 use core::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use thiserror::Error;
+
+#[cfg(feature = "nkeys")]
+pub use nkey::{InvalidNKey, NKey};
+#[cfg(feature = "nkeys")]
+pub use user_creds::{InvalidCreds, UserCreds};
 
 /// A text that must not appear in logs, errors or `Debug` output.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +68,43 @@ pub enum Credentials {
     },
     /// A token.
     Token(Secret),
+    /// A public key, and the server's challenge signed with its private half.
+    NKey {
+        /// The public key, which begins with `U`.
+        public_key: String,
+        /// The signature of the nonce's bytes.
+        signature: Signature,
+    },
+    /// A user's JWT, and the server's challenge signed with the user's key.
+    Jwt {
+        /// The JWT.
+        jwt: Secret,
+        /// The signature of the nonce's bytes; none with a bearer token.
+        signature: Option<Signature>,
+    },
+}
+
+/// An Ed25519 signature.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Signature(pub(crate) [u8; 64]);
+
+impl Signature {
+    /// Takes the bytes of a signature that was made elsewhere.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns what servers take: base64url without padding.
+    pub(crate) fn encoded(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signature(..)")
+    }
 }
 
 /// Where the credentials of a connection come from.
@@ -65,7 +116,50 @@ pub enum Authentication {
     Anonymous,
     /// The same ones for each connection whose URL holds none.
     Fixed(Credentials),
+    /// A user's key signs the challenge of each connection.
+    #[cfg(feature = "nkeys")]
+    NKey(NKey),
+    /// A user's key signs the challenge of each connection, and a JWT says what the user may do.
+    #[cfg(feature = "nkeys")]
+    Jwt(UserCreds),
     /// From the embedder, who is asked on each connection by
     /// [`LinkAction::Authenticate`](crate::LinkAction::Authenticate).
     Asked,
 }
+
+impl Authentication {
+    /// What to log in with where the URL says nothing; `None` if the embedder is to be asked.
+    ///
+    /// # Errors
+    ///
+    /// [`NoChallenge`] if something is to be signed, and the server gave nothing to sign.
+    pub(crate) fn credentials(
+        &self,
+        nonce: Option<&str>,
+    ) -> Result<Option<Credentials>, NoChallenge> {
+        #[cfg(feature = "nkeys")]
+        let sign = |key: &NKey| Ok(key.sign(nonce.ok_or(NoChallenge)?.as_bytes()));
+        #[cfg(not(feature = "nkeys"))]
+        let _ = nonce;
+        Ok(match self {
+            Self::Anonymous => Some(Credentials::None),
+            Self::Fixed(credentials) => Some(credentials.clone()),
+            #[cfg(feature = "nkeys")]
+            Self::NKey(key) => Some(Credentials::NKey {
+                public_key: key.public_key(),
+                signature: sign(key)?,
+            }),
+            #[cfg(feature = "nkeys")]
+            Self::Jwt(UserCreds { jwt, key }) => Some(Credentials::Jwt {
+                jwt: jwt.clone(),
+                signature: Some(sign(key)?),
+            }),
+            Self::Asked => None,
+        })
+    }
+}
+
+/// The server gives no challenge to sign: neither NKeys nor JWTs are configured there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("server gives no challenge to sign")]
+pub struct NoChallenge;

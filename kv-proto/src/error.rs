@@ -481,6 +481,9 @@ pub enum LinkErrorKind {
     /// The connection could not be made.
     #[error("cannot connect")]
     Dial,
+    /// No credentials could be had.
+    #[error("no credentials")]
+    Credentials,
     /// The TLS handshake failed.
     #[error("cannot secure the connection")]
     Secure,
@@ -523,6 +526,10 @@ pub enum Disconnect {
     /// The server refused the credentials.
     #[error("authentication failed: {0}")]
     Authentication(String),
+    /// The client was given a key to sign a server's challenge with, and this
+    /// server gives none: neither NKeys nor JWTs are configured there.
+    #[error("server gives no challenge to sign")]
+    NoChallenge,
     /// The server asks for something that this client is not configured or
     /// built for.
     #[error("server requires {0}")]

@@ -36,7 +36,9 @@ pub mod wire;
 pub mod driver;
 
 pub use config::Config;
-pub use credentials::{Authentication, Credentials, Secret};
+pub use credentials::{Authentication, Credentials, NoChallenge, Secret, Signature};
+#[cfg(feature = "nkeys")]
+pub use credentials::{InvalidCreds, InvalidNKey, NKey, UserCreds};
 pub use error::{
     BucketError, Cause, ConfigDifference, ConnectError, Disconnect, Doubt, EntryDefect,
     HeaderDefect, InvalidBucketName, InvalidConfig, InvalidFilter, InvalidKey, InvalidPosition,

@@ -234,6 +234,7 @@ impl Link {
             no_responders: true,
             ..ConnectOptions::default()
         };
+        let signed;
         match credentials {
             Credentials::None => {}
             Credentials::UserPassword { user, password } => {
@@ -241,6 +242,21 @@ impl Link {
                 options.pass = Some(password.expose());
             }
             Credentials::Token(token) => options.auth_token = Some(token.expose()),
+            Credentials::NKey {
+                public_key,
+                signature,
+            } => {
+                signed = signature.encoded();
+                options.nkey = Some(public_key);
+                options.sig = Some(&signed);
+            }
+            Credentials::Jwt { jwt, signature } => {
+                options.jwt = Some(jwt.expose());
+                if let Some(signature) = signature {
+                    signed = signature.encoded();
+                    options.sig = Some(&signed);
+                }
+            }
         }
         let span = self.outbox.frame(|out| {
             wire::connect(out, &options);

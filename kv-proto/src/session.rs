@@ -145,6 +145,8 @@ pub enum LinkAction {
     Authenticate {
         /// The link to log in on.
         link: LinkId,
+        /// Where it leads.
+        server: ServerAddr,
         /// The server's challenge, for credentials that sign.
         nonce: Option<String>,
     },

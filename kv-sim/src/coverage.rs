@@ -158,6 +158,7 @@ const fn disconnect_name(reason: &Disconnect) -> &'static str {
         Disconnect::Stale => "stale",
         Disconnect::LameDuck => "lame duck",
         Disconnect::Closed => "closed",
+        Disconnect::NoChallenge => "no challenge",
         _ => "other",
     }
 }

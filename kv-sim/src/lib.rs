@@ -15,6 +15,7 @@
 //!
 //! - [`app`] is for authors of applications: their own async code, in virtual time and under faults; see the
 //!   manual's chapter on [testing an application](manual::testing).
+//! - [`mod@serve`] puts the servers on real sockets and in real time, for any client.
 //!
 //! The same scenario gives the same [hash](Outcome::hash) in any process and build.
 //!
@@ -51,6 +52,7 @@ pub mod picture;
 pub mod profile;
 pub mod runner;
 pub mod scenario;
+pub mod serve;
 pub mod server;
 pub mod shrink;
 mod trace;
@@ -61,6 +63,7 @@ mod world;
 pub use outcome::{Outcome, Work};
 pub use profile::Mix;
 pub use scenario::Scenario;
+pub use serve::{ServeConfig, serve};
 pub use violation::Violation;
 
 /// Runs a scenario.

@@ -275,9 +275,11 @@ impl Pipe {
         self.stalled_until = self.stalled_until.min(now);
         self.cut_after = None;
         self.damage = None;
+        let soon = now + Duration::from_millis(100);
         for (at, _) in &mut self.chunks {
-            *at = (*at).min(now + Duration::from_millis(100));
+            *at = (*at).min(soon);
         }
+        self.ends = self.ends.map(|at| at.min(soon));
         self.last_arrival = self.chunks.back().map_or(now, |(at, _)| *at);
         self.look_ahead();
     }
@@ -337,6 +339,19 @@ mod tests {
             assert_eq!(out, bytes);
             assert!(pieces >= 90, "{pieces}");
         }
+    }
+
+    #[test]
+    fn what_was_clogged_arrives_when_all_heals_the_end_too() {
+        let mut pipe = pipe(4, 3);
+        pipe.clog(Instant::END);
+        pipe.push(Instant::ORIGIN, b"0123456789");
+        pipe.end(Instant::ORIGIN);
+        assert_eq!(pipe.next(), None);
+        pipe.heal(Instant::from_nanos(5));
+        let (out, _) = arrived(&mut pipe);
+        assert_eq!(out, b"0123456789");
+        assert!(pipe.is_dead(), "the end came");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod consumer;
 mod decode;
 mod dispatch;
 mod disturb;
+mod duration;
 mod error;
 mod fault;
 mod header;
@@ -43,6 +44,7 @@ mod user_info;
 mod version;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use kv_proto::{Instant, Timestamp};
@@ -50,8 +52,8 @@ use kv_proto::{Instant, Timestamp};
 pub use self::auth::{Auth, Permissions, Subjects, User};
 pub use self::connection::ConnId;
 pub use self::disturb::{
-    ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
-    ReplyFault,
+    ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Recurring,
+    Refusal, ReplyFault,
 };
 pub use self::journal::{Change, Event, Removal};
 pub use self::look::{MadeConsumer, SeenConsumer};
@@ -94,6 +96,8 @@ pub struct Config {
     pub version: Version,
     /// How many servers there are; one is a server without a cluster.
     pub servers: usize,
+    /// Where each server says that it listens; those without an address, at 127.0.0.1:4222 and up.
+    pub addresses: Vec<SocketAddr>,
     /// The wall clock at [`Instant::ORIGIN`].
     pub epoch: Timestamp,
     /// Who may connect.
@@ -137,6 +141,7 @@ impl Config {
         Self {
             version,
             servers: 1,
+            addresses: Vec::new(),
             epoch: EPOCH,
             auth: Auth::Open,
             auth_timeout: Duration::from_secs(2),
@@ -221,6 +226,7 @@ impl Cluster {
         let habits = Habits {
             flow_limit: config.flow_limit,
             wide_replies: config.wide_replies,
+            alone: config.servers <= 1,
         };
         let jetstream = JetStream::new(
             child,
@@ -322,8 +328,10 @@ impl Cluster {
                 continue;
             }
             let (outbox, expired) = (&mut self.outbox, &mut self.jetstream.expired);
+            let (group, store, router) = (&stream.group, &stream.store, &self.router);
             stream.consumers.retain(|name, one| {
-                let lives = !one.runs(peers) || one.handle_timeout(moment, outbox);
+                let read = group.store_at(one.home, store);
+                let lives = !one.runs(peers) || one.handle_timeout(read, moment, router, outbox);
                 if !lives {
                     expired.push_back(name.clone());
                 }

@@ -1,17 +1,19 @@
 //! A bucket from its creation to its end, told step by step.
 //!
-//! Connects to `NATS_URL`, or else to a server on this machine.
+//! Connects to `NATS_URL`, or else to a simulated server in this process.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use std::error::Error;
 use std::time::Duration;
 
+use kv_sim::{ServeConfig, server::Version};
 use kv_tokio::{BucketConfig, Outcome, Update, WriteError};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let url = std::env::var("NATS_URL").unwrap_or_else(|_| "nats://localhost:4222".into());
+    let server = kv_sim::serve(ServeConfig::new(Version::V2_15))?;
+    let url = std::env::var("NATS_URL").unwrap_or_else(|_| server.url());
     let client = kv_tokio::connect(url).await?;
     println!("connected to {}", client.server().ok_or("no server")?);
 

@@ -1,7 +1,7 @@
 //! Puts and gets of 100 bytes, ours against async-nats on the same runtime and the same server.
 //!
 //! ```text
-//! cargo bench -p kv-tests --features rivals --bench throughput [-- options]
+//! cargo bench -p kv-tests --bench throughput [-- options]
 //!   --rounds <n>    rounds of each workload and client (7)
 //!   --millis <n>    length of a round (200)
 //!   --cpus <how>    "one" for server and clients together, so that CPU time per operation repeats
@@ -81,6 +81,9 @@ impl Options {
     reason = "the output is the product; progress goes beside it"
 )]
 fn main() {
+    // Built before the clock starts.
+    let built = the_counter("build").status().expect("cargo runs");
+    assert!(built.success(), "throughput-allocations does not build");
     let begin = Instant::now();
     let options = Options::read(std::env::args().skip(1));
     let (server, placement) = start_server(&options.cpus);
@@ -232,11 +235,21 @@ fn last_revision(contender: &dyn Contender, admin: &mut Admin) -> usize {
 }
 
 fn count_allocations(server: &Server) -> Allocations {
-    let output = Command::new(env!("CARGO_BIN_EXE_throughput-allocations"))
-        .arg(server.url())
+    let output = the_counter("run")
+        .args(["--", &server.url()])
         .output()
         .expect("runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     report::allocations(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Builds or runs what counts allocations.
+fn the_counter(verb: &str) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args([verb, "--quiet", "--profile", "bench", "--example"])
+        .arg("throughput-allocations")
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
 }

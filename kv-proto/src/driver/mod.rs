@@ -15,6 +15,7 @@
 //! The driver holds no protocol knowledge: no retries, no time-outs, no state
 //! beyond wakers and sockets.
 
+mod authenticator;
 mod bucket;
 mod client;
 mod erase;
@@ -37,6 +38,7 @@ use crate::rng::Seed;
 use crate::server::ServerAddr;
 use crate::time::{Clock, Instant};
 
+pub use authenticator::{Authenticator, Challenge};
 pub use bucket::{Bucket, Create, Delete, Get, GetEntry, Purge, Put, Status, UpdateEntry};
 pub use client::{
     BucketNames, BucketStatuses, Client, DeleteBucket, OpenBucket, TimedOut, Timeout,
@@ -114,7 +116,8 @@ pub trait Io: Unpin + Send + 'static {
 /// closed.
 pub fn new<R: Runtime>(runtime: R, config: Config, seed: Seed) -> (Client, Driver<R>) {
     let clock = runtime.clock();
+    let authenticator = config.authenticator.clone();
     let shared = Arc::new(shared::Shared::new(config, seed, clock));
     let client = Client::new(shared.clone());
-    (client, Driver::new(runtime, shared))
+    (client, Driver::new(runtime, shared, authenticator))
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, BytesMut};
 
 use super::{Life, LinkAction, Session};
-use crate::credentials::{Authentication, Credentials};
+use crate::credentials::{Credentials, NoChallenge};
 use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind, Refused};
 use crate::kv::step::Answer;
 use crate::limits::{COPY_THRESHOLD, MAX_LINKS};
@@ -223,19 +223,20 @@ impl Session {
         let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
             return;
         };
-        let of_url = self.pool.credentials(&link.addr);
-        let credentials = match (of_url, &self.config.authentication) {
-            (Some(credentials), _) | (None, Authentication::Fixed(credentials)) => credentials,
-            (None, Authentication::Anonymous) => &Credentials::None,
-            (None, Authentication::Asked) => {
-                self.actions.push_back(LinkAction::Authenticate {
-                    link: id,
-                    nonce: link.info().nonce.clone(),
-                });
-                return;
-            }
+        let nonce = link.info().nonce.as_deref();
+        let credentials = match self.pool.credentials(&link.addr) {
+            Some(of_url) => Ok(Some(of_url.clone())),
+            None => self.config.authentication.credentials(nonce),
         };
-        link.log_in(credentials, &self.config);
+        match credentials {
+            Ok(Some(credentials)) => link.log_in(&credentials, &self.config),
+            Ok(None) => self.actions.push_back(LinkAction::Authenticate {
+                link: id,
+                server: link.addr.clone(),
+                nonce: link.info().nonce.clone(),
+            }),
+            Err(NoChallenge) => self.end_link(id, Disconnect::NoChallenge),
+        }
     }
 
     fn on_ready(&mut self, id: LinkId) {

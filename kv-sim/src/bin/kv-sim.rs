@@ -1,5 +1,5 @@
-//! Runs the simulator: `kv-sim run --seeds 20000`, `kv-sim replay 7`; with the feature `mutants`, `kv-sim
-//! mutants`.
+//! Runs the simulator: `kv-sim run --seeds 20000`, `kv-sim replay 7`; `kv-sim serve` puts its servers on
+//! sockets; with the feature `mutants`, `kv-sim mutants`.
 
 #![allow(
     clippy::print_stdout,
@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "rates are measured in real time")]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,8 +17,10 @@ use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 #[cfg(feature = "mutants")]
 use kv_sim::campaign::{Bug, Row};
 use kv_sim::runner::{Summary, run_seeds};
+use kv_sim::serve::{Fault, FaultError};
+use kv_sim::server::Version;
 use kv_sim::shrink::shrink;
-use kv_sim::{Mix, Scenario, picture, run_recorded, run_traced};
+use kv_sim::{Mix, Scenario, ServeConfig, picture, run_recorded, run_traced};
 
 /// A simulated world for NATS key-value clients.
 #[derive(Debug, Parser)]
@@ -67,6 +70,25 @@ enum Command {
         #[arg(long)]
         plant: Option<String>,
     },
+    /// Serves NATS clients on sockets, until it is interrupted.
+    #[command(after_help = faults_help())]
+    Serve {
+        /// Where the first server listens; port 0 is any that is free.
+        #[arg(long, default_value = "127.0.0.1:4222")]
+        listen: SocketAddr,
+        /// Which nats-server they behave like.
+        #[arg(long = "version", default_value = "2.15", value_parser = versions())]
+        release: String,
+        /// How many servers there are; more than one are a cluster.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+        servers: u16,
+        /// What goes wrong again and again, with commas between.
+        #[arg(long, default_value = "", hide_default_value = true, value_parser = faults)]
+        faults: Faults,
+        /// Where identifiers and choices come from.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Plants one bug after the other, and counts the seeds until a run turns red.
     #[cfg(feature = "mutants")]
     Mutants {
@@ -94,6 +116,28 @@ fn mix_of(name: &str) -> Mix {
     known.map_or(Mix::Swarm, |(_, mix)| *mix)
 }
 
+/// The faults that one argument names.
+#[derive(Clone, Debug)]
+struct Faults(Vec<Fault>);
+
+fn faults(text: &str) -> Result<Faults, FaultError> {
+    Fault::parse_list(text).map(Faults)
+}
+
+fn faults_help() -> String {
+    format!("Faults: {}", Fault::menu())
+}
+
+/// The release line that a version belongs to, such as 2.15.
+fn line_of(version: Version) -> &'static str {
+    let number = version.number();
+    number.rsplit_once('.').map_or(number, |(line, _)| line)
+}
+
+fn versions() -> PossibleValuesParser {
+    PossibleValuesParser::new(Version::ALL.map(line_of))
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run {
@@ -117,6 +161,22 @@ fn main() -> ExitCode {
                 .for_each(Bug::plant);
             let shown = Shown { trace, whole, html };
             replay(seed, &profile, &shown)
+        }
+        Command::Serve {
+            listen,
+            release,
+            servers,
+            faults,
+            seed,
+        } => {
+            let mut known = Version::ALL.into_iter();
+            let version = known.find(|version| line_of(*version) == release);
+            let config = ServeConfig::new(version.unwrap_or(Version::V2_15))
+                .listen(listen)
+                .servers(usize::from(servers))
+                .faults(faults.0)
+                .seed(seed);
+            serve(config)
         }
         #[cfg(feature = "mutants")]
         Command::Mutants {
@@ -189,6 +249,23 @@ fn report(summary: &Summary, profile: &str, time: Duration) {
             "FAILED"
         }
     );
+}
+
+/// Serves until the process ends; the system closes its sockets then.
+fn serve(config: ServeConfig) -> ExitCode {
+    let server = match kv_sim::serve(config) {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!("kv-sim: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("serving at {}", server.url());
+    for fault in server.faults() {
+        println!("fault {fault}");
+    }
+    server.join();
+    ExitCode::FAILURE
 }
 
 fn rate(count: u64, time: Duration) -> f64 {

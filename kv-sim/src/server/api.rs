@@ -6,6 +6,7 @@ mod follow;
 mod gate;
 mod messages;
 mod placement;
+mod pulls;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,7 +19,7 @@ use super::consumer::Habits;
 use super::error::ApiError;
 use super::header;
 use super::journal::Journal;
-use super::json::{Json, Writer};
+use super::json::Writer;
 use super::look::MadeConsumer;
 use super::peers::Peers;
 use super::rng::Rng;
@@ -141,7 +142,7 @@ impl JetStream {
             return self.direct_get(tail, request, reply, out);
         }
         if let Some(tail) = rest.strip_prefix("CONSUMER.MSG.NEXT.") {
-            return self.next_message(tail, request.body, reply, out);
+            return self.next_message(tail, request, reply, router, out);
         }
         let Some((kind, answer)) = self.answer(rest, request, router, out) else {
             return true; // the API has a catch-all subscription, which says nothing
@@ -167,6 +168,7 @@ impl JetStream {
         router: &Router,
         out: &mut Outbox,
     ) -> Option<(&'static str, Answer)> {
+        let version = request.now.version;
         let tokens = rest.split('.').count();
         let verb = |n: usize| {
             let end = rest
@@ -193,6 +195,7 @@ impl JetStream {
             ("CONSUMER.DELETE", 4) => "consumer_delete",
             ("CONSUMER.NAMES", 3) => "consumer_names",
             ("CONSUMER.LIST", 3) => "consumer_list",
+            ("CONSUMER.PAUSE", 4) if version.has_level_1() => "consumer_pause",
             _ => return None,
         };
         match self.gate(kind, request) {
@@ -216,43 +219,22 @@ impl JetStream {
             "stream_create" => self.create_stream(name, request),
             "stream_update" => self.update_stream(name, request),
             "stream_info" => self.stream_info(name, request),
-            "stream_delete" => self.delete_stream(name, request),
+            "stream_delete" => self.delete_stream(name, request, out),
             "stream_purge" => self.purge_stream(name, request),
             "stream_names" => self.stream_names(request),
             "stream_list" => self.stream_list(request),
             "stream_msg_get" => self.get_message(token(request.subject, 6), request),
             "stream_msg_delete" => self.delete_message(token(request.subject, 6), request),
             "consumer_create" => self.create_consumer(request, router),
-            "consumer_info" => self.consumer_info(name, token(request.subject, 6), request),
-            "consumer_delete" => self.delete_consumer(name, token(request.subject, 6), request),
+            "consumer_info" => self.consumer_info(name, token(request.subject, 6), request, router),
+            "consumer_delete" => {
+                self.delete_consumer(name, token(request.subject, 6), request, out)
+            }
+            "consumer_pause" => self.pause_consumer(name, token(request.subject, 6), request),
             "consumer_names" => self.consumer_names(name, request),
-            _ => self.consumer_list(name, request),
+            _ => self.consumer_list(name, request, router),
         };
         Some((kind, answer))
-    }
-
-    /// Refuses to be pulled: pull consumers are not simulated yet and let all wait that asks properly,
-    /// push consumers say what they are.
-    fn next_message(&self, tail: &str, body: &[u8], reply: &Bytes, out: &mut Outbox) -> bool {
-        let at = tail.split_once('.');
-        let stream = at.and_then(|(stream, name)| Some((self.streams.get(stream)?, name)));
-        let Some(consumer) = stream.and_then(|(stream, name)| stream.consumers.get(name)) else {
-            return false;
-        };
-        let body = body.trim_ascii();
-        let status = if consumer.config.is_push() {
-            Some("409 Consumer is push based".to_owned())
-        } else if body.starts_with(b"{") && !self.peers.is_cluster() {
-            let malformed = Json::parse(body).err();
-            malformed.map(|syntax| format!("400 Bad Request - {}", syntax.plain()))
-        } else {
-            None
-        };
-        if let Some(status) = status.filter(|_| !reply.is_empty()) {
-            let headers = format!("NATS/1.0 {status}\r\n\r\n");
-            out.push_back(Outgoing::status(reply, headers));
-        }
-        true
     }
 
     fn account_info(&self, request: &Request<'_>) -> Writer {
@@ -362,6 +344,9 @@ pub(super) fn failed(kind: &str, error: &ApiError) -> String {
         }
         "stream_purge" => {
             out.number("purged", 0);
+        }
+        "consumer_pause" => {
+            out.bool("paused", false).time("pause_until", None);
         }
         _ => {}
     }

@@ -1,39 +1,52 @@
-//! A push consumer: a position in a stream that moves while somebody listens.
+//! A consumer: a position in a stream that moves while somebody listens, or pulls.
 //!
 //! ```text
-//!                 message, heartbeat tick, interest, flow-control answer
-//!          ┌───────────────────────── wake ───────────────────────────┐
-//!          ▼                                                          │
-//!     delivering ──end, nobody listens, stalled, entry vanished──► waiting
+//!           message, heartbeat tick, interest, flow-control answer, pull, acknowledgement
+//!          ┌──────────────────────────────── wake ────────────────────────────────┐
+//!          ▼                                                                      │
+//!     delivering ──end, nobody listens or pulls, stalled, full, entry vanished──► asleep
 //! ```
 //!
 //! Being *woken* matters: when an entry of the initial snapshot has vanished, the real server goes to
 //! sleep although more entries are due, and only the next event moves it on.
+//!
+//! Not simulated, and refused: priority policies, `ack_policy` flow_control. Not simulated, and taken without
+//! effect: `replay_policy` original, `rate_limit_bps`, `sample_freq`, `pedantic`. No advisories are sent.
 
+mod acks;
 mod check;
 pub(crate) mod config;
 mod delivery;
+mod idle;
 mod info;
+mod notice;
 mod place;
+mod pull;
+mod recovery;
+mod redelivery;
+mod saved;
 mod start;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
-use self::config::{ConsumerConfig, DeliverPolicy};
+pub(crate) use self::acks::AckSubject;
+use self::config::ConsumerConfig;
 use self::delivery::FlowControl;
 pub(crate) use self::delivery::addressee;
+use self::idle::inactive_after;
+pub(crate) use self::notice::Notice;
 pub(crate) use self::place::{Habits, Site};
+use self::pull::Requests;
+use self::redelivery::Redelivery;
+use self::saved::Saved;
 use super::json::Writer;
 use super::rng::Rng;
-use super::stream::config::StreamConfig;
-use super::stream::store::{Store, is_match};
-use super::stream::{Now, Outbox, Outgoing};
-
-/// How long an ephemeral consumer without listeners lives, if nothing else was asked for.
-const DEFAULT_INACTIVE: i64 = 5_000_000_000;
+use super::stream::config::{Retention, StreamConfig};
+use super::stream::store::{Message, Store};
+use super::stream::{Now, nanos_between};
+use super::version::Version;
 
 /// Consumer and stream sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,19 +62,6 @@ struct Snapshot {
     resume: u64,
 }
 
-/// What a consumer learns about the messages of the replica it reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
-    Stored(u64, Bytes),
-    /// The sequence, and the subject it is said to have been on.
-    Removed(u64, Bytes),
-    /// Many messages went at once.
-    Recounted,
-    /// All that a filter matches went; what is left begins here. Whether only those are moved whose
-    /// filters are all covered.
-    Purged(String, u64, bool),
-}
-
 /// One consumer.
 #[derive(Debug)]
 pub(crate) struct Consumer {
@@ -70,25 +70,40 @@ pub(crate) struct Consumer {
     /// The server that has it in memory.
     pub(crate) home: usize,
     habits: Habits,
+    version: Version,
     stream: String,
     created: Timestamp,
     next_stream_seq: u64,
     next_consumer_seq: u64,
     ack_floor: Pair,
+    redelivery: Redelivery,
+    /// What its stream need not keep for it any longer, if that keeps nothing else.
+    pub(crate) done: Vec<u64>,
+    retention: Retention,
+    /// Something was as good as acknowledged, at a time that is still to be told.
+    acked_now: bool,
+    last_acked: Option<Timestamp>,
     /// What the consumer's own store knows; nothing before it was written.
-    saved: Option<(Pair, Pair)>,
+    saved: Option<Saved>,
     snapshot: Option<Snapshot>,
     pending: i64,
     pending_through: u64,
+    /// Its servers agree on every delivery before it is sent.
+    agreed: bool,
+    /// It lost its filters, with which the real server forgets to tell it of messages.
+    deaf: bool,
     /// The queue group whose members count as listeners.
     group: String,
     active: bool,
-    waiting: bool,
+    requests: Requests,
+    asleep: bool,
     /// Woken once more than it knows: the real server tells of interest over two channels at once.
     woken_twice: bool,
     heartbeat_at: Option<Instant>,
     inactive_at: Option<Instant>,
     inactive_after: i64,
+    /// When its pause ends.
+    resumes_at: Option<Instant>,
     flow: Option<FlowControl>,
     last_delivered: Option<Timestamp>,
     /// What it was when its server read it from disk; the first create request is answered with that.
@@ -111,28 +126,39 @@ impl Consumer {
             habits,
         } = site;
         let durable = config.is_durable();
-        let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
+        let (inactive, stamped) =
+            inactive_after(config.inactive_threshold, durable, config.is_push(), rng);
         config.inactive_threshold = stamped;
         let mut out = Self {
             name,
             home: 0,
             habits,
+            version: now.version,
             stream: stream.name.clone(),
             created: now.time,
             next_stream_seq: 1,
             next_consumer_seq: 1,
             ack_floor: Pair::default(),
+            redelivery: Redelivery::default(),
+            done: Vec::new(),
+            retention: stream.retention,
+            acked_now: false,
+            last_acked: None,
             saved: None,
             snapshot: None,
             pending: 0,
             pending_through: 0,
+            agreed: false,
+            deaf: false,
             group: config.deliver_group.clone(),
             active: interest,
-            waiting: false,
+            requests: Requests::default(),
+            asleep: false,
             woken_twice: false,
             heartbeat_at: None,
             inactive_at: None,
             inactive_after: inactive,
+            resumes_at: None,
             flow: config
                 .flow_control
                 .then(|| FlowControl::new(habits.flow_limit)),
@@ -140,10 +166,13 @@ impl Consumer {
             recovered: None,
             config,
         };
+        let shared = stream.replicas > 1 && out.is_replicated() && !habits.alone;
+        out.agreed = shared && out.wants_acks() && !out.config.flow_control;
         out.choose_start(stream, store, now.version);
         out.recount(store);
         out.heartbeat_at = out.next_heartbeat(now.instant);
         out.set_interest(interest, now.instant);
+        out.note_pause(now);
         out
     }
 
@@ -152,21 +181,20 @@ impl Consumer {
         self.snapshot = None;
         self.ack_floor = Pair::default();
         self.next_consumer_seq = 1;
-        match self.saved {
-            Some((delivered, floor)) => {
-                self.next_stream_seq = delivered.stream + 1;
-                self.next_consumer_seq = delivered.consumer + 1;
-                self.ack_floor = floor;
+        self.redelivery = Redelivery::default();
+        match self.saved.clone() {
+            Some(saved) => {
+                self.next_stream_seq = saved.delivered.stream + 1;
+                self.next_consumer_seq = saved.delivered.consumer + 1;
+                self.ack_floor = saved.floor;
+                self.restore_unacked(&saved, store.first_seq(), now);
             }
             None => self.choose_start(stream, store, now.version),
         }
         if now.version.reconciles_consumers() && store.last_seq() + 1 < self.next_stream_seq {
-            self.ack_floor = Pair {
-                consumer: self.next_consumer_seq - 1,
-                stream: store.last_seq(),
-            };
-            self.next_stream_seq = store.last_seq() + 1;
-            self.saved = Some((self.ack_floor, self.ack_floor));
+            self.reconcile(store.last_seq());
+            self.saved = None;
+            self.save_all();
         }
         self.recount(store);
         self.group.clone_from(&self.config.deliver_group);
@@ -174,8 +202,12 @@ impl Consumer {
         let limit = self.habits.flow_limit;
         self.flow = self.config.flow_control.then(|| FlowControl::new(limit));
         self.heartbeat_at = self.next_heartbeat(now.instant);
-        (self.active, self.waiting, self.woken_twice) = (false, false, false);
+        (self.active, self.asleep, self.woken_twice) = (false, false, false);
+        self.requests = Requests::default();
+        self.deaf = false;
+        (self.last_acked, self.acked_now) = (None, false);
         self.inactive_at = None;
+        self.note_pause(now);
         self.set_interest(false, now.instant);
         // For that moment every consumer is a durable one.
         let durable = std::mem::replace(&mut self.config.durable, self.name.clone());
@@ -204,12 +236,20 @@ impl Consumer {
     ) {
         if config.deliver_subject != self.config.deliver_subject {
             self.group.clone_from(&self.config.deliver_group); // not yet the new one
+            if !self.redelivery.unacked.is_empty() {
+                self.expire_all(now);
+            }
+        }
+        self.asleep &= config.max_ack_pending == self.config.max_ack_pending;
+        if config.ack_wait != self.config.ack_wait {
+            self.recheck(now.instant);
         }
         let refiltered = config.filters() != self.config.filters();
         if config.inactive_threshold != self.config.inactive_threshold {
             // Whether it is durable is asked of what it was.
             let durable = self.config.is_durable();
-            let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, rng);
+            let push = config.is_push();
+            let (inactive, stamped) = inactive_after(config.inactive_threshold, durable, push, rng);
             (self.inactive_after, config.inactive_threshold) = (inactive, stamped);
             self.inactive_at = None;
             if inactive > 0 && !self.active {
@@ -217,23 +257,35 @@ impl Consumer {
             }
         }
         self.config = config;
-        // A snapshot stays as it is, although it was made for other subjects.
         if refiltered {
+            self.deaf = self.config.filters().is_empty();
+        }
+        self.note_pause(now);
+        // A snapshot stays as it is, although it was made for other subjects.
+        if refiltered || now.version.recounts_on_updates() {
             self.recount(store);
         }
     }
 
-    /// Tells whether somebody subscribes to exactly the deliver subject.
-    pub(crate) fn set_interest(&mut self, interest: bool, now: Instant) {
-        if interest && !self.active {
-            self.waiting = false;
-            self.woken_twice = true;
-        }
-        self.active = interest;
-        if interest || self.inactive_after <= 0 {
-            self.inactive_at = None;
-        } else if self.inactive_at.is_none() {
-            self.inactive_at = Some(now + nanos(self.inactive_after));
+    /// Notes when its pause ends.
+    fn note_pause(&mut self, now: Now) {
+        let left = self
+            .config
+            .pause_until
+            .map(|end| nanos_between(now.time, end));
+        let left = left.filter(|left| *left > 0);
+        self.resumes_at = left.map(|left| now.instant + nanos(left));
+    }
+
+    fn is_paused(&self, now: Timestamp) -> bool {
+        self.config.pause_until.is_some_and(|end| now < end)
+    }
+
+    /// The last message it delivered, and how far it has looked.
+    fn position(&self) -> Pair {
+        Pair {
+            consumer: self.next_consumer_seq - 1,
+            stream: self.next_stream_seq.max(1) - 1,
         }
     }
 
@@ -259,143 +311,11 @@ impl Consumer {
     pub(crate) fn is_active(&self) -> bool {
         self.active
     }
-
-    /// Something happened to the replica it reads.
-    pub(crate) fn notice(&mut self, notice: &Notice, store: &Store) {
-        match notice {
-            Notice::Stored(seq, subject) => self.message_stored(*seq, subject),
-            Notice::Removed(seq, subject) => self.message_removed(*seq, subject),
-            Notice::Recounted => self.recount(store),
-            Notice::Purged(filter, first, covered_only) => {
-                self.purged(filter, *first, *covered_only, store);
-            }
-        }
-    }
-
-    /// The replica it reads is another one, or has changed at once.
-    pub(crate) fn restart_count(&mut self, store: &Store) {
-        self.recount(store);
-        self.waiting = false;
-    }
-
-    /// A message was appended to the stream.
-    fn message_stored(&mut self, seq: u64, subject: &[u8]) {
-        if !self.wants(subject) {
-            return;
-        }
-        if seq > self.pending_through {
-            self.pending += 1;
-        }
-        if seq >= self.next_stream_seq && self.active {
-            self.waiting = false;
-        }
-    }
-
-    /// One message was removed from the stream.
-    fn message_removed(&mut self, seq: u64, subject: &[u8]) {
-        if seq >= self.next_stream_seq && self.wants(subject) {
-            self.pending -= 1;
-        }
-    }
-
-    /// Counts afresh what is still to come.
-    fn recount(&mut self, store: &Store) {
-        let last_only = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
-        let count = store.count(&self.config.filters(), self.next_stream_seq, last_only);
-        self.pending = i64::try_from(count).unwrap_or(i64::MAX);
-        self.pending_through = store.last_seq();
-    }
-
-    /// The stream was purged by `filter`, whose first message is now `first` (0: none is left).
-    fn purged(&mut self, filter: &str, first: u64, covered_only: bool, store: &Store) {
-        let filters = self.config.filters();
-        let filter = filter.as_bytes();
-        let inside = |own: &&[u8]| *own == filter || super::subject::matches(own, filter);
-        let touches = |own: &&[u8]| super::subject::overlap(own, filter);
-        let (covered, touched) = if covered_only {
-            let all = !filters.is_empty() && filters.iter().all(inside);
-            (all, filters.iter().any(touches))
-        } else {
-            (filters.iter().any(inside), is_match(filter, &filters))
-        };
-        let start = if filter.is_empty() || covered {
-            if first == 0 {
-                store.last_seq() + 1
-            } else {
-                first
-            }
-        } else if filters.is_empty() || touched {
-            store.first_seq()
-        } else {
-            return;
-        };
-        self.next_stream_seq = self.next_stream_seq.max(start);
-        let floor = Pair {
-            consumer: self.next_consumer_seq - 1,
-            stream: self.next_stream_seq.saturating_sub(1),
-        };
-        self.ack_floor = floor;
-        self.saved = Some((floor, floor));
-    }
-
-    fn next_heartbeat(&self, now: Instant) -> Option<Instant> {
-        (self.config.heartbeat > 0).then(|| now + nanos(self.config.heartbeat))
-    }
-
-    /// When it acts by itself.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        match (self.heartbeat_at, self.inactive_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    /// Sends a heartbeat that is due; returns false when the consumer's life is over.
-    pub(crate) fn handle_timeout(&mut self, now: Now, out: &mut Outbox) -> bool {
-        if self.inactive_at.is_some_and(|due| due <= now.instant) {
-            return false;
-        }
-        if self.heartbeat_at.is_some_and(|due| due <= now.instant) {
-            if self.active {
-                self.send_heartbeat(out);
-            }
-            self.waiting = false;
-            self.heartbeat_at = self.next_heartbeat(now.instant);
-        }
-        true
-    }
-
-    /// Tells where it is, to whoever listens.
-    pub(crate) fn send_heartbeat(&self, out: &mut Outbox) {
-        let mut headers = format!(
-            "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {}\r\nNats-Last-Stream: {}\r\n",
-            self.next_consumer_seq - 1,
-            self.next_stream_seq.saturating_sub(1),
-        );
-        let asked = self.flow.as_ref().and_then(|flow| flow.asked.as_ref());
-        if let Some((reply, _)) = asked {
-            headers += &format!(
-                "Nats-Consumer-Stalled: {}\r\n",
-                String::from_utf8_lossy(reply)
-            );
-        }
-        headers += "\r\n";
-        let to = Bytes::from(self.config.deliver_subject.clone());
-        out.push_back(Outgoing::status(&to, headers));
-    }
-
-    fn wants(&self, subject: &[u8]) -> bool {
-        is_match(subject, &self.config.filters())
-    }
 }
 
-/// How long it lives without listeners, and what its configuration says about it.
-fn inactive_after(asked: i64, durable: bool, rng: &mut Rng) -> (i64, i64) {
-    if !durable && asked <= 0 {
-        let jitter = 100 + i64::try_from(rng.below(900)).unwrap_or(0);
-        return (DEFAULT_INACTIVE + jitter * 1_000_000, DEFAULT_INACTIVE);
-    }
-    (asked.max(0), asked)
+/// A moment in nanoseconds of the embedder's clock.
+fn ticks(at: Instant) -> i64 {
+    i64::try_from(at.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn nanos(value: i64) -> Duration {

@@ -48,7 +48,19 @@ pub(crate) fn lenient<T: Default>(
     body: &[u8],
     member: impl FnMut(&mut T, &str, &Json, &mut Decoder) -> bool,
 ) -> Option<T> {
-    let json = Json::parse(body).ok()?;
+    plain(body, member).ok()
+}
+
+/// Reads a body that no version is strict about.
+///
+/// # Errors
+///
+/// What is wrong with it, in Go's words.
+pub(crate) fn plain<T: Default>(
+    body: &[u8],
+    member: impl FnMut(&mut T, &str, &Json, &mut Decoder) -> bool,
+) -> Result<T, String> {
+    let json = Json::parse(body).map_err(|syntax| syntax.plain())?;
     let mut decoder = Decoder {
         strict: false,
         error: None,
@@ -57,7 +69,10 @@ pub(crate) fn lenient<T: Default>(
     };
     let mut out = T::default();
     decoder.object(&json, "", &mut out, member);
-    (decoder.error.is_none() && decoder.fatal.is_none()).then_some(out)
+    match decoder.fatal.or(decoder.error) {
+        None => Ok(out),
+        Some(why) => Err(why),
+    }
 }
 
 /// Whether a body begins like an object or array, without which some requests ignore it.

@@ -236,6 +236,12 @@ impl Cluster {
             self.answer_refused_call(conn, message, refused);
             return true;
         }
+        if text.starts_with("$JS.ACK.") {
+            let (now, router) = (self.moment(), &self.router);
+            if self.jetstream.acked(message, now, router, &mut self.outbox) {
+                return true;
+            }
+        }
         if let Some((stream, consumer)) = addressee(&text) {
             let found = self.jetstream.streams.get_mut(stream);
             let found = found.and_then(|stream| stream.consumers.get_mut(consumer));
@@ -334,7 +340,12 @@ impl Cluster {
             }
             self.changed = true;
             if let Some(message) = self.next_message() {
-                self.deliver(None, &message);
+                let heard = self.deliver(None, &message);
+                if !heard && message.to != message.subject {
+                    let (now, router) = (self.moment(), &self.router);
+                    self.jetstream
+                        .did_not_deliver(&message, now, router, &mut self.outbox);
+                }
                 if message.to == message.subject {
                     self.store(&Inbound {
                         subject: message.subject,
@@ -388,8 +399,10 @@ impl Cluster {
             let consumers = stream.consumers.values_mut();
             for consumer in consumers.filter(|one| one.runs(peers)) {
                 let store = stream.group.store_at(consumer.home, &stream.store);
-                consumer.deliver(store, now, &mut self.rng, &mut self.outbox);
+                let (router, rng) = (&self.router, &mut self.rng);
+                consumer.deliver(store, now, router, rng, &mut self.outbox);
             }
+            stream.drop_done();
         }
     }
 }

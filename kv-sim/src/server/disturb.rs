@@ -9,6 +9,7 @@ mod api;
 mod delivery;
 mod late;
 mod menu;
+mod recurring;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -26,6 +27,8 @@ use self::api::Refused;
 
 pub use self::api::{ApiCall, ApiRefusal};
 pub use self::menu::{CountFault, DeliveryFault, FlowFault, HeartbeatFault};
+use self::recurring::Recurrences;
+pub use self::recurring::Recurring;
 
 /// Where replies go that clients wait for.
 const INBOX: &[u8] = b"_INBOX.";
@@ -167,6 +170,9 @@ pub(super) struct Disturbances {
     orphaned: Vec<Bytes>,
     met: VecDeque<&'static str>,
     logins_refused: bool,
+    recurring: Recurrences,
+    /// Whoever waits for a reply there is disconnected.
+    severed: Vec<Bytes>,
     pub(super) breaches: VecDeque<(ConnId, Breach)>,
 }
 
@@ -180,6 +186,11 @@ impl Disturbances {
         let old = self.late_to.first_key_value().map(|(at, _)| *at);
         let overtaken = self.overtaken.values().map(|(at, _)| *at);
         overtaken.chain(late).chain(old).min()
+    }
+
+    pub(super) fn forget_notes(&mut self) {
+        self.met.clear();
+        self.breaches.clear();
     }
 
     /// A fault of a message has met one.
@@ -200,6 +211,7 @@ impl Disturbances {
             Kind::FlowRequest => return self.meet_flow_request(message),
             Kind::Answer(_) | Kind::Other => {}
         }
+        let message = self.meet_acknowledgement(message)?;
         if !message.to.starts_with(INBOX) {
             return Some(message);
         }
@@ -234,7 +246,8 @@ impl Disturbances {
         if message.reply.is_empty() {
             return None;
         }
-        self.refusals.pop_front()
+        let queued = self.refusals.pop_front();
+        queued.or_else(|| self.recurring.refusal())
     }
 }
 
@@ -266,6 +279,7 @@ impl Cluster {
         disturbances.counts.clear();
         disturbances.ambush = None;
         disturbances.logins_refused = false;
+        disturbances.recurring = Recurrences::default();
     }
 
     /// Returns the name of a fault that has met a message of a consumer, or a call that watches live on.

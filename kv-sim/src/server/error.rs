@@ -169,6 +169,18 @@ impl ApiError {
         Self::told(400, 10102, text)
     }
 
+    pub(crate) fn invalid_sampling(text: &str, why: &str) -> Self {
+        let text = format!(
+            "failed to parse consumer sampling configuration: strconv.Atoi: parsing {text:?}: {why}"
+        );
+        Self::told(400, 10095, text)
+    }
+
+    pub(crate) fn inactive_threshold(limit: &str) -> Self {
+        let text = format!("consumer inactive threshold exceeds system limit of {limit}");
+        Self::told(400, 10153, text)
+    }
+
     pub(crate) fn max_ack_pending(limit: i64) -> Self {
         let text = format!("consumer max ack pending exceeds system limit of {limit}");
         Self::told(400, 10121, text)
@@ -213,6 +225,7 @@ errors! {
     MAX_PENDING_ACK_POLICY = 400, 10082, "consumer requires ack policy for max ack pending";
     SMALL_HEARTBEAT = 400, 10083, "consumer idle heartbeat needs to be >= 100ms";
     PULL_NEEDS_ACK = 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
+    PULL_NEEDS_ACK_2_10 = 400, 10084, "consumer in pull mode requires ack policy";
     PULL_RATE_LIMIT = 400, 10086, "consumer in pull mode can not have rate limit set";
     PULL_MAX_WAITING = 400, 10087, "consumer max waiting needs to be positive";
     HEARTBEAT_NEEDS_PUSH = 400, 10088, "consumer idle heartbeat requires a push based consumer";
@@ -245,6 +258,14 @@ errors! {
     SOURCE_OVERLAP = 400, 10147, "source filters can not overlap";
     MIRROR_FILTERS = 400, 10150, "mirror with multiple subject transforms cannot also have a single subject filter";
     MIRROR_OVERLAP = 400, 10152, "mirror subject filters can not overlap";
+    DIRECT_NEEDS_EPHEMERAL = 400, 10091, "consumer direct requires an ephemeral consumer";
+    QUEUE_NEEDS_ACKS = 400, 10098, "workqueue stream requires explicit ack";
+    QUEUE_HAS_UNFILTERED = 400, 10099, "multiple non-filtered consumers not allowed on workqueue stream";
+    QUEUE_NOT_UNIQUE = 400, 10100, "filtered consumer not unique on workqueue stream";
+    QUEUE_NEEDS_ALL = 400, 10101, "consumer must be deliver all on workqueue stream";
+    REPLICAS_SHOULD_MATCH = 400, 10134, "consumer config replicas must match interest retention stream's replicas";
+    ACK_WAIT_NEGATIVE = 400, 10183, "consumer ack wait needs to be positive";
+    BACKOFF_NEGATIVE = 400, 10184, "consumer backoff needs to be positive";
     CONSUMER_EXISTS = 400, 10148, "consumer already exists";
     CONSUMER_DOES_NOT_EXIST = 400, 10149, "consumer does not exist";
     DUPLICATE_IN_PROCESS = 409, 10158, "duplicate message id is in process";

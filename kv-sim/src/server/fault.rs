@@ -8,6 +8,7 @@ use kv_proto::Instant;
 use super::api::JetStream;
 use super::journal::{Change, Event};
 use super::replication::{Election, InFlight};
+use super::stream::Stream;
 use super::stream::group::Standing;
 use super::{Cluster, ConnId, ServerId};
 
@@ -30,9 +31,18 @@ impl Cluster {
         }
         let peers = &mut self.jetstream.peers;
         for stream in self.jetstream.streams.values_mut() {
-            stream.server_stopped(server.0, self.now, peers);
+            stream.server_stopped(server.0, self.now, peers, &mut self.outbox);
         }
         self.settle();
+    }
+
+    /// Ends a server in good order: it tells those who wait for a pull consumer of its own that it goes, and
+    /// stops.
+    pub fn shut_down(&mut self, now: Instant, server: ServerId) {
+        self.advance(now);
+        self.jetstream.warn_of_shutdown(server.0, &mut self.outbox);
+        self.settle();
+        self.stop(now, server);
     }
 
     /// Starts a server, after stopping it if it runs. What it stored in files is there; what it had in
@@ -86,6 +96,26 @@ impl Cluster {
         for server in 0..self.servers.len() {
             self.start(ServerId(server), true);
         }
+    }
+
+    /// Deletes a stream with all that is in it, and creates it again with the same configuration. Its
+    /// consumers are gone without a word.
+    pub fn recreate(&mut self, now: Instant, stream: &str) {
+        self.advance(now);
+        let (moment, jetstream) = (self.moment(), &mut self.jetstream);
+        let Some(old) = jetstream.streams.get(stream) else {
+            return;
+        };
+        let config = old.config.clone();
+        let Ok(servers) = jetstream.peers.place(config.replicas) else {
+            return;
+        };
+        let journal = &mut jetstream.journal;
+        let new = Stream::new(config, &servers, journal.is_wanted(), moment);
+        journal.note(moment.instant, &new.name, Change::Deleted);
+        journal.note(moment.instant, &new.name, Change::Created);
+        jetstream.streams.insert(stream.to_owned(), new);
+        self.settle();
     }
 
     /// Makes the leader of a replicated stream step down under load.

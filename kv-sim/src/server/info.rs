@@ -1,12 +1,14 @@
 //! INFO lines.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use super::Cluster;
 use super::api::CLUSTER;
 use super::connection::ConnId;
 use super::json::{Writer, texts};
 
-/// Where the simulated servers say they listen.
-const FIRST_PORT: usize = 4222;
+/// Where servers say that they listen if nobody tells them.
+const FIRST_PORT: u16 = 4222;
 
 impl Cluster {
     /// The INFO for one client; `connected` is the second one, after the login.
@@ -26,14 +28,15 @@ impl Cluster {
             return Vec::new();
         };
         let version = self.config.version;
+        let address = self.address(server);
         let mut out = Writer::object();
         out.text("server_id", &at.id)
             .text("server_name", &at.name)
             .text("version", version.number())
             .number("proto", 1)
             .text("go", "go1.26")
-            .text("host", "127.0.0.1")
-            .number("port", FIRST_PORT + server)
+            .text("host", &address.ip().to_string())
+            .number("port", address.port())
             .bool("headers", true)
             .some_bool("auth_required", !self.config.auth.is_open())
             .number("max_payload", self.config.max_payload)
@@ -84,8 +87,13 @@ impl Cluster {
         }
         let servers = self.servers.iter().enumerate();
         let takers = servers.filter(|(_, server)| server.up && !server.lame_duck);
-        takers
-            .map(|(at, _)| format!("127.0.0.1:{}", FIRST_PORT + at))
-            .collect()
+        takers.map(|(at, _)| self.address(at).to_string()).collect()
+    }
+
+    fn address(&self, server: usize) -> SocketAddr {
+        let given = self.config.addresses.get(server);
+        let offset = u16::try_from(server).unwrap_or(u16::MAX);
+        let port = FIRST_PORT.saturating_add(offset);
+        given.map_or((Ipv4Addr::LOCALHOST, port).into(), |given| *given)
     }
 }

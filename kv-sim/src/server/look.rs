@@ -84,6 +84,22 @@ impl Cluster {
         self.jetstream.streams.contains_key(name)
     }
 
+    /// Returns all clients that are connected, in the order in which they came.
+    #[must_use]
+    pub fn connection_ids(&self) -> Vec<ConnId> {
+        let all = self.connections.iter().filter(|(_, conn)| !conn.closed);
+        all.map(|(conn, _)| *conn).collect()
+    }
+
+    /// Forgets all that was noted for whoever polls for it: consumers that were made, asked for and expired,
+    /// breaches of the protocol, and faults that have met something.
+    pub(crate) fn forget_notes(&mut self) {
+        self.jetstream.made.clear();
+        self.jetstream.asking.clear();
+        self.jetstream.expired.clear();
+        self.disturbances.forget_notes();
+    }
+
     /// Returns how many consumers there are.
     #[must_use]
     pub fn consumers(&self) -> usize {

@@ -20,6 +20,7 @@ mod limits;
 mod proposal;
 mod publish;
 mod purge;
+mod retention;
 pub(crate) mod store;
 mod transform;
 mod ttl;

@@ -296,6 +296,63 @@ impl Version {
         self >= Self::V2_14
     }
 
+    /// A full queue says nothing to pulls with heartbeats, so that they do not come back at once.
+    pub(crate) fn hushes_full_queues(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// A pull that asks for a priority which its consumer does not know ends with the refusal.
+    pub(crate) fn refuses_priority(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// Acknowledgements come on the longer subjects too.
+    pub(crate) fn has_wide_acks(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A flow-controlled consumer takes acknowledgements of what it has not delivered.
+    pub(crate) fn trusts_flow_controlled_acks(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A message that was to be delivered again, and is there no more, is ended.
+    pub(crate) fn ends_vanished_redeliveries(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// What was delivered often enough lets the acknowledgement floor move on, and messages that are removed
+    /// are forgotten everywhere.
+    pub(crate) fn moves_floor_over_exhausted(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A consumer's store forgets how often a message was delivered before it looks at the rest of an
+    /// acknowledgement.
+    pub(crate) fn forgets_counts_first(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// Where an idle consumer is about to end, back-off is looked up by the right sequence.
+    pub(crate) fn counts_by_stream_seq(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A consumer that delivers each message once counts none as delivered again.
+    pub(crate) fn hides_counts_of_single_deliveries(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// Any update of a consumer lets it count afresh what is to come.
+    pub(crate) fn recounts_on_updates(self) -> bool {
+        self <= Self::V2_11
+    }
+
+    /// Within its snapshot a consumer is where the message is that it delivered last.
+    pub(crate) fn follows_snapshots(self) -> bool {
+        self >= Self::V2_11
+    }
+
     /// A start beyond the end of the stream is taken literally.
     pub(crate) fn starts_beyond_end(self) -> bool {
         self >= Self::V2_11

@@ -32,6 +32,26 @@ fn a_partition_delays_what_is_sent() {
     explored.unwrap();
 }
 
+/// A server that dies while nobody can see it is seen to be dead as soon as the network heals.
+#[test]
+fn a_server_that_dies_behind_a_partition_is_noticed_after_it() {
+    let explored = Simulation::new().search(SEEDS, |sim| async move {
+        let a = sim.process("a");
+        let bucket = bucket(&sim, &a).await;
+        a.partition();
+        sim.stop_server(0);
+        sim.start_server(0);
+        sim.sleep(SECOND).await;
+        assert_eq!(bucket.client().state(), ConnectionState::Connected);
+        a.rejoin();
+        sim.sleep(SECOND).await;
+        assert_ne!(bucket.client().last_disconnect(), None);
+        bucket.put("k", "v").timeout(10 * SECOND).await.unwrap();
+        assert_eq!(bucket.client().stats().connects, 2);
+    });
+    explored.unwrap();
+}
+
 /// A write that is cut off and given up is applied or not, and its outcome says that nobody knows.
 #[test]
 fn what_is_given_up_behind_a_partition_is_unknown() {

@@ -167,9 +167,9 @@ fn compare(
     let (mut ran, mut shown) = (0, (0, 0));
     for step in steps {
         match step {
-            Step::Say { bytes, .. } => {
-                sim.send(bytes);
-                real.write(bytes);
+            Step::Say { .. } | Step::Acknowledge { .. } => {
+                sim.send(&step.bytes(&sim.frames));
+                real.write(&step.bytes(&real.frames));
             }
             Step::Settle(millis) => {
                 let time = Duration::from_millis(*millis);
@@ -177,7 +177,7 @@ fn compare(
                 real.linger(time);
             }
             Step::Restart { kill } => {
-                sim.restart();
+                sim.restart(*kill);
                 restart(server, &mut real, *kill);
             }
         }
@@ -216,6 +216,7 @@ fn restart(server: &Server, real: &mut Real, kill: bool) {
     } else {
         server.stop();
     }
+    real.linger(PATIENCE); // what it said before it closed
     server.restart();
     real.reconnect(server.addr());
 }

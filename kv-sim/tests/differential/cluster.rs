@@ -99,16 +99,16 @@ fn compare(cluster: &Cluster, version: Version, seed: u64) -> Result<usize, Stri
     let mut verdict = Ok(steps.len());
     let trace = std::env::var("KV_SIM_TRACE").is_ok();
     for (at, step) in steps.iter().enumerate() {
-        sim.send(step.bytes());
-        real.write(step.bytes());
+        sim.send(&step.bytes(&sim.frames));
+        real.write(&step.bytes(&real.frames));
         let agreed = agree(&sim, &mut real, step, version);
         if trace {
-            println!("{at} > {:?}", String::from_utf8_lossy(step.bytes()));
+            println!("{at} > {:?}", step.text());
             let last = sim.frames.all.last();
             println!("  ours {:?}\n  real {:?}", last, real.frames.all.last());
         }
         if let Err(difference) = agreed {
-            let sent = String::from_utf8_lossy(step.bytes()).into_owned();
+            let sent = step.text();
             if trace {
                 for server in cluster.servers() {
                     let log = server.log();
@@ -148,7 +148,7 @@ fn agree(sim: &Sim, real: &mut Real, step: &Step, version: Version) -> Result<()
         if repeatable && !reply.is_empty() {
             real.linger(Duration::from_millis(10));
             real.frames.forget(&reply);
-            real.write(step.bytes());
+            real.write(&step.bytes(&real.frames));
         }
         real.linger(Duration::from_millis(15));
     }
@@ -190,14 +190,14 @@ fn difference(ours: &Frames, theirs: &Frames, version: Version) -> Option<String
 }
 
 fn reply_of(step: &Step) -> String {
-    let text = String::from_utf8_lossy(step.bytes());
+    let text = step.text();
     let mut words = text.split_whitespace().skip(1);
     let reply = words.find(|word| word.starts_with("_INBOX.d."));
     reply.unwrap_or_default().to_owned()
 }
 
 fn is_read(step: &Step) -> bool {
-    let text = String::from_utf8_lossy(step.bytes());
+    let text = step.text();
     READS.iter().any(|verb| {
         let start = text.find(" $JS.API.").map(|at| at + " $JS.API.".len());
         start.is_some_and(|start| text[start..].starts_with(verb))

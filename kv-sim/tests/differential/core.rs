@@ -9,6 +9,7 @@ use kv_sim::server::{Auth, Config, Permissions, Subjects, User, Version};
 use kv_tests::{Server, ServerBuilder};
 
 use self::scripts::{OPEN, USERS, long_scripts, token_scripts};
+use crate::frames::Frames;
 use crate::real::Real;
 use crate::sim::{Sim, real_version};
 
@@ -109,7 +110,7 @@ fn core_agrees_with_the_versions_between() {
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     let run = |seed| {
-        let mut out = Vec::new();
+        let (mut out, mut heard) = (Vec::new(), Frames::default());
         let mut cluster = kv_sim::server::Cluster::new(Config::new(Version::V2_15), seed);
         let mut now = Instant::ORIGIN;
         let conn = cluster
@@ -117,8 +118,10 @@ fn the_same_seed_gives_the_same_bytes() {
             .expect("it is up");
         for step in crate::generate::Generator::new(seed, Version::V2_15).sequence(80) {
             now = now + Duration::from_millis(7);
-            cluster.handle_input(now, conn, step.bytes());
-            out.extend(cluster.take_output(conn));
+            cluster.handle_input(now, conn, &step.bytes(&heard));
+            let said = cluster.take_output(conn);
+            heard.push(&said);
+            out.extend(said);
         }
         out
     };
@@ -134,7 +137,7 @@ fn any_bytes_in_any_pieces_are_survived() {
         let steps = crate::generate::Generator::new(seed, Version::V2_15).sequence(30);
         let mut bytes: Vec<u8> = steps
             .iter()
-            .flat_map(|step| step.bytes().to_vec())
+            .flat_map(|step| step.bytes(&Frames::default()))
             .collect();
         let mut state = seed;
         for _ in 0..seed % 4 {

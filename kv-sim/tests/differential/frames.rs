@@ -13,6 +13,8 @@ pub(crate) struct Frames {
     pub(crate) all: Vec<(String, String)>,
     /// The newest flow-control request.
     pub(crate) flow_request: Option<String>,
+    /// The reply subjects of all deliveries, in order.
+    deliveries: Vec<String>,
     known: Known,
 }
 
@@ -21,21 +23,31 @@ pub(crate) struct Frames {
 struct Known {
     /// Subscriptions that are members of a queue group: each server picks the member by itself.
     members: BTreeSet<String>,
-    /// Names of consumers that the server made up, in the order of their creation.
+    /// Names of consumers that the server made up, in the order of their creation. A consumer may deliver
+    /// before it is known.
     made_up: Vec<String>,
 }
 
 impl Frames {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
+        let named = self.known.made_up.len();
         while let Some((frame, used)) = frame(&self.unread, &mut self.known) {
-            if let Some(subject) = flow_request(&self.unread[..used]) {
+            if let Some(subject) = word(&self.unread[..used], "$JS.FC.") {
                 self.flow_request = Some(subject);
             }
+            self.deliveries
+                .extend(word(&self.unread[..used], "$JS.ACK."));
             self.unread.drain(..used);
             if let Some(frame) = frame {
                 self.all.push(frame);
             }
+        }
+        for name in self.known.made_up.iter().skip(named) {
+            self.all
+                .iter_mut()
+                .filter(|(group, _)| is_on(group, name))
+                .for_each(|(group, _)| *group = group.replace(name, &self.known.alias(name)));
         }
     }
 
@@ -57,6 +69,15 @@ impl Frames {
         out
     }
 
+    /// The reply subject of a consumer's delivery, counted back from its last.
+    pub(crate) fn delivery(&self, stream: &str, consumer: &str, back: usize) -> Option<String> {
+        let start = format!("$JS.ACK.{stream}.{consumer}.");
+        let own = self.deliveries.iter().rev();
+        own.filter(|reply| reply.starts_with(&start))
+            .nth(back)
+            .cloned()
+    }
+
     /// Whether a message on that subject holds a text.
     pub(crate) fn has(&self, subject: &str, text: &str) -> bool {
         let mut own = self.all.iter().filter(|(group, _)| is_on(group, subject));
@@ -73,14 +94,12 @@ impl Frames {
     }
 }
 
-/// The subject that a message wants flow control answered on.
-fn flow_request(frame: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(frame);
-    let words = text.lines().next()?.split(' ');
-    words
-        .into_iter()
-        .find(|word| word.starts_with("$JS.FC."))
-        .map(str::to_owned)
+/// The word of a frame's first line that begins so.
+fn word(frame: &[u8], start: &str) -> Option<String> {
+    let end = frame.windows(2).position(|two| two == b"\r\n")?;
+    let text = String::from_utf8_lossy(&frame[..end]);
+    let found = text.split(' ').find(|word| word.starts_with(start));
+    found.map(str::to_owned)
 }
 
 impl Known {
@@ -224,6 +243,8 @@ pub(crate) fn mask(text: &str) -> String {
         ("\"leader\":\"", "\""),
         ("\"api\":{", "}"),
         ("Nats-Consumer-Stalled: ", "\r"),
+        ("Nats-Subject: $JS.ACK.", "\r"),
+        ("\"pause_remaining\":", ","),
         ("json: cannot unmarshal ", "\""),
         ("invalid JSON: can not unmarshal", "\","),
         ("parsing time ", "\"}"),
@@ -330,6 +351,11 @@ pub(crate) fn mask_cluster(text: &str) -> String {
         rest = &after[end..];
     }
     out + rest
+}
+
+/// Masks when the first message was stored.
+pub(crate) fn mask_first_time(text: &str) -> String {
+    blank(text, "\"first_ts\":\"", "\"", |_| true)
 }
 
 /// Masks how many messages a consumer says are pending, or one that feeds a mirror or source.

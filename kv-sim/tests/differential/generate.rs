@@ -5,12 +5,15 @@ mod buckets;
 mod consumers;
 mod messages;
 mod origins;
+mod pulls;
 mod streams;
 mod wire;
 
 use std::fmt;
 
 use kv_sim::server::Version;
+
+use crate::frames::Frames;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -23,6 +26,14 @@ pub(crate) enum Step {
     },
     /// Time passes, in milliseconds, so that all that is under way arrives.
     Settle(u64),
+    /// Something is said about one of the newest deliveries of a consumer, counted back from the last.
+    Acknowledge {
+        stream: &'static str,
+        consumer: String,
+        back: usize,
+        body: String,
+        reply: Option<String>,
+    },
     /// The server ends, in good order or killed, and starts again with its store.
     Restart { kill: bool },
 }
@@ -36,20 +47,34 @@ impl Step {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(self.bytes()).into_owned()
+        String::from_utf8_lossy(&self.bytes(&Frames::default())).into_owned()
     }
 
-    /// What is sent.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What is sent to a server that has said that much.
+    pub(crate) fn bytes(&self, heard: &Frames) -> Vec<u8> {
         match self {
-            Self::Say { bytes, .. } => bytes,
-            Self::Restart { .. } | Self::Settle(_) => b"",
+            Self::Say { bytes, .. } => bytes.clone(),
+            Self::Acknowledge {
+                stream,
+                consumer,
+                back,
+                body,
+                reply,
+            } => {
+                let known = heard.delivery(stream, consumer, *back);
+                let unknown = || format!("$JS.ACK.{stream}.{consumer}.1.{}.1.1.0", back + 1);
+                let subject = known.unwrap_or_else(unknown);
+                let reply = reply.as_deref().unwrap_or("");
+                format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len()).into_bytes()
+            }
+            Self::Restart { .. } | Self::Settle(_) => Vec::new(),
         }
     }
 
     pub(crate) fn is_unseen(&self) -> bool {
         match self {
             Self::Say { unacknowledged, .. } => *unacknowledged,
+            Self::Acknowledge { reply, .. } => reply.is_none(),
             Self::Restart { .. } | Self::Settle(_) => false,
         }
     }
@@ -60,6 +85,7 @@ impl fmt::Display for Step {
         match self {
             Self::Say { .. } => write!(f, "{:?}", self.text()),
             Self::Settle(millis) => write!(f, "{millis} ms"),
+            Self::Acknowledge { back, .. } => write!(f, "{:?}, {back} back", self.text()),
             Self::Restart { kill } => write!(f, "restart, killed: {kill}"),
         }
     }
@@ -77,6 +103,8 @@ pub(crate) struct Generator {
     batches: usize,
     /// Nothing that is published depends on what is stored.
     unconditional: bool,
+    /// Most of what happens is pulling and acknowledging.
+    pulls: bool,
     /// Every stream has so many, if it is not left to chance.
     replicas: Option<usize>,
 }
@@ -110,6 +138,7 @@ impl Generator {
             last_seq: 3,
             batches: 0,
             unconditional: false,
+            pulls: false,
             replicas: None,
         }
     }
@@ -124,6 +153,7 @@ impl Generator {
 
     /// A whole sequence, beginning with the login.
     pub(crate) fn sequence(&mut self, length: usize) -> Vec<Step> {
+        self.pulls = self.chance(40);
         let mut steps = vec![Step::say(LOGIN, false)];
         for _ in 0..1 + self.below(2) {
             steps.push(self.create_stream());
@@ -243,6 +273,9 @@ impl Generator {
     }
 
     fn step(&mut self) -> Step {
+        if self.pulls {
+            return self.step_with_pulls();
+        }
         match self.below(100) {
             0..32 => self.put(),
             32..36 => self.batch(),
@@ -260,6 +293,23 @@ impl Generator {
             88..94 => self.subscription(),
             94..97 => self.oddity(),
             _ => self.core(),
+        }
+    }
+    fn step_with_pulls(&mut self) -> Step {
+        match self.below(100) {
+            0..26 => self.put(),
+            26..42 => self.pull(),
+            42..62 => self.acknowledge(),
+            62..74 => self.acked_consumer(),
+            74..86 => self.consumer_admin(),
+            86..90 => self.subscription(),
+            90..93 => self.pull_subscription(),
+            93 => self.pause(),
+            94..96 => self.purge(),
+            96 => self.delete_message(),
+            97 => self.delete_stream(),
+            98 => self.update_stream(),
+            _ => self.create_stream(),
         }
     }
 }

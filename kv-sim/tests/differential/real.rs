@@ -29,10 +29,11 @@ impl Real {
         }
     }
 
-    /// What this machine's clock says, as a client writes it.
-    pub(crate) fn clock() -> String {
+    /// What this machine's clock will say in so many milliseconds, as a client writes it.
+    pub(crate) fn clock(ahead: u64) -> String {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let nanos = now.expect("after 1970").as_nanos();
+        let then = now.expect("after 1970") + Duration::from_millis(ahead);
+        let nanos = then.as_nanos();
         Timestamp::from_unix_nanos(i64::try_from(nanos).expect("before 2262")).to_string()
     }
 

@@ -50,15 +50,21 @@ impl Sim {
         self.collect();
     }
 
-    /// What the server's clock says, as a client writes it.
-    pub(crate) fn clock(&self) -> String {
-        let nanos = i64::try_from(self.now.as_nanos()).expect("before 2262");
+    /// What the server's clock will say in so many milliseconds, as a client writes it.
+    pub(crate) fn clock(&self, ahead: u64) -> String {
+        let nanos = i64::try_from((self.now + Duration::from_millis(ahead)).as_nanos())
+            .expect("before 2262");
         Timestamp::from_unix_nanos(self.epoch.as_unix_nanos() + nanos).to_string()
     }
 
     /// Restarts the server and connects again.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, kill: bool) {
         self.wait(Duration::from_millis(300));
+        if !kill {
+            self.cluster.shut_down(self.now, ServerId(0));
+            self.collect();
+            self.closed = false;
+        }
         self.cluster.restart(self.now, ServerId(0), false);
         while self.cluster.poll_closed().is_some() {}
         let conn = self.cluster.accept(self.now, ServerId(0));

@@ -5,6 +5,7 @@
 
 mod consumers;
 mod expiry;
+mod pulls;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -14,6 +15,7 @@ use kv_sim::server::Version;
 use kv_tests::Server;
 
 use crate::exceptions::Case;
+use crate::frames::Frames;
 use crate::real::Real;
 use crate::sim::{Sim, real_version};
 
@@ -33,11 +35,19 @@ enum Act {
     Wait(u64),
     /// Marks this moment, on each server's own clock.
     Mark,
+    /// Marks the moment in so many milliseconds.
+    MarkAhead(u64),
+    /// Says something about the newest delivery of a bucket's consumer `c1`.
+    Ack {
+        number: usize,
+        bucket: &'static str,
+        body: &'static str,
+    },
     /// Answers the newest flow-control request.
     AnswerFlow,
 }
 
-use Act::{AnswerFlow, Mark, Publish, Say, Wait};
+use Act::{Ack, AnswerFlow, Mark, MarkAhead, Publish, Say, Wait};
 
 struct Script {
     name: &'static str,
@@ -126,7 +136,21 @@ impl Player<'_> {
                     self.say(&ours, &theirs);
                 }
                 Wait(millis) => self.wait(Duration::from_millis(*millis)),
-                Mark => self.mark = (self.sim.clock(), Real::clock()),
+                Mark => self.mark = (self.sim.clock(0), Real::clock(0)),
+                MarkAhead(millis) => self.mark = (self.sim.clock(*millis), Real::clock(*millis)),
+                Ack {
+                    number,
+                    bucket,
+                    body,
+                } => {
+                    let stream = self.own(&format!("KV_{bucket}"));
+                    let frame = |frames: &Frames| {
+                        let subject = frames.delivery(&stream, "c1", 0).unwrap_or_default();
+                        publish(&subject, &format!("_INBOX.d.{number}"), "", body)
+                    };
+                    let (ours, theirs) = (frame(&self.sim.frames), frame(&self.real.frames));
+                    self.say(&ours, &theirs);
+                }
                 AnswerFlow => {
                     let answer = |asked: &Option<String>| {
                         let subject = asked.clone().unwrap_or_default();
@@ -241,7 +265,8 @@ fn difference(
 /// Plays every script, in memory and on disk; one that differs again, on a server that is not busy.
 fn all_scripts_agree(version: Version) {
     let builder = Server::builder().version(real_version(version));
-    let scripts = expiry::scripts().into_iter().chain(consumers::scripts());
+    let scripts = expiry::scripts().into_iter();
+    let scripts = scripts.chain(consumers::scripts()).chain(pulls::scripts());
     let fitting: Vec<Script> = scripts.filter(|script| script.since <= version).collect();
     let mut waiting: Vec<(&Script, bool)> = fitting
         .iter()

@@ -8,6 +8,7 @@
 
 mod client;
 mod elections;
+mod pulls;
 mod servers;
 mod storm;
 

@@ -4,14 +4,17 @@ use std::process::Command;
 
 use kv_tests::{Admin, Server};
 
-/// Runs an example against a server and returns what it printed.
-fn run(package: &str, example: &str, server: &Server) -> String {
-    let output = Command::new(env!("CARGO"))
+/// Runs an example, against a server or on its own, and returns what it printed.
+fn run(package: &str, example: &str, server: Option<&Server>) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    command
         .args(["run", "--quiet", "--package", package, "--example", example])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("NATS_URL", server.url())
-        .output()
-        .expect("cargo runs");
+        .env_remove("NATS_URL");
+    if let Some(server) = server {
+        command.env("NATS_URL", server.url());
+    }
+    let output = command.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example} failed:\n{errors}");
     String::from_utf8(output.stdout).expect("text")
@@ -22,10 +25,23 @@ fn run(package: &str, example: &str, server: &Server) -> String {
 #[test]
 fn quickstart() {
     let server = Server::start();
-    let printed = run("kv-tokio", "quickstart", &server);
+    let printed = run("kv-tokio", "quickstart", Some(&server));
+    expect_quickstart(&printed, &server.addr().to_string());
+    let names = Admin::connect(&server).request("$JS.API.STREAM.NAMES", b"");
+    assert_eq!(names["total"], 0, "{names}");
+}
+
+/// Without a server it brings its own, and tells the same.
+#[test]
+fn quickstart_alone() {
+    let printed = run("kv-tokio", "quickstart", None);
+    expect_quickstart(&printed, "127.0.0.1:");
+}
+
+fn expect_quickstart(printed: &str, address: &str) {
     let mut lines = printed.lines();
     for wanted in [
-        &format!("connected to {}", server.addr()),
+        &format!("connected to {address}"),
         "bucket \"quickstart\" keeps 5 revisions of each key",
         "-> revision 1",
         "-> b\"on\"",
@@ -51,15 +67,13 @@ fn quickstart() {
         );
     }
     assert_eq!(lines.next(), None, "{printed}");
-    let names = Admin::connect(&server).request("$JS.API.STREAM.NAMES", b"");
-    assert_eq!(names["total"], 0, "{names}");
 }
 
 /// The bare session on blocking sockets stores, reads and deletes.
 #[test]
 fn blocking() {
     let server = Server::start();
-    let printed = run("kv-proto", "blocking", &server);
+    let printed = run("kv-proto", "blocking", Some(&server));
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(
         lines,

@@ -17,6 +17,7 @@ mod conditions;
 mod config;
 mod connection;
 mod creates;
+mod credentials;
 mod denied;
 mod erase;
 mod examples;

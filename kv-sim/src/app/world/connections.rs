@@ -160,8 +160,10 @@ impl World {
         let mut wires = self.wires.iter_mut();
         if let Some((id, wire)) = wires.find(|(_, wire)| wire.conn == Some(conn)) {
             let id = *id;
-            self.chronicle
-                .sent(self.now, wire.process, id, Way::Down, &last);
+            if !last.is_empty() {
+                self.chronicle
+                    .sent(self.now, wire.process, id, Way::Down, &last);
+            }
             self.chronicle.ends(self.now, id, Side::Server, "closed");
             wire.down.push(self.now, &last);
             wire.down.end(self.now);

@@ -1,16 +1,19 @@
 //! CONSUMER.CREATE in its forms, INFO, DELETE, NAMES and LIST.
 
+use kv_proto::Timestamp;
+
 use super::placement::of_consumer;
 use super::streams::PageRequest;
 use super::{Answer, JetStream, Request, begin, page, required_level};
 use crate::server::consumer::config::{Action, CreateRequest};
 use crate::server::consumer::{Consumer, Site};
-use crate::server::decode::{is_empty, request as decode};
+use crate::server::decode::{is_empty, is_structured, request as decode};
 use crate::server::error::ApiError;
 use crate::server::json::{Writer, texts};
 use crate::server::look::MadeConsumer;
 use crate::server::router::Router;
 use crate::server::stream::config::MAX_NAME;
+use crate::server::stream::{Outbox, nanos_between};
 use crate::server::subject::token;
 use crate::server::version::Version;
 
@@ -67,6 +70,10 @@ impl JetStream {
             .get_mut(&asked.stream)
             .ok_or(ApiError::STREAM_NOT_FOUND)?;
         let mut config = asked.config;
+        let known = addressed.name.and_then(|name| stream.consumers.get(name));
+        if let Some(existing) = known.filter(|_| version.has_level_1()) {
+            config.pause_until = existing.config.pause_until; // only CONSUMER.PAUSE changes it
+        }
         config.stamp(version);
         config.fill(&stream.config, version);
         config.check(&stream.config, version)?;
@@ -76,6 +83,7 @@ impl JetStream {
         } else {
             config.name.clone()
         };
+        let unique = stream.check_unique(&config, &name);
         if let Some(existing) = stream.consumers.get_mut(&name) {
             if asked.action == Action::Create {
                 let mut same = config.clone();
@@ -84,10 +92,12 @@ impl JetStream {
                     return Err(ApiError::CONSUMER_EXISTS);
                 }
             }
+            unique?;
             let interest = router.has_interest(existing.config.deliver_subject.as_bytes());
             config.check_update(&existing.config, interest, version)?;
             let store = stream.group.store_at(existing.home, &stream.store);
             existing.update(config, store, now, &mut self.rng);
+            existing.look_at_requests(router, now.instant);
             // The answer is made before the consumer learns who listens to a new subject.
             let cluster = of_consumer(&self.peers, &stream.group, existing);
             let info = existing.created_json(store, now, cluster.as_deref());
@@ -106,6 +116,7 @@ impl JetStream {
         if limit.is_some_and(|max| stream.consumers.len() >= max) {
             return Err(ApiError::MAXIMUM_CONSUMERS);
         }
+        stream.check_queue(&config, &name, version)?;
         let name = if name.is_empty() {
             self.rng.name(NAME_LENGTH)
         } else {
@@ -145,6 +156,7 @@ impl JetStream {
         stream: &str,
         name: &str,
         request: &Request<'_>,
+        router: &Router,
     ) -> Answer {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
@@ -158,6 +170,7 @@ impl JetStream {
             .consumers
             .get_mut(name)
             .ok_or(ApiError::CONSUMER_NOT_FOUND)?;
+        consumer.look_at_requests(router, request.now.instant);
         let cluster = of_consumer(&self.peers, &stream.group, consumer);
         let store = stream.group.store_at(consumer.home, &stream.store);
         let info = consumer.info_json(store, request.now, true, cluster.as_deref());
@@ -169,17 +182,64 @@ impl JetStream {
         stream: &str,
         name: &str,
         request: &Request<'_>,
+        out: &mut Outbox,
     ) -> Answer {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
         let stream = self.stream(stream)?;
         let lost = stream.lost_consumers.remove(name).is_some();
-        if stream.consumers.remove(name).is_none() && !lost {
+        let deleted = stream.consumers.remove(name);
+        if deleted.is_none() && !lost {
             return Err(ApiError::CONSUMER_NOT_FOUND);
+        }
+        if let Some(mut consumer) = deleted {
+            consumer.release(out);
+            stream.drop_orphaned(consumer.floor());
         }
         let mut out = begin("consumer_delete");
         out.bool("success", true);
+        Ok(out)
+    }
+
+    /// Lets a consumer deliver nothing before a moment, or go on at once.
+    pub(super) fn pause_consumer(
+        &mut self,
+        stream: &str,
+        name: &str,
+        request: &Request<'_>,
+    ) -> Answer {
+        let now = request.now;
+        let until = if is_structured(request.body) {
+            decode(
+                now.version,
+                request.body,
+                "server.JSApiConsumerPauseRequest",
+                |out: &mut Option<Timestamp>, name, json, read| {
+                    name == "pause_until" && read.time(json, out)
+                },
+            )?
+        } else {
+            None
+        };
+        let found = self.streams.get_mut(stream);
+        let stream = found.ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let consumer = stream
+            .consumers
+            .get_mut(name)
+            .ok_or(ApiError::CONSUMER_NOT_FOUND)?;
+        let mut config = consumer.config.clone();
+        config.pause_until = until;
+        config.stamp(now.version);
+        let store = stream.group.store_at(consumer.home, &stream.store);
+        consumer.update(config, store, now, &mut self.rng);
+        let mut out = begin("consumer_pause");
+        let paused = until.filter(|end| now.time < *end);
+        out.bool("paused", paused.is_some())
+            .time("pause_until", until);
+        if let Some(end) = paused {
+            out.number("pause_remaining", nanos_between(now.time, end));
+        }
         Ok(out)
     }
 
@@ -195,7 +255,12 @@ impl JetStream {
         Ok(out)
     }
 
-    pub(super) fn consumer_list(&mut self, stream: &str, request: &Request<'_>) -> Answer {
+    pub(super) fn consumer_list(
+        &mut self,
+        stream: &str,
+        request: &Request<'_>,
+        router: &Router,
+    ) -> Answer {
         let asked = PageRequest::read(request, &["offset"])?;
         let clustered = self.peers.is_cluster();
         let Some(stream) = self.streams.get_mut(stream) else {
@@ -210,6 +275,7 @@ impl JetStream {
         let start = asked.start(total);
         let shown = stream.consumers.values_mut().skip(start).take(LIST_LIMIT);
         let infos = shown.map(|consumer| {
+            consumer.look_at_requests(router, request.now.instant);
             let cluster = of_consumer(&self.peers, &stream.group, consumer);
             let store = stream.group.store_at(consumer.home, &stream.store);
             let info = consumer.info_json(store, request.now, false, cluster.as_deref());

@@ -7,6 +7,7 @@ use crate::server::decode::{Decoder, is_empty, is_structured, request as decode}
 use crate::server::error::ApiError;
 use crate::server::journal::Change;
 use crate::server::json::{Json, Writer, texts};
+use crate::server::stream::Outbox;
 use crate::server::stream::Stream;
 use crate::server::stream::config::{Storage, StreamConfig};
 use crate::server::subject;
@@ -266,13 +267,21 @@ impl JetStream {
         Ok(out)
     }
 
-    pub(super) fn delete_stream(&mut self, name: &str, request: &Request<'_>) -> Answer {
+    pub(super) fn delete_stream(
+        &mut self,
+        name: &str,
+        request: &Request<'_>,
+        out: &mut Outbox,
+    ) -> Answer {
         if !is_empty(request.body) {
             return Err(ApiError::NOT_EMPTY_REQUEST);
         }
-        let Some(stream) = self.streams.remove(name) else {
+        let Some(mut stream) = self.streams.remove(name) else {
             return Err(ApiError::STREAM_NOT_FOUND);
         };
+        for consumer in stream.consumers.values_mut() {
+            consumer.release(out);
+        }
         self.journal
             .note(request.now.instant, &stream.name, Change::Deleted);
         self.lose_origin(name, request.now);

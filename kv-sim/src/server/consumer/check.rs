@@ -1,6 +1,7 @@
 //! Which consumer configurations a server takes, and what it makes of what they leave out.
 
 use super::config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use crate::server::duration;
 use crate::server::error::ApiError;
 use crate::server::stream::config::{MAX_DESCRIPTION, MAX_METADATA, Retention, StreamConfig};
 use crate::server::subject;
@@ -57,6 +58,16 @@ impl ConsumerConfig {
         if self.replicas < 0 {
             return Err(ApiError::REPLICAS_NEGATIVE);
         }
+        let kept = stream.retention != Retention::Limits;
+        if kept && self.replicas != 0 && self.replicas != stream.replicas {
+            return Err(ApiError::REPLICAS_SHOULD_MATCH);
+        }
+        if v >= Version::V2_12 && self.backoff.iter().any(|wait| *wait < 0) {
+            return Err(ApiError::BACKOFF_NEGATIVE);
+        }
+        if v >= Version::V2_12 && self.ack_wait < 0 {
+            return Err(ApiError::ACK_WAIT_NEGATIVE);
+        }
         let backoffs = i64::try_from(self.backoff.len()).unwrap_or(i64::MAX);
         if backoffs > 0 && self.max_deliver != -1 && backoffs > self.max_deliver {
             return Err(ApiError::MAX_DELIVER_BACKOFF);
@@ -67,22 +78,34 @@ impl ConsumerConfig {
         if self.is_push() {
             self.check_push(stream)?;
         } else {
-            self.check_pull(stream)?;
+            self.check_pull(stream, v)?;
         }
         let limit = stream.consumer_max_ack_pending;
         if limit > 0 && self.max_ack_pending > limit {
             return Err(ApiError::max_ack_pending(limit));
         }
+        let limit = stream.consumer_inactive_threshold;
+        if limit > 0 && self.inactive_threshold > limit {
+            return Err(ApiError::inactive_threshold(&duration::print(limit)));
+        }
         if self.direct && !self.is_push() {
             return Err(ApiError::DIRECT_NEEDS_PUSH);
         }
+        if self.direct && self.is_durable() {
+            return Err(ApiError::DIRECT_NEEDS_EPHEMERAL);
+        }
         self.check_filters(v)?;
         self.check_start()?;
+        self.check_sampling()?;
         if self.flow_control && self.heartbeat == 0 {
             return Err(ApiError::FLOW_CONTROL_NEEDS_HEARTBEAT);
         }
         if self.is_durable() && !self.name.is_empty() && self.name != self.durable {
             return Err(ApiError::NAME_MISMATCH);
+        }
+        if self.has_priorities {
+            let why = "kv-sim: priority policies are not simulated";
+            return Err(ApiError::consumer_create(why));
         }
         let metadata = self
             .metadata
@@ -133,9 +156,13 @@ impl ConsumerConfig {
         Ok(())
     }
 
-    fn check_pull(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+    fn check_pull(&self, stream: &StreamConfig, v: Version) -> Result<(), ApiError> {
         if self.ack_policy == AckPolicy::None && stream.retention == Retention::WorkQueue {
-            return Err(ApiError::PULL_NEEDS_ACK);
+            return Err(if v == Version::V2_10 {
+                ApiError::PULL_NEEDS_ACK_2_10
+            } else {
+                ApiError::PULL_NEEDS_ACK
+            });
         }
         if self.rate_limit > 0 {
             return Err(ApiError::PULL_RATE_LIMIT);
@@ -229,6 +256,21 @@ impl ConsumerConfig {
             return missing(policy, "filter subject");
         }
         Ok(())
+    }
+
+    fn check_sampling(&self) -> Result<(), ApiError> {
+        let text = &self.sample_frequency;
+        let text = text.strip_suffix('%').unwrap_or(text);
+        if self.sample_frequency.is_empty() {
+            return Ok(());
+        }
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let numeric = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse::<i64>() {
+            Ok(0..) => Ok(()),
+            Err(_) if numeric => Err(ApiError::invalid_sampling(text, "value out of range")),
+            Ok(_) | Err(_) => Err(ApiError::invalid_sampling(text, "invalid syntax")),
+        }
     }
 
     /// Whether an existing consumer may become this.

@@ -77,6 +77,8 @@ pub(crate) struct ConsumerConfig {
     pub(crate) direct: bool,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) pause_until: Option<Timestamp>,
+    /// It asks for a priority policy, which is not simulated.
+    pub(crate) has_priorities: bool,
 }
 
 /// The body of CONSUMER.CREATE.
@@ -148,7 +150,12 @@ impl ConsumerConfig {
             "direct" => read.bool(json, &mut self.direct),
             "metadata" => read.map(json, &mut self.metadata),
             "pause_until" if v.has_level_1() => read.time(json, &mut self.pause_until),
-            "priority_groups" | "priority_policy" | "priority_timeout" if v.has_level_1() => true,
+            "priority_policy" if v.has_level_1() => {
+                let none = Json::Text("none".to_owned());
+                self.has_priorities = ![none, Json::Null].contains(json);
+                true
+            }
+            "priority_groups" | "priority_timeout" if v.has_level_1() => true,
             "sourcing" if v.has_level_4() => true,
             _ => false,
         }

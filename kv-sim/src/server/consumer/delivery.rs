@@ -2,17 +2,27 @@
 
 use bytes::Bytes;
 
-use super::config::AckPolicy;
-use super::{Consumer, Pair};
+use super::saved::Delivered;
+use super::{Consumer, Pair, ticks};
 use crate::server::rng::Rng;
+use crate::server::router::Router;
 use crate::server::stream::store::{Message, Store};
-use crate::server::stream::{Now, Outbox, Outgoing, extended};
+use crate::server::stream::{Now, Outbox, Outgoing, extended, nanos_between};
 use crate::server::version::Version;
 
 /// The first window is this part of the widest.
 const FIRST_WINDOW: u64 = 16;
 /// What stands for domain and account in the longer form of reply subjects.
-const HERE: &str = "_.szMpdrwD.";
+pub(super) const HERE: &str = "_.szMpdrwD.";
+
+/// Why nothing is delivered now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// There is nothing, or nobody to take it.
+    Idle,
+    /// Something must be acknowledged first.
+    Full,
+}
 
 #[derive(Debug)]
 pub(super) struct FlowControl {
@@ -54,24 +64,105 @@ impl Consumer {
             Some((asked, bytes)) if asked == subject => {
                 flow.window = (flow.window * 2).min(flow.limit);
                 flow.in_flight = flow.in_flight.saturating_sub(bytes);
-                self.waiting = false;
+                self.asleep = false;
             }
             other => flow.asked = other,
         }
     }
 
     /// Delivers all that can be delivered now.
-    pub(crate) fn deliver(&mut self, store: &Store, now: Now, rng: &mut Rng, out: &mut Outbox) {
-        while !self.waiting {
-            let stalled = self
-                .flow
-                .as_ref()
-                .is_some_and(|flow| flow.in_flight > flow.window);
-            let ready = self.active && !stalled && self.config.is_push();
-            match ready.then(|| self.take_next(store, now.version)).flatten() {
-                Some(message) => self.send(&message, now, rng, out),
-                None => self.waiting = !std::mem::take(&mut self.woken_twice),
-            }
+    pub(crate) fn deliver(
+        &mut self,
+        store: &Store,
+        now: Now,
+        router: &Router,
+        rng: &mut Rng,
+        out: &mut Outbox,
+    ) {
+        self.end_vanished(now);
+        while !self.asleep {
+            self.asleep = !std::mem::take(&mut self.woken_twice);
+            let rest = loop {
+                if let Err(rest) = self.deliver_next(store, now, router, rng, out) {
+                    break rest;
+                }
+            };
+            self.process_requests(rest != Rest::Full, now, router, out);
+        }
+    }
+
+    /// Takes what was removed from the stream for acknowledged.
+    fn end_vanished(&mut self, now: Now) {
+        for at in std::mem::take(&mut self.redelivery.vanished) {
+            self.acknowledge(at.stream, at.consumer, now);
+        }
+        if std::mem::take(&mut self.acked_now) {
+            self.last_acked = Some(now.time);
+        }
+    }
+
+    /// Delivers one message, if there is one and somebody to take it.
+    fn deliver_next(
+        &mut self,
+        store: &Store,
+        now: Now,
+        router: &Router,
+        rng: &mut Rng,
+        out: &mut Outbox,
+    ) -> Result<(), Rest> {
+        if self.is_paused(now.time) || !self.has_takers() {
+            return Err(Rest::Idle);
+        }
+        let (message, count) = match self.next_redelivery(store, now) {
+            Some(again) => again,
+            None if self.is_full() => return Err(Rest::Full),
+            None => (self.take_next(store, now.version).ok_or(Rest::Idle)?, 1),
+        };
+        if count == 1 {
+            self.pending -= 1;
+        }
+        let delivery = self.prepared(&message, count);
+        let size = message.subject.len()
+            + delivery.reply.len()
+            + delivery.headers.len()
+            + delivery.payload.len();
+        if self.config.is_push() {
+            self.send(delivery, &message, count, now, rng, out);
+            return Ok(());
+        }
+        let Some(turn) = self.next_turn(size, now, router, out) else {
+            self.put_back(&message, count);
+            return Err(Rest::Idle);
+        };
+        let delivery = Outgoing {
+            to: turn.reply.clone(),
+            ..delivery
+        };
+        self.send(delivery, &message, count, now, rng, out);
+        if self.inactive_after > 0 {
+            self.requests.active = Some(now.instant);
+        }
+        out.extend(turn.completion());
+        Ok(())
+    }
+
+    /// Whether anybody could be sent something now.
+    fn has_takers(&self) -> bool {
+        if !self.config.is_push() {
+            return !self.requests.is_empty();
+        }
+        let flow = self.flow.as_ref();
+        self.active && flow.is_none_or(|flow| flow.in_flight <= flow.window)
+    }
+
+    /// Nobody took a message: it is the next one again.
+    fn put_back(&mut self, message: &Message, count: u64) {
+        if count == 1 && message.seq + 1 == self.next_stream_seq {
+            self.next_stream_seq -= 1;
+            self.pending += 1;
+        } else {
+            self.redelivery.decrease(message.seq);
+            self.redelivery.queue.push(message.seq);
         }
     }
 
@@ -82,7 +173,11 @@ impl Consumer {
             .as_mut()
             .and_then(|snapshot| snapshot.seqs.pop_front())
         {
-            self.next_stream_seq = seq + 1;
+            self.next_stream_seq = if version.follows_snapshots() {
+                seq + 1
+            } else {
+                self.next_stream_seq + 1
+            };
             if let Some(done) = self.snapshot.take_if(|snapshot| snapshot.seqs.is_empty()) {
                 self.next_stream_seq = done.resume + 1;
             }
@@ -110,10 +205,10 @@ impl Consumer {
         }
     }
 
-    fn send(&mut self, message: &Message, now: Now, rng: &mut Rng, out: &mut Outbox) {
-        self.pending -= 1;
+    /// A message as it is sent to the deliver subject.
+    fn prepared(&self, message: &Message, count: u64) -> Outgoing {
         let reply = Bytes::from(format!(
-            "$JS.ACK.{}{}.{}.1.{}.{}.{}.{}",
+            "$JS.ACK.{}{}.{}.{count}.{}.{}.{}.{}",
             self.place(),
             self.stream,
             self.name,
@@ -128,31 +223,43 @@ impl Consumer {
         } else {
             (message.headers.clone(), message.payload.clone())
         };
-        let to = Bytes::from(self.config.deliver_subject.clone());
-        let size = to.len() + reply.len() + headers.len() + payload.len();
-        out.push_back(Outgoing {
-            to,
+        Outgoing {
+            to: Bytes::from(self.config.deliver_subject.clone()),
             subject: message.subject.clone(),
             reply,
             headers,
             payload,
-        });
-        let delivered = Pair {
+        }
+    }
+
+    fn send(
+        &mut self,
+        delivery: Outgoing,
+        message: &Message,
+        count: u64,
+        now: Now,
+        rng: &mut Rng,
+        out: &mut Outbox,
+    ) {
+        let size = delivery.to.len()
+            + delivery.reply.len()
+            + delivery.headers.len()
+            + delivery.payload.len();
+        out.push_back(delivery);
+        let at = Pair {
             consumer: self.next_consumer_seq,
             stream: message.seq,
         };
         self.next_consumer_seq += 1;
-        self.last_delivered = Some(now.time);
-        if self.config.ack_policy == AckPolicy::None {
-            self.ack_floor = delivered;
-        }
-        let floor = self.saved.map_or(Pair::default(), |(_, floor)| floor);
-        let floor = if self.config.ack_policy == AckPolicy::None {
-            delivered
+        // Its store takes the time of the message for that of the delivery.
+        let since = ticks(now.instant).saturating_add(nanos_between(now.time, message.time));
+        self.save_delivered(Delivered { at, count, since }, now);
+        if self.config.wants_acks() {
+            self.await_ack(at, now);
         } else {
-            floor
-        };
-        self.saved = Some((delivered, floor));
+            self.ack_floor = at;
+            self.finish(at.stream);
+        }
         self.heartbeat_at = self.next_heartbeat(now.instant);
         self.count_in_flight(size as u64, rng, out);
     }

@@ -4,8 +4,8 @@ use kv_proto::Timestamp;
 
 use super::{Consumer, Pair};
 use crate::server::json::{Writer, go_time};
-use crate::server::stream::Now;
 use crate::server::stream::store::Store;
+use crate::server::stream::{Now, nanos_between};
 use crate::server::version::Version;
 
 impl Consumer {
@@ -18,14 +18,11 @@ impl Consumer {
         cluster: Option<&str>,
     ) -> Writer {
         self.correct_pending(store, now.version);
-        let position = Pair {
-            consumer: self.next_consumer_seq - 1,
-            stream: self.next_stream_seq.max(1) - 1,
-        };
-        let (delivered, floor) = match self.saved {
-            Some(saved) if now.version.shows_saved_position() => saved,
-            Some(_) => (position, self.ack_floor),
-            None => (position, Pair::default()),
+        let position = self.position();
+        let (delivered, floor) = match &self.saved {
+            Some(saved) if now.version.shows_saved_position() => (saved.delivered, saved.floor),
+            None if now.version.shows_saved_position() => (position, Pair::default()),
+            Some(_) | None => (position, self.ack_floor),
         };
         let active = self.last_delivered;
         let mut out = Writer::object();
@@ -34,16 +31,20 @@ impl Consumer {
             .text("created", &go_time(self.created))
             .raw("config", &self.config.json(now.version, shown))
             .raw("delivered", &delivered.json(active))
-            .raw("ack_floor", &floor.json(None))
-            .number("num_ack_pending", 0)
-            .number("num_redelivered", 0)
-            .number("num_waiting", 0)
+            .raw("ack_floor", &floor.json(self.last_acked))
+            .number("num_ack_pending", self.redelivery.unacked.len())
+            .number("num_redelivered", self.redelivered(now))
+            .number("num_waiting", self.requests.len())
             .number("num_pending", self.pending.max(0));
         if let Some(cluster) = cluster {
             out.raw("cluster", cluster);
         }
-        out.some_bool("push_bound", self.config.is_push() && self.active)
-            .text("ts", &go_time(now.time));
+        out.some_bool("push_bound", self.config.is_push() && self.active);
+        if let Some(end) = self.config.pause_until.filter(|end| now.time < *end) {
+            out.bool("paused", true)
+                .number("pause_remaining", nanos_between(now.time, end));
+        }
+        out.text("ts", &go_time(now.time));
         out
     }
 
@@ -55,9 +56,13 @@ impl Consumer {
         shared: bool,
         cluster: Option<&str>,
     ) -> Writer {
-        let saved = self.saved.take_if(|_| shared);
+        let (saved, floor) = (self.saved.take_if(|_| shared), self.ack_floor);
+        if shared {
+            self.ack_floor = Pair::default();
+        }
         let out = self.info_json(store, now, true, cluster);
-        self.saved = self.saved.or(saved);
+        self.saved = self.saved.take().or(saved);
+        self.ack_floor = floor;
         out
     }
 

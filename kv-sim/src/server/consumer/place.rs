@@ -12,6 +12,8 @@ pub(crate) struct Habits {
     pub(crate) flow_limit: u64,
     /// Whether reply subjects name the domain and the account.
     pub(crate) wide_replies: bool,
+    /// Whether there is one server only.
+    pub(crate) alone: bool,
 }
 
 /// Where a consumer is made.

@@ -1,6 +1,7 @@
 //! Where a new consumer begins.
 
 use super::config::DeliverPolicy;
+use super::saved::Saved;
 use super::{Consumer, Pair, Snapshot};
 use crate::server::stream::config::{Storage, StreamConfig};
 use crate::server::stream::store::Store;
@@ -53,20 +54,30 @@ impl Consumer {
             seq = last + 1;
         }
         self.next_stream_seq = seq;
+        let shared = stream.replicas > 1 && self.is_replicated();
+        if shared && self.habits.alone {
+            // Nobody is there to agree with on where it begins, so that it forgets.
+            if version > Version::V2_10 {
+                self.next_stream_seq = 1;
+            }
+            return;
+        }
         let on_disk = !self.config.memory && stream.storage == Storage::File;
         if seq > 1 || on_disk {
             let start = Pair {
                 consumer: 0,
                 stream: seq.saturating_sub(1),
             };
-            // Servers that share a consumer tell each other all of where it begins.
-            let shared = stream.replicas > 1 && self.is_replicated();
-            let floor = if shared || version.saves_starting_floor() {
+            // Servers that share a consumer tell each other where it begins, and the floor if it needs none.
+            let told = shared && !self.config.wants_acks();
+            let floor = if told || (version.saves_starting_floor() && !shared) {
                 start
             } else {
                 Pair::default()
             };
-            self.saved = Some((start, floor));
+            let leads = shared && version > Version::V2_10;
+            self.ack_floor = if leads { start } else { floor };
+            self.saved = Some(Saved::starting(start, floor));
         }
     }
 

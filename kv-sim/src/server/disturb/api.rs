@@ -1,6 +1,7 @@
 //! F-S5: what meets the four API calls that watches live on, and no others.
 
 use super::delivery::take_first;
+use super::recurring::Recurring;
 use super::{Disturbances, Kind, ReplyFault};
 use crate::server::error::ApiError;
 use crate::server::stream::Outgoing;
@@ -164,11 +165,20 @@ impl Disturbances {
         subject: &str,
         reply: &[u8],
     ) -> Option<Refused> {
-        if self.refused_calls.is_empty() || reply.is_empty() {
+        let idle = self.refused_calls.is_empty() && self.recurring.is_empty();
+        if idle || reply.is_empty() {
             return None;
         }
         let call = ApiCall::of_request(subject)?;
-        let refused = take_first(&mut self.refused_calls, |one| one.call == call)?;
+        let queued = take_first(&mut self.refused_calls, |one| one.call == call);
+        let refused = queued.or_else(|| {
+            let strikes = self.recurring.strikes(Recurring::RefusedCall);
+            strikes.then_some(Refused {
+                call,
+                error: ApiRefusal::Unavailable,
+                done: false,
+            })
+        })?;
         self.note(if refused.done {
             "F-S5 API error, done"
         } else {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kv_proto::Instant;
 
 use super::menu::{CountFault, DeliveryFault, FlowFault, HeartbeatFault};
+use super::recurring::Recurring;
 use super::{ApiCall, Disturbances, Kind};
 use crate::server::Cluster;
 use crate::server::stream::Outgoing;
@@ -22,7 +23,8 @@ impl Disturbances {
             self.beat_before(&message);
         }
         let overtaken = self.overtaken.remove(&message.to);
-        let fault = self.deliveries.pop_front();
+        let queued = self.deliveries.pop_front();
+        let fault = queued.or_else(|| self.recurring.delivery());
         if let Some(fault) = fault {
             self.note(fault.name());
         }
@@ -63,6 +65,9 @@ impl Disturbances {
     pub(super) fn meet_heartbeat(&mut self, message: Outgoing, now: Instant) -> Option<Outgoing> {
         if now < self.no_heartbeats_until {
             self.note("F-S6 heartbeats missing");
+            return None;
+        }
+        if self.recurring.strikes(Recurring::LostHeartbeat) {
             return None;
         }
         let meets = |fault: &HeartbeatFault| *fault != HeartbeatFault::Early;

@@ -78,5 +78,10 @@ impl Cluster {
             }
             self.outbox.retain(|message| message.to != to);
         }
+        for to in std::mem::take(&mut self.disturbances.severed) {
+            for (conn, _) in self.router.listeners(&to) {
+                self.fail(conn, None);
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::config::Storage;
 use super::{Inbound, Stream};
 use crate::mutant::{self, Mutant};
+use crate::server::duration;
 use crate::server::error::ApiError;
 use crate::server::header;
 use crate::server::version::Version;
@@ -208,49 +209,12 @@ pub(super) fn parse_ttl(text: &str) -> Result<i64, ()> {
     if text.eq_ignore_ascii_case("never") {
         return Ok(-1);
     }
-    match go_duration(text) {
+    match duration::parse(text) {
         Some(nanos) if nanos < SECOND => Err(()),
         Some(nanos) => Ok(nanos / SECOND),
         None if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().map_err(|_| ()),
         None => Err(()),
     }
-}
-
-/// A duration such as `1h30m` or `1500ms`, in nanoseconds.
-fn go_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.as_bytes().first()? {
-        b'-' => (true, text.get(1..)?),
-        b'+' => (false, text.get(1..)?),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total = 0.0_f64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let value: f64 = rest.get(..number)?.parse().ok()?;
-        rest = rest.get(number..)?;
-        let length = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        let unit = match rest.get(..length)? {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += value * unit;
-        rest = rest.get(length..)?;
-    }
-    let nanos = total as i64;
-    Some(if negative { -nanos } else { nanos })
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Stream {
                 upstream.open(after, now.instant);
                 upstream.identity = Some(identity);
                 if is_mirror && after > self.store.last_seq() {
-                    self.store.skip_to(after);
+                    self.store.skip_to(after, None);
                     self.last_seq = after;
                 }
             }
@@ -174,7 +174,7 @@ impl Stream {
             return Ok(());
         }
         if message.seq > self.store.last_seq() + 1 {
-            self.store.skip_to(message.seq - 1);
+            self.store.skip_to(message.seq - 1, None);
             self.last_seq = message.seq - 1;
         }
         let mut headers = message.headers;
@@ -204,7 +204,7 @@ impl Stream {
             time: message.time,
             ..now
         };
-        if self.drops_next() {
+        if self.drops_next(&inbound.subject) {
             self.skip(admitted, now.time);
             return Ok(());
         }

@@ -73,7 +73,13 @@ impl Stream {
     }
 
     /// A server stopped that may have had a replica.
-    pub(crate) fn server_stopped(&mut self, server: usize, now: Instant, peers: &mut Peers) {
+    pub(crate) fn server_stopped(
+        &mut self,
+        server: usize,
+        now: Instant,
+        peers: &mut Peers,
+        out: &mut Outbox,
+    ) {
         if !self.group.set_down(server) {
             return;
         }
@@ -93,6 +99,7 @@ impl Stream {
         let moving = self.consumers.values_mut();
         for consumer in moving.filter(|one| one.home == server && one.is_replicated()) {
             consumer.home = next.unwrap_or(server);
+            consumer.hand_over(out);
             consumer.restart_count(self.group.store_at(consumer.home, &self.store));
         }
         self.reconsider(now, peers);
@@ -256,6 +263,6 @@ fn told(step: &Step) -> Option<Change> {
             why: *why,
         }),
         Step::Rewound(last) => Some(Change::Rewound { last: *last }),
-        Step::Skipped(_) | Step::Jumped(_) | Step::Noticed(_) => None,
+        Step::Skipped(..) | Step::Jumped(_) | Step::Noticed(_) => None,
     }
 }

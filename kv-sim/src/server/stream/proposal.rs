@@ -282,7 +282,7 @@ impl Stream {
         let rollup = self.check_rollup(headers, version)?;
         let msg_id = header::text(headers, "Nats-Msg-Id").map(|id| id.into_owned());
         let admitted = Admitted { msg_id, rollup };
-        if self.drops_next() {
+        if self.drops_next(&inbound.subject) {
             return Ok(self.skip(admitted, time));
         }
         let (lifetime, headers) = self.lifetime(&inbound, version)?;

@@ -10,7 +10,6 @@ use kv_proto::Timestamp;
 
 use super::admission::{Admitted, Refusal, Rollup};
 use super::batch::Part;
-use super::config::Retention;
 use super::store::Message;
 use super::{Now, Outbox, Outgoing, Stream};
 use crate::mutant::{self, Mutant};
@@ -134,7 +133,7 @@ impl Stream {
         }
         let admitted = self.check_headers(&inbound, sourced, version)?;
         self.check_size(&inbound)?;
-        if self.drops_next() {
+        if self.drops_next(&inbound.subject) {
             return Ok(self.skip(admitted, now.time));
         }
         let lifetime = self.lifetime(&inbound, version);
@@ -155,16 +154,9 @@ impl Stream {
         Ok(self.store_admitted(inbound, admitted, lifetime, now, out))
     }
 
-    /// A stream by interest keeps nothing that nobody waits for.
-    pub(super) fn drops_next(&self) -> bool {
-        let unwanted = self.config.retention == Retention::Interest && self.consumers.is_empty();
-        let next = self.store.last_seq() + 1;
-        unwanted || mutant::strikes(Mutant::AcknowledgedAndDropped, next)
-    }
-
     /// What is not kept is counted all the same.
     pub(super) fn skip(&mut self, admitted: Admitted, time: Timestamp) -> u64 {
-        let seq = self.store.skip();
+        let seq = self.store.skip(time);
         self.last_seq = seq;
         self.last_msg_id = admitted.msg_id.clone().unwrap_or_default();
         if let Some(id) = admitted.msg_id {

@@ -158,18 +158,19 @@ impl Store {
     }
 
     /// Uses up a sequence without a message.
-    pub(crate) fn skip(&mut self) -> u64 {
-        self.skip_to(self.last_seq + 1);
+    pub(crate) fn skip(&mut self, time: Timestamp) -> u64 {
+        self.skip_to(self.last_seq + 1, Some(time));
         self.last_seq
     }
 
     /// Uses up all sequences up to `last` without messages.
-    pub(crate) fn skip_to(&mut self, last: u64) {
+    pub(crate) fn skip_to(&mut self, last: u64, time: Option<Timestamp>) {
         self.last_seq = last;
+        self.last_time = time.or(self.last_time);
         if self.messages.is_empty() {
             self.first_seq = last + 1;
         }
-        self.note(Step::Skipped(last));
+        self.note(Step::Skipped(last, time));
     }
 
     pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {

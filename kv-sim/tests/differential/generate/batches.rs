@@ -85,7 +85,7 @@ impl Generator {
         let payload = self.pick(&["", "v", "a longer value, of more bytes than fit"]);
         let answered = self.chance(95);
         self.message(&subject, &headers, payload, answered)
-            .bytes()
-            .to_vec()
+            .text()
+            .into_bytes()
     }
 }

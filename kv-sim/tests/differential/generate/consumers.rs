@@ -5,7 +5,7 @@ use kv_sim::server::Version;
 use super::{Generator, Step};
 
 impl Generator {
-    fn consumer_name(&mut self) -> String {
+    pub(super) fn consumer_name(&mut self) -> String {
         format!("c{}", self.below(self.consumers.min(3) + 1))
     }
 

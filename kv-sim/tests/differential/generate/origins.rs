@@ -51,7 +51,7 @@ impl Generator {
             }
             64..68 => {
                 let step = self.api(&format!("STREAM.DELETE.{follower}"), "");
-                Step::say(step.bytes(), true)
+                Step::say(step.text(), true)
             }
             68..82 => self.info_of(follower),
             82..90 => {

@@ -30,13 +30,17 @@ impl Generator {
         }
         let storage = self.pick(&["memory", "memory", "file"]);
         members.push(format!("\"storage\":\"{storage}\""));
+        if self.pulls && self.chance(25) && self.replicas.is_none() {
+            let retention = self.pick(&["interest", "workqueue"]);
+            members.push(format!("\"retention\":\"{retention}\""));
+        }
         for (member, percent) in [
             ("\"discard\":\"new\"", 60),
             ("\"allow_direct\":true", 85),
             ("\"allow_rollup_hdrs\":true", 80),
             ("\"deny_delete\":true", 40),
             ("\"deny_purge\":true", 4),
-            ("\"retention\":\"limits\"", 30),
+            ("\"retention\":\"limits\"", 15),
             ("\"num_replicas\":1", 50),
             ("\"num_replicas\":3", 2),
             ("\"compression\":\"s2\"", 10),
@@ -224,7 +228,7 @@ impl Generator {
         let stream = self.pick(&STREAMS);
         let body = self.pick(&["", "", "{}", " {} ", "x", "{\"a\":1}", "null"]);
         let step = self.api(&format!("STREAM.DELETE.{stream}"), body);
-        Step::say(step.bytes(), true)
+        Step::say(step.text(), true)
     }
 }
 

@@ -84,7 +84,7 @@ impl Stream {
         let rollup = self.rollup_taken(&inbound.headers, now.version)?;
         let msg_id = header::text(&inbound.headers, "Nats-Msg-Id").map(|id| id.into_owned());
         let admitted = Admitted { msg_id, rollup };
-        if self.drops_next() {
+        if self.drops_next(&inbound.subject) {
             return Ok(self.skip(admitted, now.time));
         }
         let (lifetime, headers) = self.lifetime(&inbound, now.version)?;

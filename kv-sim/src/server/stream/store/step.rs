@@ -1,5 +1,7 @@
 //! What is done to a store, noted so that the journal can tell it and other replicas repeat it.
 
+use kv_proto::Timestamp;
+
 use super::{Message, Store};
 use crate::server::consumer::Notice;
 use crate::server::journal::Removal;
@@ -8,8 +10,8 @@ use crate::server::journal::Removal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Stored(Message),
-    /// All sequences up to this one were used up without messages.
-    Skipped(u64),
+    /// All sequences up to this one were used up without messages, at that time if it counts.
+    Skipped(u64, Option<Timestamp>),
     Removed(u64, Removal),
     /// The next message will have this sequence.
     Jumped(u64),
@@ -50,7 +52,7 @@ impl Store {
             Step::Stored(message) => {
                 self.append(message);
             }
-            Step::Skipped(last) => self.skip_to(last),
+            Step::Skipped(last, time) => self.skip_to(last, time),
             Step::Removed(seq, why) => {
                 self.remove(seq, why);
             }
