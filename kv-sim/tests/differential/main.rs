@@ -92,12 +92,12 @@ fn agrees_with_the_versions_between() {
 
 #[test]
 fn follows_like_2_15() {
-    run(Version::V2_15, Kind::Following, 20);
+    run(Version::V2_15, Kind::Following, 8);
 }
 
 #[test]
 fn follows_like_2_10() {
-    run(Version::V2_10, Kind::Following, 20);
+    run(Version::V2_10, Kind::Following, 8);
 }
 
 #[test]
