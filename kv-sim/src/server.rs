@@ -40,6 +40,7 @@ pub(crate) mod rng;
 mod router;
 mod stream;
 mod subject;
+mod user_info;
 mod version;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -57,6 +58,7 @@ pub use self::disturb::{
 pub use self::journal::{Change, Event, Removal};
 pub use self::look::{MadeConsumer, SeenConsumer};
 pub use self::replication::{Election, InFlight, Replication};
+pub use self::stream::batch::BatchLimits;
 pub use self::version::Version;
 
 use self::api::JetStream;
@@ -126,6 +128,8 @@ pub struct Config {
     pub wide_replies: bool,
     /// How slow replication between the servers is.
     pub replication: Replication,
+    /// How many atomic batches there may be.
+    pub batches: BatchLimits,
     /// Whether [`Cluster::journal`] is written.
     pub journal: bool,
 }
@@ -152,6 +156,7 @@ impl Config {
             flow_limit: 32 * 1024 * 1024,
             wide_replies: false,
             replication: Replication::default(),
+            batches: BatchLimits::default(),
             journal: false,
         }
     }
@@ -193,6 +198,8 @@ pub struct Cluster {
     outbox: Outbox,
     disturbances: Disturbances,
     rng: Rng,
+    /// How often a client was told about itself.
+    told_users: u64,
     /// The largest time seen; it never runs backwards.
     now: Instant,
     /// Something may have happened since [`take_changed`](Self::take_changed).
@@ -221,7 +228,13 @@ impl Cluster {
             wide_replies: config.wide_replies,
             alone: config.servers <= 1,
         };
-        let jetstream = JetStream::new(child, peers, Journal::new(config.journal), habits);
+        let jetstream = JetStream::new(
+            child,
+            peers,
+            Journal::new(config.journal),
+            habits,
+            config.batches,
+        );
         Self {
             servers,
             connections: BTreeMap::new(),
@@ -232,6 +245,7 @@ impl Cluster {
             outbox: Outbox::new(),
             disturbances: Disturbances::default(),
             rng,
+            told_users: 0,
             now: Instant::ORIGIN,
             changed: true,
             config,

@@ -2,13 +2,14 @@
 
 mod consumers;
 mod direct;
+mod follow;
 mod gate;
 mod messages;
 mod placement;
 mod pulls;
 mod streams;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -23,6 +24,7 @@ use super::look::MadeConsumer;
 use super::peers::Peers;
 use super::rng::Rng;
 use super::router::Router;
+use super::stream::batch::{BatchLimits, Part};
 use super::stream::group::Standing;
 use super::stream::{Inbound, Now, Outbox, Outgoing, Stream};
 use super::subject::{is_valid, token};
@@ -37,6 +39,9 @@ const TYPE: &str = "io.nats.jetstream.api.v1.";
 #[derive(Debug)]
 pub(crate) struct JetStream {
     pub(crate) streams: BTreeMap<String, Stream>,
+    /// The streams that take messages from others.
+    followers: BTreeSet<String>,
+    batch_limits: BatchLimits,
     pub(crate) rng: Rng,
     pub(crate) peers: Peers,
     pub(crate) journal: Journal,
@@ -68,9 +73,17 @@ pub(crate) struct Request<'a> {
 type Answer = Result<Writer, ApiError>;
 
 impl JetStream {
-    pub(crate) fn new(rng: Rng, peers: Peers, journal: Journal, habits: Habits) -> Self {
+    pub(crate) fn new(
+        rng: Rng,
+        peers: Peers,
+        journal: Journal,
+        habits: Habits,
+        batch_limits: BatchLimits,
+    ) -> Self {
         Self {
             streams: BTreeMap::new(),
+            followers: BTreeSet::new(),
+            batch_limits,
             rng,
             peers,
             journal,
@@ -86,11 +99,16 @@ impl JetStream {
     /// Publishes to the streams that capture the subject; true if one does and has somebody to listen.
     pub(crate) fn publish(&mut self, message: &Inbound, now: Now, out: &mut Outbox) -> bool {
         let mut heard = false;
+        let open = match Part::of(&message.headers, now.version) {
+            Some(_) => self.streams.values().map(|one| one.batches.len()).sum(),
+            None => 0,
+        };
         let streams = self.streams.values_mut();
         for stream in streams.filter(|stream| stream.captures(&message.subject)) {
             heard |= match stream.group.standing() {
                 Standing::Led | Standing::Stalled => {
-                    stream.publish(message.clone(), now, &mut self.peers, out);
+                    let elsewhere = open - stream.batches.len().min(open);
+                    stream.publish(message.clone(), elsewhere, now, &mut self.peers, out);
                     true
                 }
                 Standing::Leaderless if stream.group.has_election() => self.peers.coin(),
@@ -105,6 +123,7 @@ impl JetStream {
         for stream in self.streams.values_mut() {
             stream.replicate(now, &mut self.peers, &mut self.journal, out);
         }
+        self.follow(now, out);
     }
 
     /// Serves a request on a subject below `$JS.API.`; returns whether anybody serves it.
@@ -225,6 +244,7 @@ impl JetStream {
             .values()
             .map(|stream| stream.consumers.len())
             .sum();
+        let consumers = consumers + self.hidden_consumers();
         let used = |memory: bool| -> u64 {
             let all = self.streams.values();
             let of_kind = all.filter(|stream| stream.is_in_memory() == memory);

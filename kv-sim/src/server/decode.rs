@@ -207,6 +207,30 @@ impl Decoder {
         true
     }
 
+    /// A list of objects; `null` within it is an empty one.
+    pub(crate) fn list<T: Default>(
+        &mut self,
+        json: &Json,
+        out: &mut Vec<T>,
+        mut read: impl FnMut(&mut T, &Json, &mut Self),
+    ) -> bool {
+        match json {
+            Json::Null => out.clear(),
+            Json::Array(values) => {
+                out.clear();
+                for value in values {
+                    let mut one = T::default();
+                    read(&mut one, value, self);
+                    out.push(one);
+                }
+            }
+            Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Object(_) => {
+                self.mismatch(json, "[]struct")
+            }
+        }
+        true
+    }
+
     pub(crate) fn time(&mut self, json: &Json, out: &mut Option<Timestamp>) -> bool {
         match json {
             Json::Null => *out = None,

@@ -10,7 +10,7 @@ use super::disturb::Breach;
 use super::parser::{Fault, Operation, Publish};
 use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
-use super::subject;
+use super::{subject, user_info};
 
 /// Replies that only servers may ask for.
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
@@ -199,6 +199,10 @@ impl Cluster {
 
     /// Gives a message to whatever part of the server listens on its subject; true if one does.
     fn serve(&mut self, conn: ConnId, message: &Inbound) -> bool {
+        if message.subject == user_info::SUBJECT {
+            self.tell_user(conn, &message.reply);
+            return true;
+        }
         if !self.config.jetstream {
             return false;
         }
@@ -369,6 +373,7 @@ impl Cluster {
         let mut streams = self.jetstream.streams.values();
         self.outbox.is_empty()
             && self.router.is_unchanged()
+            && !self.jetstream.has_followers()
             && streams.all(|stream| stream.is_at_rest(self.now))
     }
 

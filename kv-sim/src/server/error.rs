@@ -36,6 +36,11 @@ impl ApiError {
         Self::fixed(code, err_code, description)
     }
 
+    /// Whether a stream has no room.
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.err_code == 10077
+    }
+
     /// The value of `error` in an answer.
     pub(crate) fn json(&self) -> String {
         let mut out = Writer::object();
@@ -90,6 +95,55 @@ impl ApiError {
 
     pub(crate) fn consumer_create(why: &'static str) -> Self {
         Self::told(500, 10012, why)
+    }
+
+    pub(crate) fn create_failed(why: String) -> Self {
+        Self::told(500, 10049, why)
+    }
+
+    pub(crate) fn update_failed(why: String) -> Self {
+        Self::told(500, 10069, why)
+    }
+
+    pub(crate) fn transform_source(source: &str) -> Self {
+        let text = format!("stream transform source: invalid subject {source}");
+        Self::told(400, 10155, text)
+    }
+
+    pub(crate) fn transform_destination(why: &str) -> Self {
+        Self::told(400, 10156, format!("stream transform: {why}"))
+    }
+
+    pub(crate) fn external_overlap(prefix: &str) -> Self {
+        let text = format!("stream external api prefix {prefix} must not overlap with $JS.API");
+        Self::told(400, 10021, text)
+    }
+
+    pub(crate) fn external_delivery_overlap(prefix: &str, subject: &str) -> Self {
+        let text = format!(
+            "stream external delivery prefix {prefix} overlaps with stream subject {subject}"
+        );
+        Self::told(400, 10022, text)
+    }
+
+    pub(crate) fn external_delivery(prefix: &str) -> Self {
+        let text = format!("stream external delivery prefix {prefix} must not contain wildcards");
+        Self::told(400, 10024, text)
+    }
+
+    /// About the mappings of a mirror or of sources, in words of that kind.
+    pub(crate) fn mapping(err_code: u16, text: String) -> Self {
+        Self::told(400, err_code, text)
+    }
+
+    pub(crate) fn batch_too_large(max: u64) -> Self {
+        let text = format!("atomic publish batch is too large: {max}");
+        Self::told(400, 10199, text)
+    }
+
+    pub(crate) fn batch_header(header: &str) -> Self {
+        let text = format!("atomic publish unsupported header used: {header}");
+        Self::told(400, 10177, text)
     }
 
     pub(crate) fn limits_violate_consumers(names: &[&str]) -> Self {
@@ -153,6 +207,11 @@ errors! {
     MAXIMUM_CONSUMERS = 400, 10026, "maximum consumers limit reached";
     NO_MESSAGE_FOUND = 404, 10037, "no message found";
     NOT_EMPTY_REQUEST = 400, 10038, "expected an empty request payload";
+    MIRROR_MAX_SIZE = 400, 10030, "stream mirror must have max message size >= source";
+    MIRROR_WITH_SOURCES = 400, 10031, "stream mirrors can not also contain other sources";
+    MIRROR_WITH_SUBJECTS = 400, 10034, "stream mirrors can not contain subjects";
+    SOURCE_MAX_SIZE = 400, 10046, "stream source must have max message size >= target";
+    MIRROR_NOT_UPDATABLE = 400, 10055, "stream mirror configuration can not be updated";
     TOO_LARGE = 400, 10054, "message size exceeds maximum allowed";
     STREAM_MISMATCH = 400, 10056, "stream name in subject does not match request";
     STREAM_NAME_IN_USE = 400, 10058, "stream name already in use with a different configuration";
@@ -191,6 +250,14 @@ errors! {
     FILTERS_IN_SUBJECT = 400, 10137, "consumer with multiple subject filters cannot use subject based API";
     FILTERS_OVERLAP = 400, 10138, "consumer subject filters cannot overlap";
     FILTER_EMPTY = 400, 10139, "consumer filter in FilterSubjects cannot be empty";
+    SOURCE_DUPLICATE = 400, 10140, "duplicate source configuration detected";
+    SOURCE_NAME = 400, 10141, "sourced stream name is invalid";
+    MIRROR_NAME = 400, 10142, "mirrored stream name is invalid";
+    MIRROR_FIRST_SEQ = 400, 10143, "stream mirrors can not have first sequence configured";
+    SOURCE_FILTERS = 400, 10144, "source with multiple subject transforms cannot also have a single subject filter";
+    SOURCE_OVERLAP = 400, 10147, "source filters can not overlap";
+    MIRROR_FILTERS = 400, 10150, "mirror with multiple subject transforms cannot also have a single subject filter";
+    MIRROR_OVERLAP = 400, 10152, "mirror subject filters can not overlap";
     DIRECT_NEEDS_EPHEMERAL = 400, 10091, "consumer direct requires an ephemeral consumer";
     QUEUE_NEEDS_ACKS = 400, 10098, "workqueue stream requires explicit ack";
     QUEUE_HAS_UNFILTERED = 400, 10099, "multiple non-filtered consumers not allowed on workqueue stream";
@@ -206,8 +273,16 @@ errors! {
     TTL_INVALID = 400, 10165, "invalid per-message TTL";
     TTL_DISABLED = 400, 10166, "per-message TTL is disabled";
     INCR_DISABLED = 400, 10168, "message counters is disabled";
+    MIRROR_WITH_COUNTERS = 400, 10173, "stream mirrors can not also calculate counters";
     ATOMIC_DISABLED = 400, 10174, "atomic publish is disabled";
+    BATCH_SEQUENCE_MISSING = 400, 10175, "atomic publish sequence is missing";
+    BATCH_INCOMPLETE = 400, 10176, "atomic publish batch is incomplete";
+    BATCH_ID_INVALID = 400, 10179, "atomic publish batch ID is invalid";
     REQUIRED_API_LEVEL = 412, 10185, "JetStream minimum api level required";
     CAS_SUBJECT_ALONE = 400, 10193, "missing sequence for expected last sequence per subject";
+    MIRROR_WITH_ATOMIC = 400, 10198, "stream mirrors can not also use atomic publishing";
+    BATCH_COMMIT_INVALID = 400, 10200, "atomic publish batch commit is invalid";
+    BATCH_DUPLICATE = 400, 10201, "atomic publish batch contains duplicate message id";
+    BATCHES_TOO_MANY = 429, 10210, "atomic publish too many inflight";
     SOURCE_HEADER = 400, 10227, "message stream source header is not allowed";
 }

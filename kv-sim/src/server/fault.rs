@@ -134,6 +134,16 @@ impl Cluster {
         self.jetstream.peers.hold(server.0, until);
     }
 
+    /// Makes a mirror, or a stream with sources, take nothing from its origins for so long; it answers with what
+    /// it has, a mirror for its origin too.
+    pub fn hold(&mut self, now: Instant, stream: &str, time: Duration) {
+        let until = self.advance(now) + time;
+        let upstreams = self.jetstream.streams.get_mut(stream);
+        for upstream in upstreams.into_iter().flat_map(|one| &mut one.upstreams) {
+            upstream.held_until = upstream.held_until.max(until);
+        }
+    }
+
     /// Announces that a server will go: it takes no more clients, and tells those it has.
     pub fn lame_duck(&mut self, now: Instant, server: ServerId) {
         self.advance(now);

@@ -44,6 +44,35 @@ pub(crate) fn without(block: &[u8], name: &str) -> Option<Vec<u8>> {
     (out.len() > EMPTY_LINE.len() + 2).then_some(out)
 }
 
+/// Removes every header whose name begins so; empty when nothing is left.
+pub(crate) fn without_prefixed(block: &Bytes, prefix: &str) -> Bytes {
+    let prefix = prefix.as_bytes();
+    let starts = |at: usize| block.get(at.wrapping_sub(2)..at) == Some(CRLF);
+    if !(2..block.len())
+        .any(|at| starts(at) && block.get(at..).is_some_and(|rest| rest.starts_with(prefix)))
+    {
+        return block.clone();
+    }
+    let mut out = block.to_vec();
+    let mut from = 0;
+    while let Some(found) = out.get(from..).and_then(|rest| find(rest, prefix)) {
+        let at = from + found;
+        if out.get(at.wrapping_sub(2)..at) != Some(CRLF) {
+            from = at + prefix.len();
+            continue;
+        }
+        let Some(length) = out.get(at..).and_then(|rest| find(rest, CRLF)) else {
+            break;
+        };
+        out.drain(at..at + length + CRLF.len());
+        from = at;
+    }
+    if out.len() <= EMPTY_LINE.len() + 2 {
+        return Bytes::new();
+    }
+    out.into()
+}
+
 /// What a stream keeps of a published block: the status of its first line goes; a block without headers
 /// is none.
 pub(crate) fn ingested(block: &Bytes) -> Bytes {

@@ -12,6 +12,8 @@ pub struct Replication {
     pub lag: Duration,
     /// How long a stream whose leader's server stopped has none, at most.
     pub election: Duration,
+    /// How long a message is on its way to a mirror, or to a stream that has its stream as a source, at most.
+    pub mirror: Duration,
     /// Whether a direct get goes to a replica on the client's own server, if there is one, as it really
     /// does; otherwise any replica answers.
     pub prefers_own_server: bool,
@@ -23,6 +25,7 @@ impl Default for Replication {
             commit: Duration::ZERO,
             lag: Duration::ZERO,
             election: Duration::ZERO,
+            mirror: Duration::from_millis(5),
             prefers_own_server: true,
         }
     }

@@ -8,8 +8,11 @@
 //! takes the way through a proposal, and its [`Group`] holds the stores of the followers.
 
 mod admission;
+mod ahead;
+pub(crate) mod batch;
 mod check;
 pub(crate) mod config;
+mod follow;
 pub(crate) mod group;
 mod info;
 mod leadership;
@@ -17,10 +20,11 @@ mod limits;
 mod proposal;
 mod publish;
 mod purge;
-pub(crate) mod republish;
 mod retention;
 pub(crate) mod store;
+mod transform;
 mod ttl;
+pub(crate) mod upstream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,10 +32,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
+use self::batch::Batches;
 use self::config::{Storage, StreamConfig};
 use self::group::{Group, Standing};
 use self::proposal::Proposal;
 use self::store::{Message, Step, Store};
+use self::transform::Mappings;
+use self::upstream::Upstream;
 use super::consumer::{Consumer, Notice};
 use super::journal::Removal;
 use super::peers::Peers;
@@ -92,6 +99,10 @@ pub(crate) struct Stream {
     pub(crate) group: Group,
     /// Consumers that went with a server's memory, and which server's.
     pub(crate) lost_consumers: BTreeMap<String, usize>,
+    /// The streams it takes messages from: one of a mirror, several of a stream with sources.
+    pub(crate) upstreams: Vec<Upstream>,
+    mappings: Mappings,
+    pub(crate) batches: Batches,
     /// Publishes that are not committed yet.
     proposals: VecDeque<Proposal>,
     /// The sequence conditions are checked against; 2.11 lets it run ahead of the store.
@@ -114,10 +125,13 @@ impl Stream {
         if noted || servers.len() > 1 {
             store.start_notes();
         }
-        Self {
+        let mut out = Self {
             name: config.name.as_str().into(),
             group: Group::new(servers, &store),
             lost_consumers: BTreeMap::new(),
+            upstreams: Vec::new(),
+            mappings: Mappings::new(&config, now.version),
+            batches: Batches::default(),
             proposals: VecDeque::new(),
             created: now.time,
             last_seq: store.last_seq(),
@@ -129,7 +143,9 @@ impl Stream {
             ids_unread: false,
             swept: now.instant,
             config,
-        }
+        };
+        out.set_up_upstreams(now);
+        out
     }
 
     /// Whether a publish on that subject is its.
@@ -142,6 +158,11 @@ impl Stream {
     pub(crate) fn update(&mut self, mut config: StreamConfig, now: Now) {
         config.stamp(now.version);
         let old = std::mem::replace(&mut self.config, config);
+        self.mappings = Mappings::new(&self.config, now.version);
+        self.set_up_upstreams(now);
+        if !self.config.allow_atomic {
+            self.batches.clear();
+        }
         self.forget_msg_ids(now.time);
         self.enforce_limits(old.max_msgs_per_subject, now.version);
         self.expire(now);
@@ -204,6 +225,9 @@ impl Stream {
         if self.config.storage == Storage::File {
             self.store.reopen(self.config.first_seq, now.version);
         }
+        self.batches.clear();
+        self.upstreams.clear();
+        self.set_up_upstreams(now);
         self.msg_ids.clear();
         self.msg_id_order.clear();
         self.last_msg_id.clear();
@@ -262,7 +286,10 @@ impl Stream {
             return replication;
         }
         let expiry = self.next_expiry(now).filter(|_| standing == Standing::Led);
+        let abandoned = self.batches.next_timeout();
+        let followed = self.upstreams.iter().filter_map(Upstream::next_timeout);
         let own = expiry.into_iter().chain(replication);
+        let own = own.chain(abandoned).chain(followed);
         let running = self.consumers.values().filter(|one| one.runs(peers));
         let consumers = running.filter_map(Consumer::next_timeout);
         consumers.chain(own).min()

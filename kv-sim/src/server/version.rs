@@ -99,6 +99,83 @@ impl Version {
         self >= Self::V2_12
     }
 
+    /// Subject mappings know `random`, and `partition` of a whole subject.
+    pub(crate) fn extends_mappings(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// Configurations can have the mappings `left` and `right`.
+    pub(crate) fn configures_cuts(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A mapping with an empty token is refused with words about that token.
+    pub(crate) fn names_empty_tokens(self) -> bool {
+        self <= Self::V2_11
+    }
+
+    /// A mirror or source that is to begin beyond the end of its origin does so.
+    pub(crate) fn takes_beyond_end(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A number within a batch that is none is taken for a very large one.
+    pub(crate) fn takes_bad_batch_numbers(self) -> bool {
+        self == Self::V2_12
+    }
+
+    /// What a source has that cannot be stored comes again, and what was stored before is passed over. Before, a
+    /// stream looked for the newest message that it has of that source, and went on behind it.
+    pub(crate) fn repeats_what_failed(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// A stream with sources has no duplicate window of its own accord.
+    pub(crate) fn needs_no_window(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A mirror becomes a stream of its own when its configuration says so.
+    pub(crate) fn promotes_mirrors(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// Mappings are looked at closely in every place, and refusals say what is wrong with them.
+    pub(crate) fn explains_bad_mappings(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// Mirrors leave out conditions that were made when a message was published. Those of 2.10 check them again;
+    /// where one fails, the real ones also count sequences wrong from then on, which is not simulated.
+    pub(crate) fn mirrors_without_conditions(self) -> bool {
+        self >= Self::V2_11
+    }
+
+    /// `Nats-Stream-Source` says which subject the message had.
+    pub(crate) fn names_sourced_subject(self) -> bool {
+        self >= Self::V2_12
+    }
+
+    /// Whoever takes messages from a stream notices that it was made anew.
+    pub(crate) fn identifies_origins(self) -> bool {
+        self >= Self::V2_15
+    }
+
+    /// A roll-up that comes from another stream is stored where roll-ups are not allowed, and rolls up nothing.
+    pub(crate) fn takes_forbidden_rollups(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// Each message gives its batch more time.
+    pub(crate) fn extends_batches(self) -> bool {
+        self >= Self::V2_14
+    }
+
+    /// A batch may end with a message that is not stored, `eob`.
+    pub(crate) fn ends_batches_bare(self) -> bool {
+        self >= Self::V2_14
+    }
+
     /// Fast ingest (`allow_batched`).
     pub(crate) fn has_level_4(self) -> bool {
         self >= Self::V2_14

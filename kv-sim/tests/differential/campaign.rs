@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// How often a sequence that differs is tried again, more slowly, before it counts.
 const RETRIES: usize = 3;
 
-/// A restart takes as long as this many sequences without.
+/// A restart, or connecting to an origin, takes as long as this many sequences without.
 const RESTARTS_COST: u64 = 20;
 
 /// A server that is killed has not yet written what it acknowledged a moment ago.
@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Steady,
     /// The server is restarted within the sequence.
     Restarting,
+    /// Mirrors and sources, which need time.
+    Following,
 }
 
 /// What a campaign is to do, and where it stops.
@@ -79,7 +81,7 @@ pub(crate) fn run(version: Version, kind: Kind, default: u64) {
     }
     let asked = number("KV_SIM_SEQUENCES").map(|count| match kind {
         Kind::Steady => count,
-        Kind::Restarting => count.div_ceil(RESTARTS_COST),
+        Kind::Restarting | Kind::Following => count.div_ceil(RESTARTS_COST),
     });
     let plan = Plan {
         version,
@@ -124,6 +126,7 @@ fn work(plan: &Plan, tally: &Tally) {
         let steps = match plan.kind {
             Kind::Steady => generator.sequence(STEPS),
             Kind::Restarting => generator.sequence_with_restarts(STEPS),
+            Kind::Following => generator.following_sequence(STEPS),
         };
         if TcpStream::connect(server.addr()).is_err() {
             server = builder.clone().start();
@@ -167,6 +170,11 @@ fn compare(
             Step::Say { .. } | Step::Acknowledge { .. } => {
                 sim.send(&step.bytes(&sim.frames));
                 real.write(&step.bytes(&real.frames));
+            }
+            Step::Settle(millis) => {
+                let time = Duration::from_millis(*millis);
+                sim.wait(time);
+                real.linger(time);
             }
             Step::Restart { kill } => {
                 sim.restart(*kill);
@@ -298,12 +306,12 @@ fn clean(server: &Server, pace: Pace) {
     let mut real = Real::connect(server.addr());
     let mut bytes =
         b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB _INBOX.x.* 1\r\n".to_vec();
-    for (at, name) in STREAMS.iter().chain(&["OTHER"]).enumerate() {
+    for (at, name) in STREAMS.iter().chain(&["OTHER", "KV_M", "KV_S"]).enumerate() {
         bytes.extend_from_slice(
             format!("PUB $JS.API.STREAM.DELETE.{name} _INBOX.x.{at} 0\r\n\r\n").as_bytes(),
         );
     }
     real.write(&bytes);
-    real.await_frames(1 + STREAMS.len() + 1, Duration::from_secs(5));
+    real.await_frames(1 + STREAMS.len() + 3, Duration::from_secs(5));
     thread::sleep(pace.unseen);
 }

@@ -248,15 +248,66 @@ pub(crate) fn mask(text: &str) -> String {
         ("json: cannot unmarshal ", "\""),
         ("invalid JSON: can not unmarshal", "\","),
         ("parsing time ", "\"}"),
+        ("stream_batch_abandoned\",\"id\":\"", "\""),
+        ("{\"server\":{\"name\":", ",\"ver\""),
+        ("\"flags\":7,\"seq\":", ","),
+        ("\"flags\":3,\"seq\":", ","),
         ("violates consumers: ", "\""), // in no order
     ] {
         out = blank(&out, open, close, |_| true);
     }
-    out = readable_headers(&out);
+    out = blank_before(&out, "\"active\":", |c| c == ',' || c == '}');
+    out = sorted_sources(&masked_identities(&readable_headers(&out)));
     out = blank(&out, "\"name\":\"", "\"", |name| name.len() == 8);
     blank(&out, "\"consumers\":[", "]", |names| {
         !names.contains('{') && names.split('"').any(|name| name.len() == 8)
     })
+}
+
+/// Which stream of its name an origin is.
+fn masked_identities(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("Nats-Stream-Source: ") {
+        let (before, value) = rest.split_at(at);
+        let end = value.find('\r').unwrap_or(value.len());
+        let (value, after) = value.split_at(end);
+        let mut fields: Vec<&str> = value.split(' ').collect();
+        if let Some(identity) = fields.get_mut(6).filter(|field| field.len() == 8) {
+            *identity = "<identity>";
+        }
+        out += before;
+        out += &fields.join(" ");
+        rest = after;
+    }
+    out + rest
+}
+
+/// What is told about several sources is in no order.
+fn sorted_sources(text: &str) -> String {
+    const OPEN: &str = "\"sources\":[{";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(OPEN) {
+        let (before, list) = rest.split_at(at + OPEN.len() - 1);
+        let (mut depth, mut start, mut end) = (0, 0, list.len());
+        let mut sources = Vec::new();
+        for (at, c) in list.char_indices() {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            if c == '}' && depth == 0 {
+                sources.push(&list[start..=at]);
+                start = at + 2;
+            } else if c == ']' && depth == 0 {
+                end = at;
+                break;
+            }
+        }
+        sources.sort_unstable();
+        out += before;
+        out += &sources.join(",");
+        rest = &list[end..];
+    }
+    out + rest
 }
 
 /// Stored headers as text, as they may hold a time.
@@ -307,9 +358,10 @@ pub(crate) fn mask_first_time(text: &str) -> String {
     blank(text, "\"first_ts\":\"", "\"", |_| true)
 }
 
-/// Masks how many messages a consumer says are pending.
+/// Masks how many messages a consumer says are pending, or one that feeds a mirror or source.
 pub(crate) fn mask_pending(text: &str) -> String {
     let text = blank(text, "\"num_pending\":", ",", |_| true);
+    let text = blank(&text, "\"lag\":", ",", |_| true);
     blank(&text, ".<time>.", "]", |_| true)
 }
 
@@ -323,6 +375,17 @@ pub(crate) fn mask_numbers(frames: &[&str], members: &[&str]) -> Vec<String> {
         out.replace("<masked>}", "<masked>,") // it may be the last member
     });
     masked.collect()
+}
+
+/// Masks what comes after `open`, up to such a letter.
+fn blank_before(text: &str, open: &str, ends: impl Fn(char) -> bool) -> String {
+    let mut parts = text.split(open);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.find(&ends).map_or("", |at| &part[at..]);
+        out += &format!("{open}<masked>{rest}");
+    }
+    out
 }
 
 fn blank(text: &str, open: &str, close: &str, chosen: impl Fn(&str) -> bool) -> String {

@@ -1,8 +1,10 @@
 //! Generated sequences of requests: mostly sensible, often wrong, the same for the same seed.
 
+mod batches;
 mod buckets;
 mod consumers;
 mod messages;
+mod origins;
 mod pulls;
 mod streams;
 mod wire;
@@ -22,6 +24,8 @@ pub(crate) enum Step {
         /// The server works on it behind the client's back; give it a moment.
         unacknowledged: bool,
     },
+    /// Time passes, in milliseconds, so that all that is under way arrives.
+    Settle(u64),
     /// Something is said about one of the newest deliveries of a consumer, counted back from the last.
     Acknowledge {
         stream: &'static str,
@@ -63,7 +67,7 @@ impl Step {
                 let reply = reply.as_deref().unwrap_or("");
                 format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len()).into_bytes()
             }
-            Self::Restart { .. } => Vec::new(),
+            Self::Restart { .. } | Self::Settle(_) => Vec::new(),
         }
     }
 
@@ -71,7 +75,7 @@ impl Step {
         match self {
             Self::Say { unacknowledged, .. } => *unacknowledged,
             Self::Acknowledge { reply, .. } => reply.is_none(),
-            Self::Restart { .. } => false,
+            Self::Restart { .. } | Self::Settle(_) => false,
         }
     }
 }
@@ -80,6 +84,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Say { .. } => write!(f, "{:?}", self.text()),
+            Self::Settle(millis) => write!(f, "{millis} ms"),
             Self::Acknowledge { back, .. } => write!(f, "{:?}, {back} back", self.text()),
             Self::Restart { kill } => write!(f, "restart, killed: {kill}"),
         }
@@ -95,6 +100,9 @@ pub(crate) struct Generator {
     consumers: usize,
     ids: usize,
     last_seq: u64,
+    batches: usize,
+    /// Nothing that is published depends on what is stored.
+    unconditional: bool,
     /// Most of what happens is pulling and acknowledging.
     pulls: bool,
     /// Every stream has so many, if it is not left to chance.
@@ -128,6 +136,8 @@ impl Generator {
             consumers: 0,
             ids: 0,
             last_seq: 3,
+            batches: 0,
+            unconditional: false,
             pulls: false,
             replicas: None,
         }
@@ -267,7 +277,8 @@ impl Generator {
             return self.step_with_pulls();
         }
         match self.below(100) {
-            0..36 => self.put(),
+            0..32 => self.put(),
+            32..36 => self.batch(),
             36..48 => self.direct_get(),
             48..54 => self.message_get(),
             54..59 => self.stream_info(),

@@ -12,22 +12,22 @@ use crate::sim::{Sim, real_version};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const QUIET: Duration = Duration::from_millis(60);
-const LOGIN: &str = "CONNECT {\"verbose\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true}\r\nPING\r\nSUB _INBOX.d.* 1\r\n";
+pub(crate) const LOGIN: &str = "CONNECT {\"verbose\":false,\"protocol\":1,\"headers\":true,\"no_responders\":true}\r\nPING\r\nSUB _INBOX.d.* 1\r\n";
 
 /// A simulated and a real server with one client each.
-struct Pair {
+pub(crate) struct Pair {
     version: Version,
-    sim: Sim,
+    pub(crate) sim: Sim,
     server: Server,
-    real: Real,
+    pub(crate) real: Real,
 }
 
 impl Pair {
-    fn new(version: Version) -> Self {
+    pub(crate) fn new(version: Version) -> Self {
         Self::with(Config::new(version), Server::builder())
     }
 
-    fn with(config: Config, builder: ServerBuilder) -> Self {
+    pub(crate) fn with(config: Config, builder: ServerBuilder) -> Self {
         let version = config.version;
         let server = builder.version(real_version(version)).start();
         thread::sleep(QUIET); // until it has noticed that who waited for its start is gone
@@ -41,22 +41,22 @@ impl Pair {
         }
     }
 
-    fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         self.sim.send(text.as_bytes());
         self.real.write(text.as_bytes());
         self.settle();
     }
 
-    fn ask(&mut self, number: usize, subject: &str, body: &str) {
+    pub(crate) fn ask(&mut self, number: usize, subject: &str, body: &str) {
         self.say(&request(number, subject, body));
     }
 
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.real.await_frames(self.sim.frames.all.len(), PATIENCE);
     }
 
     #[track_caller]
-    fn assert_agreed(mut self) {
+    pub(crate) fn assert_agreed(mut self) {
         self.real.linger(QUIET);
         let (ours, theirs) = (self.sim.frames.groups(), self.real.frames.groups());
         for group in ours.keys().chain(theirs.keys()) {
@@ -73,7 +73,7 @@ impl Pair {
     }
 }
 
-fn request(number: usize, subject: &str, body: &str) -> String {
+pub(crate) fn request(number: usize, subject: &str, body: &str) -> String {
     format!(
         "PUB {subject} _INBOX.d.{number} {}\r\n{body}\r\n",
         body.len()
@@ -113,6 +113,30 @@ fn long_lists(version: Version) {
     ] {
         number += 1;
         pair.ask(number, "$JS.API.STREAM.LIST", body);
+    }
+    pair.assert_agreed();
+}
+
+/// More subjects than a page of them holds; the whole answer is as large as it is.
+fn many_subjects(version: Version) {
+    if crate::campaign::number("KV_SIM_SEQUENCES").is_none() {
+        return;
+    }
+    let mut pair = Pair::new(version);
+    pair.say(LOGIN);
+    let config = "{\"name\":\"KV_N\",\"subjects\":[\"$KV.N.>\"],\"storage\":\"memory\"}";
+    pair.ask(1, "$JS.API.STREAM.CREATE.KV_N", config);
+    for chunk in (0..100_010).collect::<Vec<_>>().chunks(2000) {
+        let mut text = String::new();
+        for at in chunk {
+            let _ = write!(text, "PUB $KV.N.k{at} 0\r\n\r\n"); // a String takes it
+        }
+        pair.say(&(text + "PING\r\n"));
+    }
+    pair.real.linger(QUIET * 20);
+    for (number, offset) in [(2, 99_990), (3, 0), (4, 100_010), (5, 100_005)] {
+        let body = format!("{{\"subjects_filter\":\">\",\"offset\":{offset}}}");
+        pair.ask(number, "$JS.API.STREAM.INFO.KV_N", &body);
     }
     pair.assert_agreed();
 }
@@ -258,6 +282,7 @@ fn all(version: Version) {
             configured_limits,
             the_end_of_a_server,
             long_lists,
+            many_subjects,
             many_consumers_and_keys,
         ] {
             scope.spawn(move || check(version));

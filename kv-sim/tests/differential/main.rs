@@ -10,6 +10,7 @@
 //! | [`recorded`] | what seven real clients once sent |
 //! | [`timed`] | scripts in which time passes: expiry, heartbeats, inactivity, flow control |
 //! | [`core`] | core NATS: login, options, permissions, what a parser must refuse |
+//! | [`origins`] | mirrors that answer for their origins, origins that come late, limits of atomic batches |
 //! | [`limits`] | limits, long lists, lame duck and the end of a server |
 //!
 //! A short run covers 2.15.1 and 2.10.26. The long run takes about twenty minutes on two cores, and 10,000
@@ -41,6 +42,7 @@ mod exceptions;
 mod frames;
 mod generate;
 mod limits;
+mod origins;
 mod races;
 mod real;
 mod recorded;
@@ -84,6 +86,25 @@ fn agrees_with_the_versions_between() {
     if number("KV_SIM_SEQUENCES").is_some() {
         for version in [Version::V2_11, Version::V2_12, Version::V2_14] {
             run(version, Kind::Steady, 0);
+        }
+    }
+}
+
+#[test]
+fn follows_like_2_15() {
+    run(Version::V2_15, Kind::Following, 8);
+}
+
+#[test]
+fn follows_like_2_10() {
+    run(Version::V2_10, Kind::Following, 8);
+}
+
+#[test]
+fn follows_like_the_versions_between() {
+    if number("KV_SIM_SEQUENCES").is_some() {
+        for version in [Version::V2_11, Version::V2_12, Version::V2_14] {
+            run(version, Kind::Following, 0);
         }
     }
 }

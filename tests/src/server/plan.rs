@@ -18,6 +18,7 @@ pub struct ServerBuilder {
     jetstream: bool,
     pub(super) login: Login,
     max_payload: Option<usize>,
+    jetstream_extra: String,
     pub(super) extra: String,
 }
 
@@ -46,6 +47,7 @@ impl ServerBuilder {
             jetstream: true,
             login: Login::Open,
             max_payload: None,
+            jetstream_extra: String::new(),
             extra: String::new(),
         }
     }
@@ -91,6 +93,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Lines for the end of JetStream's part of the configuration file, as they are.
+    pub fn jetstream_extra(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.jetstream_extra);
+        self
+    }
+
     /// Lines for the end of the configuration file, as they are.
     pub fn config_extra(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.extra);
@@ -117,8 +125,10 @@ impl ServerBuilder {
     pub(super) fn config(&self, name: &str, port: u16, store: &str, extra: &str) -> String {
         let mut text = format!("server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n{LAME_DUCK}");
         if self.jetstream {
-            text +=
-                &format!("jetstream {{ store_dir: {store:?}, max_mem: 256MB, max_file: 4GB }}\n");
+            let extra = &self.jetstream_extra;
+            text += &format!(
+                "jetstream {{ store_dir: {store:?}, max_mem: 256MB, max_file: 4GB\n{extra} }}\n"
+            );
         }
         match &self.login {
             Login::Open => {}

@@ -7,6 +7,7 @@ use super::{JetStream, Request, required_level};
 use crate::server::decode::lenient;
 use crate::server::json::go_time;
 use crate::server::stream::config::Storage;
+use crate::server::stream::group::Standing;
 use crate::server::stream::store::{Message, Store};
 use crate::server::stream::{Outbox, Outgoing, Stream, extended};
 use crate::server::version::Version;
@@ -29,8 +30,10 @@ impl JetStream {
             Some((name, key)) => (name, Some(key)),
             None => (tail, None),
         };
-        let stream = self.streams.get(name);
-        let Some(stream) = stream.filter(|stream| stream.config.allow_direct) else {
+        let Some(name) = self.answerer(name) else {
+            return false;
+        };
+        let Some(stream) = self.streams.get(&name) else {
             return false;
         };
         let (group, peers) = (&stream.group, &mut self.peers);
@@ -56,6 +59,29 @@ impl JetStream {
             Some(key) => answers.by_subject(key, request.body, version),
         }
         true
+    }
+}
+
+impl JetStream {
+    /// Who answers direct gets for a stream: itself, or a mirror that does so too.
+    fn answerer(&mut self, name: &str) -> Option<String> {
+        let own = self.streams.get(name);
+        let own = own.filter(|stream| stream.config.allow_direct);
+        if !self.has_followers() {
+            return own.map(|_| name.to_owned());
+        }
+        let mirrors = self.followers.iter().filter(|follower| {
+            let stream = self.streams.get(*follower);
+            stream.is_some_and(|stream| stream.answers_for(name))
+        });
+        let own = own.map(|stream| stream.config.name.as_str());
+        let all: Vec<&str> = own.into_iter().chain(mirrors.map(String::as_str)).collect();
+        let up = |one: &&&str| {
+            let stream = self.streams.get(**one);
+            stream.is_some_and(|stream| stream.group.standing() != Standing::Offline)
+        };
+        let up: Vec<&str> = all.iter().filter(up).copied().collect();
+        self.peers.pick(&up).map(str::to_owned)
     }
 }
 
@@ -157,6 +183,9 @@ impl Answers<'_> {
         let start = asked
             .start_time
             .map_or(asked.seq, |time| store.seq_from_time(time, version));
+        if asked.misses_time(start) {
+            return self.status("404 Message Not Found");
+        }
         let filter = if asked.next_for.is_empty() {
             ">"
         } else {

@@ -61,6 +61,11 @@ impl GetRequest {
         (seq && (last || time)) || (last && (time || next))
     }
 
+    /// Whether a store found no sequence for a time: then the last one is asked for, and that was deleted.
+    pub(super) fn misses_time(&self, seq: u64) -> bool {
+        seq == 0 && self.start_time.is_some() && self.next_for.is_empty()
+    }
+
     /// The one message, if it exists.
     pub(super) fn find<'a>(&self, store: &'a Store, v: Version) -> Option<&'a Message> {
         let seq = self
@@ -71,6 +76,9 @@ impl GetRequest {
         }
         if seq > 0 {
             return store.get(seq);
+        }
+        if self.misses_time(seq) {
+            return None;
         }
         store.last_for(self.last_for.as_bytes())
     }

@@ -138,12 +138,12 @@ impl JetStream {
             let why = "stream configuration for create can not be sealed";
             return Err(ApiError::invalid_config(why));
         }
-        if config.mirror_direct && config.beyond.is_none() {
+        if config.mirror_direct && config.mirror.is_none() {
             let why = "stream has no mirror but does have mirror direct";
             return Err(ApiError::invalid_config(why));
         }
         config.stamp(version);
-        let config = config.checked(version)?;
+        let config = config.checked(&self.streams, version)?;
         if config.replicas > 1 && !self.peers.is_cluster() {
             return Err(ApiError::REPLICAS_STANDALONE);
         }
@@ -155,13 +155,16 @@ impl JetStream {
                 return Err(ApiError::STREAM_NAME_IN_USE);
             }
         } else {
+            config.check_made(version)?;
             self.check_overlap(&config)?;
             let servers = self.peers.place(config.replicas)?;
             let noted = self.journal.is_wanted();
-            let stream = Stream::new(config, &servers, noted, request.now);
+            let mut stream = Stream::new(config, &servers, noted, request.now);
             let at = request.now.instant;
             self.journal.note(at, &stream.name, Change::Created);
+            stream.batches.limits = self.batch_limits;
             self.streams.insert(name.to_owned(), stream);
+            self.note_follower(name);
         }
         let stream = self.found(name)?;
         let mut out = begin("stream_create");
@@ -169,6 +172,7 @@ impl JetStream {
         if self.peers.is_cluster() {
             out.raw("cluster", &self.cluster_json(stream, request));
         }
+        stream.describe_origins(&mut out, request.now);
         out.time("ts", Some(request.now.time))
             .bool("did_create", true);
         Ok(out)
@@ -193,14 +197,21 @@ impl JetStream {
 
     pub(super) fn update_stream(&mut self, name: &str, request: &Request<'_>) -> Answer {
         let version = request.now.version;
-        let config = Self::read_config(request)?.checked(version)?;
+        let config = Self::read_config(request)?.checked(&self.streams, version)?;
         if config.name != name {
             return Err(ApiError::STREAM_MISMATCH);
         }
         let clustered = self.peers.is_cluster();
         let config = config.checked_update(&self.found(name)?.config, clustered, version)?;
+        if let Err(why) = config.check_transform_made(version) {
+            return Err(ApiError::update_failed(format!(
+                "stream configuration for {why}"
+            )));
+        }
         self.check_overlap(&config)?;
         self.found(name)?.check_consumer_limits(&config, version)?;
+        let added = config.check_sources_added(&self.found(name)?.config, version);
+        added.map_err(ApiError::update_failed)?;
         if clustered {
             let group = &self.found(name)?.group;
             let (old, leader) = (group.servers(), group.leader());
@@ -208,12 +219,14 @@ impl JetStream {
             self.stream(name)?.resize(&servers);
         }
         self.stream(name)?.update(config, request.now);
+        self.note_follower(name);
         let stream = self.found(name)?;
         let mut out = begin("stream_update");
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
         if clustered {
             out.raw("cluster", &self.cluster_json(stream, request));
         }
+        stream.describe_origins(&mut out, request.now);
         out.time("ts", Some(request.now.time));
         Ok(out)
     }
@@ -248,8 +261,9 @@ impl JetStream {
         }
         let state = stream.state_json(asked.deleted_details, subjects.as_deref());
         stream.describe(&mut out, request, true, &state);
-        out.raw("cluster", &self.cluster_json(stream, request))
-            .time("ts", Some(request.now.time));
+        out.raw("cluster", &self.cluster_json(stream, request));
+        stream.describe_origins(&mut out, request.now);
+        out.time("ts", Some(request.now.time));
         Ok(out)
     }
 
@@ -270,6 +284,7 @@ impl JetStream {
         }
         self.journal
             .note(request.now.instant, &stream.name, Change::Deleted);
+        self.lose_origin(name, request.now);
         let mut out = begin("stream_delete");
         out.bool("success", true);
         Ok(out)
@@ -356,6 +371,7 @@ impl JetStream {
                 if self.peers.is_cluster() {
                     one.raw("cluster", &self.cluster_json(stream, request));
                 }
+                stream.describe_origins(&mut one, request.now);
                 one.time("ts", Some(request.now.time));
                 one.end()
             })

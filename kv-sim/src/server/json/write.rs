@@ -137,6 +137,19 @@ impl Writer {
         }
     }
 
+    /// Objects that are written already.
+    pub(crate) fn some_list(
+        &mut self,
+        name: &str,
+        objects: impl Iterator<Item = String>,
+    ) -> &mut Self {
+        let objects: Vec<String> = objects.collect();
+        if !objects.is_empty() {
+            self.raw(name, &format!("[{}]", objects.join(",")));
+        }
+        self
+    }
+
     pub(crate) fn some_map(&mut self, name: &str, map: &BTreeMap<String, String>) -> &mut Self {
         if map.is_empty() {
             return self;

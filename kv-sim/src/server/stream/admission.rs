@@ -10,7 +10,7 @@ use crate::server::error::ApiError;
 use crate::server::header;
 use crate::server::version::Version;
 
-const MAX_HEADERS: usize = 65_535;
+pub(super) const MAX_HEADERS: usize = 65_535;
 /// The file store's largest record.
 const MAX_RECORD: u64 = 32 * 1024 * 1024;
 const SECOND: i64 = 1_000_000_000;
@@ -69,16 +69,18 @@ impl Stream {
         Ok(())
     }
 
+    /// Checks what headers ask for; what is sourced was asked for elsewhere.
     pub(super) fn check_headers(
         &self,
         inbound: &Inbound,
+        sourced: bool,
         version: Version,
     ) -> Result<Admitted, Refusal> {
         let headers = &inbound.headers;
         if headers.is_empty() {
             return Ok(Admitted::default());
         }
-        if version.has_level_2() {
+        if version.has_level_2() && !sourced {
             self.check_newer_kinds(headers)?;
         }
         let expected = header::text(headers, "Nats-Expected-Stream");
@@ -87,13 +89,14 @@ impl Stream {
         }
         let ttl = header::text(headers, "Nats-TTL").filter(|_| version.has_level_1());
         let lives = ttl.is_some_and(|ttl| parse_ttl(&ttl).is_ok_and(|seconds| seconds != 0));
-        if lives && !self.config.allow_msg_ttl {
+        if lives && !self.config.allow_msg_ttl && !sourced {
             return Err(ApiError::TTL_DISABLED.into());
         }
         let msg_id = header::text(headers, "Nats-Msg-Id").map(|id| id.into_owned());
         if version.checks_conditions_before_duplicates() {
             self.check_conditions(inbound, version)?;
             if version.refuses_source_header()
+                && !sourced
                 && header::text(headers, "Nats-Stream-Source").is_some()
             {
                 return Err(ApiError::SOURCE_HEADER.into());
@@ -107,25 +110,12 @@ impl Stream {
         if expected.is_some_and(|expected| expected != self.last_msg_id) {
             return Err(ApiError::wrong_last_msg_id(&self.last_msg_id).into());
         }
-        let rollup = self.check_rollup(headers, version)?;
+        let rollup = if sourced {
+            self.rollup_taken(headers, version)?
+        } else {
+            self.check_rollup(headers, version)?
+        };
         Ok(Admitted { msg_id, rollup })
-    }
-
-    /// A part of a batch goes its own way, on which its size is looked at first.
-    pub(super) fn check_batch_part(
-        &self,
-        inbound: &Inbound,
-        version: Version,
-    ) -> Result<(), Refusal> {
-        let batch = header::text(&inbound.headers, "Nats-Batch-Id");
-        if !version.has_level_2() || batch.is_none() {
-            return Ok(());
-        }
-        self.check_size(inbound)?;
-        if self.config.allow_atomic {
-            return Ok(());
-        }
-        Err(ApiError::ATOMIC_DISABLED.into())
     }
 
     pub(super) fn check_newer_kinds(&self, headers: &[u8]) -> Result<(), Refusal> {

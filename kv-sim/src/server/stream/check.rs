@@ -1,7 +1,13 @@
 //! Which stream configurations a server takes, and what it makes of what they leave out.
 
+mod sources;
+mod subjects;
+
+use std::collections::BTreeMap;
+
+use super::Stream;
 use super::config::{
-    Discard, MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, Placement, Retention, StreamConfig,
+    Discard, MAX_DESCRIPTION, MAX_METADATA, MAX_NAME, Placement, Retention, Storage, StreamConfig,
 };
 use crate::server::error::ApiError;
 use crate::server::subject;
@@ -13,8 +19,12 @@ const MAX_REPLICAS: i64 = 5;
 const SECOND: i64 = 1_000_000_000;
 
 impl StreamConfig {
-    /// Fills in defaults and refuses what no stream can be.
-    pub(crate) fn checked(mut self, v: Version) -> Result<Self, ApiError> {
+    /// Fills in defaults and refuses what no stream can be beside those that there are.
+    pub(crate) fn checked(
+        mut self,
+        streams: &BTreeMap<String, Stream>,
+        v: Version,
+    ) -> Result<Self, ApiError> {
         let invalid = ApiError::invalid_config;
         if !is_stream_name(&self.name, v) {
             return Err(invalid(if v.forbids_slashes_in_streams() {
@@ -37,14 +47,14 @@ impl StreamConfig {
                 "stream metadata exceeds maximum size of 131072 bytes",
             ));
         }
-        if let Some(beyond) = self.beyond {
-            return Err(invalid(beyond));
-        }
         self.fill_limits(v)?;
         self.check_ages(v)?;
         self.check_kinds()?;
+        self.check_persistence()?;
+        self.check_origins(streams, v)?;
         self.check_subjects()?;
-        self.check_republish()?;
+        self.check_transform(v)?;
+        self.check_republish(v)?;
         if v.has_level_1() {
             self.check_placement()?;
         }
@@ -96,7 +106,8 @@ impl StreamConfig {
         if v >= Version::V2_14 && self.max_age < 0 {
             return invalid("max age can not be negative");
         }
-        if self.duplicate_window == 0 {
+        let own_ids = self.mirror.is_none() && (self.sources.is_empty() || !v.needs_no_window());
+        if self.duplicate_window == 0 && own_ids {
             self.duplicate_window = DEFAULT_DUPLICATE_WINDOW;
             if self.max_age != 0 && self.max_age < DEFAULT_DUPLICATE_WINDOW {
                 self.duplicate_window = self.max_age;
@@ -152,63 +163,25 @@ impl StreamConfig {
                 (self.allow_rollup, self.deny_purge) = (true, false);
             }
         }
-        if self.allow_counter || self.allow_schedules || self.persist_async || self.allow_batched {
-            return invalid(
-                "kv-sim: counters, schedules, async persistence and fast ingest are not simulated",
-            );
+        if self.allow_counter || self.allow_schedules || self.allow_batched {
+            return invalid("kv-sim: counters, schedules and fast ingest are not simulated");
         }
         Ok(())
     }
 
-    fn check_subjects(&mut self) -> Result<(), ApiError> {
-        let invalid = |why: String| Err(ApiError::invalid_config(why));
-        if self.subjects.is_empty() {
-            self.subjects.push(self.name.clone());
+    fn check_persistence(&self) -> Result<(), ApiError> {
+        let invalid = |why| Err(ApiError::invalid_config(why));
+        if !self.persist_async {
             return Ok(());
         }
-        for (at, one) in self.subjects.iter().enumerate() {
-            if !subject::is_valid(one.as_bytes()) {
-                return invalid("invalid subject".to_owned());
-            }
-            if self.subjects.iter().take(at).any(|other| other == one) {
-                return invalid("duplicate subjects detected".to_owned());
-            }
-            if one == ">" && !self.no_ack {
-                return invalid("capturing all subjects requires no-ack to be true".to_owned());
-            }
-            if !self.no_ack {
-                check_reserved(one)?;
-            }
-            let mut later = self.subjects.iter().skip(at + 1);
-            let clash = later.find(|later| subject::overlap(later.as_bytes(), one.as_bytes()));
-            if let Some(other) = clash.filter(|other| *other != one) {
-                return invalid(format!("subject {one:?} overlaps with {other:?}"));
-            }
-            if clash.is_some() {
-                return invalid(format!("subject {one:?} overlaps with {one:?}"));
-            }
+        if self.storage != Storage::File {
+            return invalid("async persist mode is only supported on file storage");
         }
-        Ok(())
-    }
-
-    fn check_republish(&mut self) -> Result<(), ApiError> {
-        let Some(republish) = &mut self.republish else {
-            return Ok(());
-        };
-        if republish.source.is_empty() {
-            republish.source = ">".to_owned();
+        if self.replicas > 1 {
+            return invalid("async persist mode is not supported on replicated streams");
         }
-        let destination = republish.destination.as_bytes();
-        let cycle = |one: &String| subject::overlap(destination, one.as_bytes());
-        if self.subjects.iter().any(cycle) {
-            let why = "stream configuration for republish destination forms a cycle";
-            return Err(ApiError::invalid_config(why));
-        }
-        if !super::republish::is_transform(&republish.source, &republish.destination) {
-            return Err(ApiError::invalid_config(format!(
-                "stream configuration for republish with transform from '{}' to '{}' not valid",
-                republish.source, republish.destination
-            )));
+        if self.allow_atomic {
+            return invalid("async persist mode is not supported with atomic batch publish");
         }
         Ok(())
     }
@@ -248,8 +221,15 @@ impl StreamConfig {
         if old.deny_purge && !self.deny_purge {
             return invalid("stream configuration update can not cancel deny purge");
         }
+        let promotes = self.mirror.is_none() && v.promotes_mirrors();
+        if self.mirror != old.mirror && !promotes {
+            return Err(ApiError::MIRROR_NOT_UPDATABLE);
+        }
         if old.allow_msg_ttl && !self.allow_msg_ttl {
             return invalid("message TTL status can not be disabled");
+        }
+        if old.persist_async != self.persist_async {
+            return invalid("stream configuration update can not change persist mode");
         }
         if self.sealed {
             self.max_age = 0;
@@ -265,22 +245,4 @@ fn is_stream_name(name: &str, v: Version) -> bool {
         return !name.is_empty() && !name.contains([' ', '\t', '\r', '\n', '\x0c', '.', '*', '>']);
     }
     subject::is_asset_name(name)
-}
-
-fn check_reserved(one: &str) -> Result<(), ApiError> {
-    let one = one.as_bytes();
-    let js = ["$JS.>", "$JSC.>", "$NRG.>"];
-    let on_api = js
-        .iter()
-        .any(|space| subject::overlap(one, space.as_bytes()));
-    if on_api && !subject::matches(one, b"$JS.EVENT.>") {
-        let why = "subjects that overlap with jetstream api require no-ack to be true";
-        return Err(ApiError::invalid_config(why));
-    }
-    let on_system = subject::overlap(one, b"$SYS.>");
-    if on_system && !subject::matches(one, b"$SYS.ACCOUNT.>") {
-        let why = "subjects that overlap with system api require no-ack to be true";
-        return Err(ApiError::invalid_config(why));
-    }
-    Ok(())
 }

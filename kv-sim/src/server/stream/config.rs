@@ -1,7 +1,12 @@
 //! The configuration of a stream: read and printed.
 
+mod parts;
+mod source;
+
 use std::collections::BTreeMap;
 
+pub(crate) use self::parts::{Placement, Republish};
+pub(crate) use self::source::{External, Mapping, Source};
 use crate::server::decode::Decoder;
 use crate::server::json::{Json, Writer};
 use crate::server::version::Version;
@@ -46,21 +51,6 @@ pub(crate) enum Compression {
     S2,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Republish {
-    pub(crate) source: String,
-    pub(crate) destination: String,
-    pub(crate) headers_only: bool,
-}
-
-/// Where a stream is wanted; a lone server only repeats it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Placement {
-    pub(crate) cluster: String,
-    pub(crate) tags: Vec<String>,
-    pub(crate) preferred: String,
-}
-
 /// What a client asked for, and then what the stream is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamConfig {
@@ -83,6 +73,9 @@ pub(crate) struct StreamConfig {
     pub(crate) first_seq: u64,
     pub(crate) republish: Option<Republish>,
     pub(crate) placement: Option<Placement>,
+    pub(crate) mirror: Option<Source>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) subject_transform: Option<Mapping>,
     pub(crate) allow_direct: bool,
     pub(crate) mirror_direct: bool,
     pub(crate) discard_new_per_subject: bool,
@@ -100,8 +93,6 @@ pub(crate) struct StreamConfig {
     pub(crate) persist_async: bool,
     pub(crate) allow_batched: bool,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Asked for something that is not simulated (mirror, sources, transform).
-    pub(crate) beyond: Option<&'static str>,
     pub(crate) pedantic: bool,
 }
 
@@ -132,7 +123,7 @@ impl StreamConfig {
             "duplicate_window" => read.number(json, &mut self.duplicate_window),
             "compression" => read.word(json, &COMPRESSIONS, &mut self.compression),
             "first_seq" => read.number(json, &mut self.first_seq),
-            "republish" => self.read_republish(json, read),
+            "republish" => some(&mut self.republish, json, |out| out.read(json, read)),
             "allow_direct" => read.bool(json, &mut self.allow_direct),
             "mirror_direct" => read.bool(json, &mut self.mirror_direct),
             "discard_new_per_subject" => read.bool(json, &mut self.discard_new_per_subject),
@@ -142,8 +133,14 @@ impl StreamConfig {
             "allow_rollup_hdrs" => read.bool(json, &mut self.allow_rollup),
             "consumer_limits" => self.read_consumer_limits(json, read),
             "metadata" => read.map(json, &mut self.metadata),
-            "placement" => self.read_placement(json, read, v),
-            "mirror" | "sources" | "subject_transform" => self.note_beyond(json),
+            "placement" => some(&mut self.placement, json, |out| out.read(json, read, v)),
+            "mirror" => some(&mut self.mirror, json, |out| out.read(json, read, v)),
+            "sources" => read.list(json, &mut self.sources, |out, json, read| {
+                out.read(json, read, v);
+            }),
+            "subject_transform" => some(&mut self.subject_transform, json, |out| {
+                out.read(json, read);
+            }),
             "template_owner" if v == Version::V2_10 => true,
             _ => self.newer_member(name, json, read, v),
         }
@@ -167,46 +164,6 @@ impl StreamConfig {
         }
     }
 
-    fn read_republish(&mut self, json: &Json, read: &mut Decoder) -> bool {
-        if *json == Json::Null {
-            self.republish = None;
-            return true;
-        }
-        let republish = self.republish.get_or_insert_default();
-        read.object(
-            json,
-            "server.RePublish",
-            republish,
-            |out, name, json, read| match name {
-                "src" => read.text(json, &mut out.source),
-                "dest" => read.text(json, &mut out.destination),
-                "headers_only" => read.bool(json, &mut out.headers_only),
-                _ => false,
-            },
-        );
-        true
-    }
-
-    fn read_placement(&mut self, json: &Json, read: &mut Decoder, v: Version) -> bool {
-        if *json == Json::Null {
-            self.placement = None;
-            return true;
-        }
-        let placement = self.placement.get_or_insert_default();
-        read.object(
-            json,
-            "server.Placement",
-            placement,
-            |out, name, json, read| match name {
-                "cluster" => read.text(json, &mut out.cluster),
-                "tags" => read.texts(json, &mut out.tags),
-                "preferred" if v.has_level_1() => read.text(json, &mut out.preferred),
-                _ => false,
-            },
-        );
-        true
-    }
-
     fn read_consumer_limits(&mut self, json: &Json, read: &mut Decoder) -> bool {
         read.object(
             json,
@@ -218,18 +175,6 @@ impl StreamConfig {
                 _ => false,
             },
         );
-        true
-    }
-
-    fn note_beyond(&mut self, json: &Json) -> bool {
-        let says_nothing = match json {
-            Json::Null => true,
-            Json::Array(values) => values.is_empty(),
-            Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Object(_) => false,
-        };
-        if !says_nothing {
-            self.beyond = Some("kv-sim: mirrors, sources and transforms are not simulated");
-        }
         true
     }
 
@@ -276,8 +221,15 @@ impl StreamConfig {
         if let Some(placement) = &self.placement {
             out.raw("placement", &placement.json());
         }
+        if let Some(mirror) = &self.mirror {
+            out.raw("mirror", &mirror.json());
+        }
+        out.some_list("sources", self.sources.iter().map(Source::json));
         out.text("compression", word(&COMPRESSIONS, self.compression))
             .some_number("first_seq", self.first_seq);
+        if let Some(transform) = &self.subject_transform {
+            out.raw("subject_transform", &transform.json());
+        }
         if let Some(republish) = &self.republish {
             out.raw("republish", &republish.json());
         }
@@ -297,30 +249,23 @@ impl StreamConfig {
             out.bool("allow_msg_ttl", self.allow_msg_ttl)
                 .some_number("subject_delete_marker_ttl", self.delete_marker_ttl)
                 .some_bool("allow_atomic", self.allow_atomic);
+            if self.persist_async {
+                out.text("persist_mode", "async");
+            }
         }
         out.some_map("metadata", &shown_metadata(&self.metadata, v, shown));
         out.end()
     }
 }
 
-impl Placement {
-    fn json(&self) -> String {
-        let mut out = Writer::object();
-        out.some_text("cluster", &self.cluster)
-            .some_texts("tags", &self.tags)
-            .some_text("preferred", &self.preferred);
-        out.end()
+/// Reads a member that may be absent.
+fn some<T: Default>(out: &mut Option<T>, json: &Json, read: impl FnOnce(&mut T)) -> bool {
+    if *json == Json::Null {
+        *out = None;
+    } else {
+        read(out.get_or_insert_default());
     }
-}
-
-impl Republish {
-    fn json(&self) -> String {
-        let mut out = Writer::object();
-        out.some_text("src", &self.source)
-            .text("dest", &self.destination)
-            .some_bool("headers_only", self.headers_only);
-        out.end()
-    }
+    true
 }
 
 /// The metadata of an answer: with the answering server's own level and version, if `shown`.

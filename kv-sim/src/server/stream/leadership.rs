@@ -149,6 +149,7 @@ impl Stream {
             member.become_equal(Some(store));
         }
         self.group.gives_up_at = None;
+        self.batches.clear();
         self.abandon_proposals(in_flight);
     }
 
@@ -262,6 +263,6 @@ fn told(step: &Step) -> Option<Change> {
             why: *why,
         }),
         Step::Rewound(last) => Some(Change::Rewound { last: *last }),
-        Step::Skipped(_) | Step::Jumped(_) | Step::Noticed(_) => None,
+        Step::Skipped(..) | Step::Jumped(_) | Step::Noticed(_) => None,
     }
 }

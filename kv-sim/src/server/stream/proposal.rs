@@ -12,7 +12,7 @@ use bytes::Bytes;
 use kv_proto::{Instant, Timestamp};
 
 use super::admission::{Admitted, Refusal, parse_ttl, sequence};
-use super::config::Discard;
+use super::batch::{Part, Staged};
 use super::group::Standing;
 use super::store::Store;
 use super::{Inbound, Now, Outbox, Stream};
@@ -25,7 +25,7 @@ use crate::server::version::Version;
 /// A publish under way.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    inbound: Inbound,
+    pub(super) inbound: Inbound,
     /// The subject its condition is about.
     condition: Option<Bytes>,
     /// When it was proposed, which is the time it will be stored with.
@@ -55,21 +55,37 @@ impl Stream {
         let id = header::text(&inbound.headers, "Nats-Msg-Id").map(|id| id.into_owned());
         let condition = match self.check_proposal(&inbound, id.as_deref(), now) {
             Ok(condition) => condition,
-            Err(refusal) => return self.answer(&inbound.reply, Err(refusal), now.version, out),
+            Err(refusal) => {
+                return self.answer(&inbound.reply, Err(refusal), None, now.version, out);
+            }
         };
-        if let Some(id) = id {
-            self.remember_msg_id(id, 0, now.time);
-        }
+        self.propose_all(vec![(inbound, condition)], now, peers, out);
+    }
+
+    /// Proposes what was checked, all of it together, each with the subject it makes a condition about.
+    pub(super) fn propose_all(
+        &mut self,
+        checked: Vec<(Inbound, Option<Bytes>)>,
+        now: Now,
+        peers: &mut Peers,
+        out: &mut Outbox,
+    ) {
         let before = self.proposals.back();
         let before = before.map_or(now.instant, |last| last.commits_at);
         let delay = peers.delay(peers.replication.commit);
-        self.proposals.push_back(Proposal {
-            inbound,
-            condition,
-            time: now.time,
-            commits_at: before.max(now.instant + delay),
-            orphaned: false,
-        });
+        let commits_at = before.max(now.instant + delay);
+        for (inbound, condition) in checked {
+            if let Some(id) = header::text(&inbound.headers, "Nats-Msg-Id") {
+                self.remember_msg_id(id.into_owned(), 0, now.time);
+            }
+            self.proposals.push_back(Proposal {
+                inbound,
+                condition,
+                time: now.time,
+                commits_at,
+                orphaned: false,
+            });
+        }
         self.commit(now, out);
     }
 
@@ -84,9 +100,10 @@ impl Stream {
                 return;
             };
             let (reply, orphaned) = (proposal.inbound.reply.clone(), proposal.orphaned);
+            let part = Part::of(&proposal.inbound.headers, now.version);
             let result = self.apply(proposal, now, out);
             if !orphaned {
-                self.answer(&reply, result, now.version, out);
+                self.answer(&reply, result, part.as_ref(), now.version, out);
             }
         }
     }
@@ -126,23 +143,20 @@ impl Stream {
         now: Now,
     ) -> Result<Option<Bytes>, Refusal> {
         let version = now.version;
-        if version.has_level_2() {
-            self.check_batch(&inbound.headers)?;
-        }
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
         self.check_size(inbound)?;
         self.check_size_of_record(inbound, version)?;
         if inbound.headers.is_empty() {
-            self.check_room_ahead(inbound, version)?;
+            self.check_room_ahead(inbound, &Staged::default(), version)?;
             return Ok(None);
         }
         match version {
             Version::V2_10 => self.check_as_2_10(inbound, id),
             Version::V2_11 => self.check_as_2_11(inbound, id, now),
             Version::V2_12 | Version::V2_14 | Version::V2_15 => {
-                self.check_as_2_12(inbound, id, version)
+                self.check_ahead(inbound, id, &mut Staged::default(), version)
             }
         }
     }
@@ -173,50 +187,14 @@ impl Stream {
         self.check_expected_stream(&inbound.headers)?;
         self.check_ttl(&inbound.headers)?;
         self.check_id(id)?;
-        let condition = self.check_subject(inbound, now.version);
+        let condition = self.check_subject(inbound, &mut Staged::default(), now.version);
         if let (Err(_), Some(id)) = (&condition, id) {
             self.remember_msg_id(id.to_owned(), 0, now.time); // it was noted before the condition failed
         }
         condition
     }
 
-    fn check_as_2_12(
-        &self,
-        inbound: &Inbound,
-        id: Option<&str>,
-        version: Version,
-    ) -> Result<Option<Bytes>, Refusal> {
-        let headers = &inbound.headers;
-        if header::text(headers, "Nats-Incr").is_some() {
-            return Err(ApiError::INCR_DISABLED.into());
-        }
-        self.check_expected_stream(headers)?;
-        self.check_ttl(headers)?;
-        self.check_id(id)?;
-        if version.refuses_source_header() && header::text(headers, "Nats-Stream-Source").is_some()
-        {
-            return Err(ApiError::SOURCE_HEADER.into());
-        }
-        let last = self.last_seq + self.proposals.len() as u64;
-        if let Some(expected) = header::text(headers, "Nats-Expected-Last-Sequence")
-            && sequence(&expected) != Some(last)
-        {
-            return Err(ApiError::wrong_last_sequence(last).into());
-        }
-        let condition = self.check_subject(inbound, version)?;
-        self.check_rollup(headers, version)?;
-        self.check_room_ahead(inbound, version)?;
-        Ok(condition)
-    }
-
-    fn check_batch(&self, headers: &[u8]) -> Result<(), Refusal> {
-        if header::text(headers, "Nats-Batch-Id").is_some() && !self.config.allow_atomic {
-            return Err(ApiError::ATOMIC_DISABLED.into());
-        }
-        Ok(())
-    }
-
-    fn check_expected_stream(&self, headers: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_expected_stream(&self, headers: &[u8]) -> Result<(), Refusal> {
         let expected = header::text(headers, "Nats-Expected-Stream");
         if expected.is_some_and(|expected| expected != self.config.name) {
             return Err(ApiError::EXPECTED_STREAM.into());
@@ -225,7 +203,7 @@ impl Stream {
     }
 
     /// Here a bad time to live is found at once.
-    fn check_ttl(&self, headers: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_ttl(&self, headers: &[u8]) -> Result<(), Refusal> {
         let Some(ttl) = header::text(headers, "Nats-TTL") else {
             return Ok(());
         };
@@ -241,7 +219,7 @@ impl Stream {
             .map_err(|()| ApiError::TTL_INVALID.into())
     }
 
-    fn check_id(&self, id: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn check_id(&self, id: Option<&str>) -> Result<(), Refusal> {
         match id.and_then(|id| self.msg_ids.get(id)) {
             Some((0, _)) => Err(ApiError::DUPLICATE_IN_PROCESS.into()),
             Some((seq, _)) => Err(Refusal::Duplicate(*seq)),
@@ -251,7 +229,12 @@ impl Stream {
 
     /// A condition holds when the subject it names, letter by letter, has nothing under way. So a pattern
     /// does not see what is under way on the subjects it matches, as in the real server.
-    fn check_subject(&self, inbound: &Inbound, version: Version) -> Result<Option<Bytes>, Refusal> {
+    pub(super) fn check_subject(
+        &self,
+        inbound: &Inbound,
+        staged: &mut Staged,
+        version: Version,
+    ) -> Result<Option<Bytes>, Refusal> {
         let headers = &inbound.headers;
         let other = header::value(headers, "Nats-Expected-Last-Subject-Sequence-Subject");
         let other = other.filter(|other| !other.is_empty());
@@ -267,13 +250,15 @@ impl Stream {
         let clashes = under_way.any(|one| {
             one.condition.as_ref() == Some(&subject) || (plain && one.inbound.subject == subject)
         });
-        if clashes {
+        if clashes || staged.of_subject(&subject) > 0 {
             return Err(ApiError::WRONG_LAST_SEQUENCE_IN_FLIGHT.into());
         }
-        let actual = last_of(&self.store, &subject);
+        let found = staged.conditions.get(&subject).copied();
+        let actual = found.unwrap_or_else(|| last_of(&self.store, &subject));
         if sequence(&expected) != Some(actual) {
             return Err(ApiError::wrong_last_sequence(actual).into());
         }
+        staged.conditions.insert(subject.clone(), actual);
         Ok(Some(subject))
     }
 
@@ -281,41 +266,6 @@ impl Stream {
     pub(super) fn is_under_way(&self, subject: &Bytes) -> bool {
         let mut subjects = self.proposals.iter().map(|one| &one.inbound.subject);
         subjects.any(|one| one == subject)
-    }
-
-    /// With discard new, room must be left by what is under way too; replacing makes no room here.
-    fn check_room_ahead(&self, inbound: &Inbound, version: Version) -> Result<(), Refusal> {
-        if !version.checks_proposals_once() || self.config.discard != Discard::New {
-            return Ok(());
-        }
-        let ahead = || {
-            self.proposals
-                .iter()
-                .map(|one| &one.inbound)
-                .chain([inbound])
-        };
-        let limit = |value: i64| u64::try_from(value).ok().filter(|max| *max > 0);
-        let messages = self.store.len() + ahead().count() as u64;
-        if limit(self.config.max_msgs).is_some_and(|max| messages > max) {
-            return Err(ApiError::store_failed("maximum messages exceeded").into());
-        }
-        let size = |one: &Inbound| self.store.size(&one.subject, &one.headers, &one.payload);
-        let bytes = self.store.bytes() + ahead().map(size).sum::<u64>();
-        if limit(self.config.max_bytes).is_some_and(|max| bytes > max) {
-            return Err(ApiError::store_failed("maximum bytes exceeded").into());
-        }
-        let rolls_up = header::text(&inbound.headers, "Nats-Rollup").is_some();
-        if self.config.discard_new_per_subject && !rolls_up {
-            let same = ahead().filter(|one| one.subject == inbound.subject);
-            let stored = self.store.of_subject(&inbound.subject);
-            let count = stored.map_or(0, |seqs| seqs.len()) + same.count();
-            let max = limit(self.config.max_msgs_per_subject);
-            if max.is_some_and(|max| count as u64 > max) {
-                let why = "maximum messages per subject exceeded";
-                return Err(ApiError::store_failed(why).into());
-            }
-        }
-        Ok(())
     }
 
     /// Stores a committed message, if it passes what was left to be checked.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kv_proto::Timestamp;
 
 use super::admission::{Admitted, Refusal, Rollup};
-use super::republish::transform;
+use super::batch::Part;
 use super::store::Message;
 use super::{Now, Outbox, Outgoing, Stream};
 use crate::mutant::{self, Mutant};
@@ -33,10 +33,11 @@ pub(crate) struct Inbound {
 }
 
 impl Stream {
-    /// Takes what a client published.
+    /// Takes what a client published; `elsewhere` is how many batches other streams have open.
     pub(crate) fn publish(
         &mut self,
         mut inbound: Inbound,
+        elsewhere: usize,
         now: Now,
         peers: &mut Peers,
         out: &mut Outbox,
@@ -44,6 +45,10 @@ impl Stream {
         if now.version.strips_status() {
             inbound.headers = header::ingested(&inbound.headers);
         }
+        if let Some(part) = Part::of(&inbound.headers, now.version) {
+            return self.take_part(part, inbound, elsewhere, now, peers, out);
+        }
+        inbound.subject = self.mappings.stored(inbound.subject);
         if self.group.is_replicated() {
             return self.propose(inbound, now, peers, out);
         }
@@ -53,15 +58,16 @@ impl Stream {
     /// Checks, stores and answers a message.
     fn store_at_once(&mut self, inbound: Inbound, now: Now, out: &mut Outbox) {
         let reply = inbound.reply.clone();
-        let result = self.store_checked(inbound, now, out);
-        self.answer(&reply, result, now.version, out);
+        let result = self.store_checked(inbound, false, now, out);
+        self.answer(&reply, result, None, now.version, out);
     }
 
-    /// Tells a publisher what became of its message.
+    /// Tells a publisher what became of its message, or of its batch with the last message.
     pub(super) fn answer(
         &self,
         reply: &Bytes,
         result: Result<u64, Refusal>,
+        part: Option<&Part>,
         version: Version,
         out: &mut Outbox,
     ) {
@@ -69,7 +75,13 @@ impl Stream {
             Ok(seq) if mutant::strikes(Mutant::RefusedAndStored, seq) => {
                 self.refusal(&ApiError::TOO_LARGE)
             }
-            Ok(seq) => self.acknowledgement(seq, version) + "}",
+            Ok(seq) => match part {
+                None => self.acknowledgement(seq, version) + "}",
+                Some(Part { id, number }) => format!(
+                    "{},\"batch\":{id:?},\"count\":{number}}}",
+                    self.acknowledgement(seq, version)
+                ),
+            },
             Err(Refusal::Duplicate(seq)) => {
                 self.acknowledgement(seq, version) + ",\"duplicate\": true}"
             }
@@ -98,9 +110,11 @@ impl Stream {
         self.store_at_once(inbound, now, out);
     }
 
-    fn store_checked(
+    /// Checks and stores a message of a client, or one that comes from another stream.
+    pub(super) fn store_checked(
         &mut self,
         inbound: Inbound,
+        sourced: bool,
         now: Now,
         out: &mut Outbox,
     ) -> Result<u64, Refusal> {
@@ -114,11 +128,10 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::SEALED.into());
         }
-        self.check_batch_part(&inbound, version)?;
         if version.checks_size_first() {
             self.check_size(&inbound)?;
         }
-        let admitted = self.check_headers(&inbound, version)?;
+        let admitted = self.check_headers(&inbound, sourced, version)?;
         self.check_size(&inbound)?;
         if self.drops_next(&inbound.subject) {
             return Ok(self.skip(admitted, now.time));
@@ -232,8 +245,7 @@ impl Stream {
         let Some(republish) = &self.config.republish else {
             return;
         };
-        let mapped = transform(&inbound.subject, &republish.source, &republish.destination);
-        let Some(subject) = mapped.map(Bytes::from) else {
+        let Some(subject) = self.mappings.republished(&inbound.subject) else {
             return;
         };
         let mut added = format!(

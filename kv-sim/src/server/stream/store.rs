@@ -159,13 +159,18 @@ impl Store {
 
     /// Uses up a sequence without a message.
     pub(crate) fn skip(&mut self, time: Timestamp) -> u64 {
-        self.last_seq += 1;
-        self.last_time = Some(time);
-        if self.messages.is_empty() {
-            self.first_seq = self.last_seq + 1;
-        }
-        self.note(Step::Skipped(time));
+        self.skip_to(self.last_seq + 1, Some(time));
         self.last_seq
+    }
+
+    /// Uses up all sequences up to `last` without messages.
+    pub(crate) fn skip_to(&mut self, last: u64, time: Option<Timestamp>) {
+        self.last_seq = last;
+        self.last_time = time.or(self.last_time);
+        if self.messages.is_empty() {
+            self.first_seq = last + 1;
+        }
+        self.note(Step::Skipped(last, time));
     }
 
     pub(crate) fn remove(&mut self, seq: u64, why: Removal) -> Option<Message> {
@@ -285,6 +290,10 @@ impl Store {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Message> {
         self.messages.values()
+    }
+
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values().rev()
     }
 
     pub(crate) fn oldest(&self) -> Option<&Message> {

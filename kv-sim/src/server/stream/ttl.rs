@@ -37,6 +37,9 @@ impl Stream {
     /// Removes what has ended, if there is a leader to say so.
     pub(crate) fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         let led = self.group.standing() == Standing::Led;
+        if led {
+            self.abandon_batches(now, out);
+        }
         if led && self.next_expiry(now).is_some_and(|due| due <= now.instant) {
             self.swept = now.instant;
             self.sweep(now, out);

@@ -5,8 +5,21 @@ use super::{Generator, Step};
 impl Generator {
     pub(super) fn put(&mut self) -> Step {
         let stream = self.stream();
+        self.put_to(stream)
+    }
+
+    pub(super) fn put_to(&mut self, stream: &str) -> Step {
         let subject = self.subject(stream);
+        let headers = self.conditions(stream);
+        self.put_with(&subject, headers)
+    }
+
+    /// Headers that make a publish depend on what is stored.
+    fn conditions(&mut self, stream: &str) -> String {
         let mut headers = String::new();
+        if self.unconditional {
+            return headers;
+        }
         if self.chance(25) {
             let value = self.expectation();
             headers += &format!("Nats-Expected-Last-Subject-Sequence: {value}\r\n");
@@ -19,12 +32,6 @@ impl Generator {
             let value = self.expectation();
             headers += &format!("Nats-Expected-Last-Sequence: {value}\r\n");
         }
-        if self.chance(20) {
-            if self.chance(70) {
-                self.ids += 1;
-            }
-            headers += &format!("Nats-Msg-Id: id{}\r\n", self.ids);
-        }
         // 2.15.1 never stores again in a replicated stream where this failed ("critical write error").
         if self.chance(4) && self.replicas.is_none() {
             headers += &format!("Nats-Expected-Last-Msg-Id: id{}\r\n", self.ids);
@@ -32,6 +39,16 @@ impl Generator {
         if self.chance(4) {
             let name = self.pick(&[stream, "OTHER"]);
             headers += &format!("Nats-Expected-Stream: {name}\r\n");
+        }
+        headers
+    }
+
+    fn put_with(&mut self, subject: &str, mut headers: String) -> Step {
+        if self.chance(20) {
+            if self.chance(70) {
+                self.ids += 1;
+            }
+            headers += &format!("Nats-Msg-Id: id{}\r\n", self.ids);
         }
         if self.chance(8) {
             let value = self.pick(&["sub", "sub", "sub", "all", "foo", ""]);
@@ -71,14 +88,14 @@ impl Generator {
             &long,
         ]);
         self.last_seq += 1;
-        if self.replicas.is_none() && self.chance(2) {
-            return self.strange_put(&subject, payload);
+        if self.replicas.is_none() && !self.unconditional && self.chance(2) {
+            return self.strange_put(subject, payload);
         }
         if self.chance(2) {
             return self.message("$KV.A.a..b", &headers, payload, true);
         }
         let answered = self.chance(97);
-        self.message(&subject, &headers, payload, answered)
+        self.message(subject, &headers, payload, answered)
     }
 
     /// A publish whose header block is not as it should be; none of that is refused.
@@ -98,7 +115,7 @@ impl Generator {
         self.block(subject, block, payload, true)
     }
 
-    fn expectation(&mut self) -> String {
+    pub(super) fn expectation(&mut self) -> String {
         match self.below(12) {
             0..3 => "0".to_owned(),
             3 => self
@@ -127,7 +144,7 @@ impl Generator {
         self.leveled(&format!("DIRECT.GET.{stream}"), &body)
     }
 
-    fn get_body(&mut self, stream: &str) -> String {
+    pub(super) fn get_body(&mut self, stream: &str) -> String {
         let subject = self.subject(stream);
         let filter = self.filter(stream);
         let seq = self.seq();

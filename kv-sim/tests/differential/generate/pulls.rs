@@ -86,7 +86,9 @@ impl Generator {
         ] {
             let negative = member.contains("wait\":-1") || member.contains("[-1]");
             let floods = negative && self.version <= Version::V2_11;
-            if self.chance(percent) && !floods {
+            // In a cluster only a stream's leader answers these, and nobody where there is no stream.
+            let unanswered = member.contains("direct") && self.replicas.is_some();
+            if self.chance(percent) && !floods && !unanswered {
                 config.push(member.to_owned());
             }
         }

@@ -86,6 +86,23 @@ impl Generator {
             ("\"max_age\":\"x\"", 1),
             ("\"bogus_field\":1", 2),
             ("\"allow_msg_ttl\":true", 25),
+            ("\"allow_atomic\":true", 40),
+            ("\"persist_mode\":\"async\"", 1),
+            ("\"persist_mode\":\"default\"", 1),
+            (
+                "\"subject_transform\":{\"src\":\"$KV.*.x.>\",\"dest\":\"$KV.$1.y.>\"}",
+                3,
+            ),
+            (
+                "\"subject_transform\":{\"src\":\"$KV.*.*\",\"dest\":\"$KV.$1.{{partition(3,2)}}.$2\"}",
+                2,
+            ),
+            (
+                "\"subject_transform\":{\"src\":\"$KV.*\",\"dest\":\"$KV.$2\"}",
+                1,
+            ),
+            ("\"subject_transform\":{\"src\":\"a..b\",\"dest\":\"c\"}", 1),
+            ("\"subject_transform\":{\"src\":\"$KV.>\",\"dest\":\"\"}", 1),
             ("\"subject_delete_marker_ttl\":5000000000", 10),
             ("\"subject_delete_marker_ttl\":5", 1),
         ] {
@@ -226,6 +243,8 @@ fn is_for_clusters(member: &str) -> bool {
         ":7",
         "consumer_limits\":{\"",
         "pedantic",
+        "persist_mode",
+        "subject_transform",
     ];
     !others.iter().any(|other| member.contains(other))
 }

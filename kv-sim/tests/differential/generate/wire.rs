@@ -75,6 +75,8 @@ impl Generator {
             "$JS.API.CONSUMER.DELETE.KV_A.c1",
             "$JS.API.INFO",
             "$JS.API.INFO.x",
+            "$SYS.REQ.USER.INFO",
+            "$SYS.REQ.USER.INFO",
         ]);
         let body = self.pick(&[
             "",

@@ -10,8 +10,8 @@ use crate::server::journal::Removal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Stored(Message),
-    /// A sequence was used up without a message.
-    Skipped(Timestamp),
+    /// All sequences up to this one were used up without messages, at that time if it counts.
+    Skipped(u64, Option<Timestamp>),
     Removed(u64, Removal),
     /// The next message will have this sequence.
     Jumped(u64),
@@ -52,9 +52,7 @@ impl Store {
             Step::Stored(message) => {
                 self.append(message);
             }
-            Step::Skipped(time) => {
-                self.skip(time);
-            }
+            Step::Skipped(last, time) => self.skip_to(last, time),
             Step::Removed(seq, why) => {
                 self.remove(seq, why);
             }
