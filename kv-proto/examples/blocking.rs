@@ -45,7 +45,10 @@ impl Blocking {
                             Err(error) => self.closed(link, LinkErrorKind::Dial, &error),
                         }
                     }
-                    LinkAction::Close { .. } | LinkAction::Authenticate { .. } | _ => {
+                    LinkAction::Close { .. }
+                    | LinkAction::Secure { .. }
+                    | LinkAction::Authenticate { .. }
+                    | _ => {
                         self.socket = None;
                     }
                 }

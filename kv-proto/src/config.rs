@@ -8,6 +8,7 @@ use crate::credentials::{Authentication, Credentials, Secret};
 use crate::limits::Limits;
 use crate::name::{InvalidSubject, Subject};
 use crate::server::{InvalidUrl, ServerUrl};
+use crate::tls::Tls;
 
 /// The configuration of a session.
 ///
@@ -25,6 +26,7 @@ use crate::server::{InvalidUrl, ServerUrl};
 pub struct Config {
     pub(crate) servers: Vec<ServerUrl>,
     pub(crate) authentication: Authentication,
+    pub(crate) tls: Tls,
     pub(crate) name: Option<String>,
     pub(crate) inbox_prefix: Option<Subject>,
     pub(crate) request_timeout: Duration,
@@ -37,6 +39,8 @@ pub struct Config {
     pub(crate) limits: Limits,
     #[cfg(feature = "driver")]
     pub(crate) authenticator: Option<crate::driver::Authenticator>,
+    #[cfg(feature = "_tls")]
+    pub(crate) tls_config: crate::TlsConfig,
 }
 
 /// The window in which the first reconnection attempt falls: wide enough that
@@ -63,6 +67,7 @@ impl Config {
     #[must_use]
     pub fn with_servers(servers: Vec<ServerUrl>) -> Self {
         Self {
+            tls: Tls::of(&servers),
             servers,
             authentication: Authentication::default(),
             name: None,
@@ -77,11 +82,14 @@ impl Config {
             limits: Limits::default(),
             #[cfg(feature = "driver")]
             authenticator: None,
+            #[cfg(feature = "_tls")]
+            tls_config: crate::TlsConfig::default(),
         }
     }
 
     /// Logs in with a user name and password, on servers whose URL has no
-    /// credentials of its own.
+    /// credentials of its own. They are sent in clear where the connection is not
+    /// TLS: [`require_tls`](Self::require_tls) sees to it that it is.
     #[must_use]
     pub fn user(mut self, user: impl Into<String>, password: impl Into<Secret>) -> Self {
         self.authentication = Authentication::Fixed(Credentials::UserPassword {
@@ -92,6 +100,8 @@ impl Config {
     }
 
     /// Logs in with a token, on servers whose URL has no credentials of its own.
+    /// It is sent in clear where the connection is not TLS:
+    /// [`require_tls`](Self::require_tls) sees to it that it is.
     #[must_use]
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.authentication = Authentication::Fixed(Credentials::Token(token.into()));

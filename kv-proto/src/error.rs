@@ -534,6 +534,9 @@ pub enum Disconnect {
     /// built for.
     #[error("server requires {0}")]
     Requires(&'static str),
+    /// The connection shall be TLS, and the server does not offer it.
+    #[error("server offers no TLS")]
+    NoTls,
     /// The server broke the protocol.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),

@@ -30,6 +30,7 @@ mod session;
 mod stats;
 mod time;
 mod timer;
+mod tls;
 pub mod wire;
 
 #[cfg(feature = "driver")]
@@ -73,3 +74,5 @@ pub use server::{DEFAULT_PORT, ServerAddr, ServerUrl};
 pub use session::{ConnectionState, Event, LinkAction, Session, Usage};
 pub use stats::Stats;
 pub use time::{Clock, Instant, Timestamp};
+#[cfg(feature = "_tls")]
+pub use tls::{InvalidTls, TlsBuilder, TlsConfig};

@@ -2,9 +2,16 @@
 //!
 //! ```text
 //!   Dialing --dialed--> Greeting --INFO--> Authorizing --credentials--> LoggingIn --PONG--> Ready
-//!                                     \---- credentials known ----------^                     |
-//!   any state --transport ends, fatal -ERR, protocol breach, time-out--> gone       ldm: Draining
+//!      |                ^      |           ^      \---- credentials known -----^             |
+//!      |          secured      |           |                                       ldm: Draining
+//!      |                |      | INFO,     | secured
+//!      '-TLS first--> Securing '-TLS--> Upgrading
+//!
+//!   any state --transport ends, fatal -ERR, protocol breach, time-out--> gone
 //! ```
+//!
+//! Nothing is written while the link is being secured, and nothing may be read
+//! that came in clear; a link that shall be TLS gets no further without it.
 //!
 //! The link knows the handshake, pings and the classes of `-ERR`; it knows
 //! nothing of key-value operations. What it finds it returns to the session.
@@ -24,6 +31,7 @@ use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
 use crate::server::ServerAddr;
 use crate::timer::TimerId;
+use crate::tls::Tls;
 use crate::wire::{self, ConnectOptions, Decoder, ProtocolError, ServerInfo};
 
 /// Names one link of a session; never used again after the link ended, so an
@@ -49,6 +57,10 @@ pub(crate) enum State {
     Dialing,
     /// Connected; the server has not said `INFO` yet.
     Greeting,
+    /// The embedder is asked to make it TLS before the server greets.
+    Securing,
+    /// The embedder is asked to make it TLS; the server has greeted in clear.
+    Upgrading,
     /// The embedder is asked for credentials.
     Authorizing,
     /// `CONNECT` and `PING` are on their way.
@@ -70,6 +82,8 @@ pub(crate) enum Notice {
     Pong(u64),
     /// The handshake is over.
     Ready,
+    /// TLS is wanted from the embedder.
+    Secure,
     /// Credentials are wanted from the embedder.
     Authorize,
     /// A publish to this subject was refused.
@@ -94,6 +108,8 @@ pub(crate) struct Link {
     pub(crate) liveness: Option<TimerId>,
     pub(crate) drained: Option<TimerId>,
     info: Box<ServerInfo>,
+    /// It is TLS, and the server is who it should be.
+    secured: bool,
     /// The server goes, and another one is looked for.
     pub(crate) leaving: bool,
     /// The subject of the reply inbox, if the server refused it.
@@ -157,6 +173,7 @@ impl Link {
             liveness: None,
             drained: None,
             info: Box::default(),
+            secured: false,
             leaving: false,
             inbox_denied: None,
             heard: false,
@@ -179,6 +196,11 @@ impl Link {
         matches!(self.state, State::Ready | State::Draining)
     }
 
+    /// Whether the embedder is making it TLS.
+    pub(crate) fn is_securing(&self) -> bool {
+        matches!(self.state, State::Securing | State::Upgrading)
+    }
+
     /// The largest message the server takes.
     pub(crate) fn max_payload(&self) -> usize {
         match usize::try_from(self.info.max_payload) {
@@ -196,7 +218,28 @@ impl Link {
         self.answered = true;
     }
 
-    pub(crate) fn on_info(&mut self, json: &[u8], limits: &Limits) -> Notice {
+    /// Its transport is connected.
+    pub(crate) fn on_dialed(&mut self, tls: Tls) -> Notice {
+        if tls == Tls::First {
+            self.state = State::Securing;
+            return Notice::Secure;
+        }
+        self.state = State::Greeting;
+        Notice::None
+    }
+
+    /// Its transport is TLS.
+    pub(crate) fn on_secured(&mut self) -> Notice {
+        self.secured = true;
+        if self.state == State::Upgrading {
+            self.state = State::Authorizing;
+            return Notice::Authorize;
+        }
+        self.state = State::Greeting;
+        Notice::None
+    }
+
+    pub(crate) fn on_info(&mut self, json: &[u8], limits: &Limits, tls: Tls) -> Notice {
         let mut info = match ServerInfo::parse(json, limits) {
             Ok(info) => info,
             Err(error) => return Notice::End(error.into()),
@@ -209,14 +252,39 @@ impl Link {
         if self.state != State::Greeting {
             return Notice::Info;
         }
-        if self.info.tls_required {
-            return Notice::End(Disconnect::Requires("TLS"));
-        }
+        let upgrade = match self.upgrade(tls) {
+            Ok(upgrade) => upgrade,
+            Err(reason) => return Notice::End(reason),
+        };
         if !self.info.headers {
             return Notice::End(Disconnect::Requires("a client without headers"));
         }
-        self.state = State::Authorizing;
-        Notice::Authorize
+        if !upgrade {
+            self.state = State::Authorizing;
+            return Notice::Authorize;
+        }
+        if !self.outbox.is_empty() {
+            // A `PING` came before it: its answer can go neither in clear nor, half of it, encrypted.
+            return Notice::End(ProtocolError::BytesBeforeTls.into());
+        }
+        // Whoever can alter what is said in clear shall not send us to servers of theirs.
+        self.info.connect_urls.clear();
+        self.state = State::Upgrading;
+        Notice::Secure
+    }
+
+    /// Whether the link becomes TLS now.
+    fn upgrade(&self, tls: Tls) -> Result<bool, Disconnect> {
+        let asked = self.info.tls_required;
+        let offered = asked || self.info.tls_available;
+        match tls {
+            _ if self.secured => Ok(false),
+            Tls::Unknown if asked => Err(Disconnect::Requires("TLS")),
+            Tls::Unknown => Ok(false),
+            Tls::WhenAsked => Ok(asked),
+            Tls::Required | Tls::First if offered => Ok(true),
+            Tls::Required | Tls::First => Err(Disconnect::NoTls),
+        }
     }
 
     /// Sends `CONNECT` and `PING`; the answer to the latter ends the handshake.
@@ -224,7 +292,7 @@ impl Link {
         let mut options = ConnectOptions {
             verbose: false,
             pedantic: false,
-            tls_required: false,
+            tls_required: self.secured,
             name: config.name.as_deref(),
             lang: "rust",
             version: env!("CARGO_PKG_VERSION"),
@@ -469,7 +537,8 @@ mod tests {
     fn handshake_in_order() {
         let mut link = link();
         let info = br#"{"server_id":"N","version":"2.15.1","headers":true,"max_payload":9}"#;
-        assert_eq!(link.on_info(info, &Limits::default()), Notice::Authorize);
+        let limits = Limits::default();
+        assert_eq!(link.on_info(info, &limits, Tls::Unknown), Notice::Authorize);
         assert_eq!(link.max_payload(), 9);
         link.log_in(&Credentials::None, &Config::new("x").unwrap());
         let connect = written(&mut link);
@@ -487,7 +556,7 @@ mod tests {
             (&br#"{"headers":false}"#[..], "a client without headers"),
         ] {
             assert_eq!(
-                link().on_info(json, &Limits::default()),
+                link().on_info(json, &Limits::default(), Tls::Unknown),
                 Notice::End(Disconnect::Requires(what))
             );
         }

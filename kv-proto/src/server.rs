@@ -93,9 +93,11 @@ impl fmt::Display for ServerAddr {
     }
 }
 
-/// One server as the user names it: `[nats://][user:password@|token@]host[:port]`.
+/// One server as the user names it:
+/// `[nats://|tls://][user:password@|token@]host[:port]`.
 ///
-/// The credentials are taken out while parsing and never shown again.
+/// The credentials are taken out while parsing and never shown again. One
+/// `tls://` in a list makes TLS a must for [all connections](crate::Config::require_tls).
 ///
 /// ```
 /// use kv_proto::ServerUrl;
@@ -108,6 +110,7 @@ impl fmt::Display for ServerAddr {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
     addr: ServerAddr,
+    tls: bool,
     credentials: Option<Credentials>,
 }
 
@@ -118,7 +121,7 @@ pub enum InvalidUrl {
     /// There is no server in the list.
     #[error("no server is named")]
     Empty,
-    /// The scheme is not `nats`.
+    /// The scheme is neither `nats` nor `tls`.
     #[error("url scheme {0:?} is not supported")]
     Scheme(String),
     /// The host is missing or not a host.
@@ -140,6 +143,12 @@ impl ServerUrl {
     #[must_use]
     pub const fn addr(&self) -> &ServerAddr {
         &self.addr
+    }
+
+    /// Returns whether the scheme is `tls`.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
     }
 
     /// Returns the credentials that the URL held.
@@ -166,9 +175,10 @@ impl FromStr for ServerUrl {
         if text.is_empty() {
             return Err(InvalidUrl::Empty);
         }
-        let rest = match text.split_once("://") {
-            None => text,
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nats") => rest,
+        let (tls, rest) = match text.split_once("://") {
+            None => (false, text),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("nats") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tls") => (true, rest),
             Some((scheme, _)) => {
                 return Err(InvalidUrl::Scheme(scheme.chars().take(16).collect()));
             }
@@ -183,6 +193,7 @@ impl FromStr for ServerUrl {
         }
         Ok(Self {
             addr: ServerAddr::parse(address)?,
+            tls,
             credentials: user_info.map(parse_user_info).transpose()?,
         })
     }
@@ -216,7 +227,7 @@ fn percent_decode(text: &str) -> Option<String> {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nats://")?;
+        f.write_str(if self.tls { "tls://" } else { "nats://" })?;
         f.write_str(&self.addr.to_string())
     }
 }
@@ -241,6 +252,15 @@ mod tests {
                 (host, port),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn the_scheme_says_whether_it_is_tls() {
+        for (text, tls) in [("h", false), ("nats://h", false), ("TLS://u:p@h", true)] {
+            let url: ServerUrl = text.parse().unwrap();
+            assert_eq!(url.is_tls(), tls, "{text}");
+            assert_eq!(url.to_string().starts_with("tls://h"), tls);
         }
     }
 

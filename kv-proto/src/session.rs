@@ -140,6 +140,20 @@ pub enum LinkAction {
         /// Where to connect to.
         server: ServerAddr,
     },
+    /// Make the transport a TLS one, and check that its certificate is that of
+    /// the [host](ServerAddr::host) of `server`; then call
+    /// [`handle_secured`](Session::handle_secured), or
+    /// [`handle_closed`](Session::handle_closed) with
+    /// [`LinkErrorKind::Secure`](crate::LinkErrorKind::Secure) if that fails.
+    /// Nothing is to be read or written before that but by the handshake.
+    ///
+    /// Only where the [configuration](Config) asks for TLS.
+    Secure {
+        /// The link to secure.
+        link: LinkId,
+        /// Where it leads.
+        server: ServerAddr,
+    },
     /// Find credentials, then call
     /// [`handle_credentials`](Session::handle_credentials).
     Authenticate {
@@ -251,8 +265,10 @@ impl Session {
     pub fn transmit(&mut self, link: LinkId) -> Transmit<'_> {
         self.pump();
         match self.links.iter_mut().find(|known| known.id == link) {
-            Some(link) if !matches!(link.state, State::Dialing) => link.outbox.transmit(),
-            _ => Transmit::nothing(),
+            Some(link) if link.state != State::Dialing && !link.is_securing() => {
+                link.outbox.transmit()
+            }
+            Some(_) | None => Transmit::nothing(),
         }
     }
 

@@ -159,6 +159,7 @@ const fn disconnect_name(reason: &Disconnect) -> &'static str {
         Disconnect::LameDuck => "lame duck",
         Disconnect::Closed => "closed",
         Disconnect::NoChallenge => "no challenge",
+        Disconnect::NoTls => "no TLS",
         _ => "other",
     }
 }

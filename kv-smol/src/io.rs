@@ -1,4 +1,4 @@
-//! What [`kv_proto::driver`] asks of smol: TCP, a timer and a clock.
+//! What [`kv_proto::driver`] asks of smol: sockets, a timer and a clock.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -10,7 +10,7 @@ use std::time;
 
 use bytes::{Buf, BytesMut};
 use kv_proto::driver::{Io, Runtime, Timer};
-use kv_proto::{Clock, Instant, ServerAddr};
+use kv_proto::{Clock, Config, Instant, ServerAddr};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 
@@ -21,28 +21,39 @@ const READ: usize = 32 * 1024;
 /// What is written at once at most, in pieces.
 const PIECES: usize = 64;
 
-#[derive(Clone, Copy)]
+use crate::tls::Tls;
+
 pub(crate) struct Smol {
+    clock: SmolClock,
+    tls: Tls,
+}
+
+#[derive(Clone, Copy)]
+struct SmolClock {
     origin: time::Instant,
 }
 
 impl Smol {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
-            origin: time::Instant::now(),
+            tls: Tls::new(config),
+            clock: SmolClock {
+                origin: time::Instant::now(),
+            },
         }
     }
 }
 
-impl Clock for Smol {
+impl Clock for SmolClock {
     fn now(&self) -> Instant {
         Instant::ORIGIN + self.origin.elapsed()
     }
 }
 
 impl Runtime for Smol {
-    type Io = Tcp;
-    type Dial = Pin<Box<dyn Future<Output = io::Result<Tcp>> + Send>>;
+    type Io = Socket;
+    type Dial = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+    type Secure = Self::Dial;
     type Timer = SmolTimer;
 
     fn dial(&self, server: &ServerAddr) -> Self::Dial {
@@ -50,22 +61,34 @@ impl Runtime for Smol {
         Box::pin(async move {
             let stream = TcpStream::connect(server).await?;
             stream.set_nodelay(true)?;
-            Ok(Tcp {
-                stream,
+            Ok(Socket {
+                stream: Box::new(stream),
                 read: vec![0; READ].into(),
             })
         })
     }
 
+    fn can_secure(&self) -> bool {
+        Tls::IS_BUILT
+    }
+
+    fn secure(&self, Socket { stream, read }: Socket, server: &ServerAddr) -> Self::Secure {
+        let securing = self.tls.secure(stream, server);
+        Box::pin(async {
+            let stream = securing.await?;
+            Ok(Socket { stream, read })
+        })
+    }
+
     fn timer(&self) -> SmolTimer {
         SmolTimer {
-            origin: self.origin,
+            origin: self.clock.origin,
             armed: None,
         }
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(*self)
+        Arc::new(self.clock)
     }
 }
 
@@ -90,13 +113,20 @@ impl Timer for SmolTimer {
     }
 }
 
-/// A TCP connection.
-pub(crate) struct Tcp {
-    stream: TcpStream,
+/// TCP, or TLS over it.
+pub(crate) type Stream = Box<dyn Bytes>;
+
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
+
+/// A connection.
+pub(crate) struct Socket {
+    stream: Stream,
     read: Box<[u8]>,
 }
 
-impl Io for Tcp {
+impl Io for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, &mut self.read);
         if let Poll::Ready(Ok(read)) = polled {

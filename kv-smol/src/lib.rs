@@ -3,6 +3,7 @@
 //! Everything but the sockets and the timer is [`kv_proto`], re-exported here.
 
 mod io;
+mod tls;
 
 use core::future::Future;
 
@@ -66,9 +67,6 @@ where
     let config = config.try_into()?;
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy).map_err(|error| ConnectError::Entropy(error.to_string()))?;
-    Ok(kv_proto::driver::new(
-        io::Smol::new(),
-        config,
-        Seed::new(entropy),
-    ))
+    let runtime = io::Smol::new(&config);
+    Ok(kv_proto::driver::new(runtime, config, Seed::new(entropy)))
 }

@@ -1,4 +1,4 @@
-//! What [`kv_proto::driver`] asks of tokio: TCP, a timer and a clock.
+//! What [`kv_proto::driver`] asks of tokio: sockets, a timer and a clock.
 
 use core::future::Future;
 use core::pin::{Pin, pin};
@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use kv_proto::driver::{Io, Runtime, Timer};
-use kv_proto::{Clock, Instant, ServerAddr};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use kv_proto::{Clock, Config, Instant, ServerAddr};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::tls::Tls;
 
 pub(crate) struct Tokio {
     clock: TokioClock,
+    tls: Tls,
 }
 
 /// Tokio's clock, so that a paused one pauses the client too.
@@ -24,8 +27,9 @@ struct TokioClock {
 }
 
 impl Tokio {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
+            tls: Tls::new(config),
             clock: TokioClock {
                 origin: tokio::time::Instant::now(),
             },
@@ -40,8 +44,9 @@ impl Clock for TokioClock {
 }
 
 impl Runtime for Tokio {
-    type Io = Tcp;
-    type Dial = Pin<Box<dyn Future<Output = io::Result<Tcp>> + Send>>;
+    type Io = Socket;
+    type Dial = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+    type Secure = Self::Dial;
     type Timer = TokioTimer;
 
     fn dial(&self, server: &ServerAddr) -> Self::Dial {
@@ -49,8 +54,17 @@ impl Runtime for Tokio {
         Box::pin(async move {
             let stream = TcpStream::connect((server.host(), server.port())).await?;
             stream.set_nodelay(true)?;
-            Ok(Tcp(stream))
+            Ok(Socket(Box::new(stream)))
         })
+    }
+
+    fn can_secure(&self) -> bool {
+        Tls::IS_BUILT
+    }
+
+    fn secure(&self, Socket(stream): Socket, server: &ServerAddr) -> Self::Secure {
+        let securing = self.tls.secure(stream, server);
+        Box::pin(async { Ok(Socket(securing.await?)) })
     }
 
     fn timer(&self) -> TokioTimer {
@@ -83,11 +97,18 @@ impl Timer for TokioTimer {
     }
 }
 
-/// A TCP connection. Reads and writes go through futures that hold nothing
-/// across polls, which is tokio's safe way to use uninitialised buffers.
-pub(crate) struct Tcp(TcpStream);
+/// TCP, or TLS over it.
+pub(crate) type Stream = Box<dyn Bytes>;
 
-impl Io for Tcp {
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
+
+/// A connection. Reads and writes go through futures that hold nothing
+/// across polls, which is tokio's safe way to use uninitialised buffers.
+pub(crate) struct Socket(Stream);
+
+impl Io for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         pin!(self.0.read_buf(input)).poll(cx)
     }

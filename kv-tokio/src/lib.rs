@@ -3,6 +3,7 @@
 //! Everything but the sockets and the timer is [`kv_proto`], re-exported here.
 
 mod io;
+mod tls;
 
 use core::future::Future;
 
@@ -73,11 +74,8 @@ where
     let config = config.try_into()?;
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy).map_err(|error| ConnectError::Entropy(error.to_string()))?;
-    Ok(kv_proto::driver::new(
-        io::Tokio::new(),
-        config,
-        Seed::new(entropy),
-    ))
+    let runtime = io::Tokio::new(&config);
+    Ok(kv_proto::driver::new(runtime, config, Seed::new(entropy)))
 }
 
 /// The README's snippets, compiled.

@@ -17,12 +17,14 @@
 //! deadline passed, an assertion failed) fails the test when the [`Fake`] is dropped.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::PATIENCE;
@@ -120,6 +122,15 @@ impl FakeConn {
         self.number
     }
 
+    /// Takes the server's part of a TLS handshake; all that follows is encrypted.
+    ///
+    /// # Errors
+    ///
+    /// When the client does not accept it, or sends no handshake within ten seconds.
+    pub fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+        self.stream.secure(Arc::clone(config), PATIENCE)
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         let sent = self.stream.write(bytes);
@@ -155,6 +166,11 @@ impl FakeConn {
     pub fn read_to_end(&mut self, deadline: Duration) -> Vec<u8> {
         let read = self.stream.rest(Instant::now() + deadline);
         read.unwrap_or_else(|broken| self.broken(broken, "the end"))
+    }
+
+    /// Whether the client, whose end was read, ended in good order: over TLS with a `close_notify`.
+    pub fn was_told_the_end(&self) -> bool {
+        self.stream.told_the_end
     }
 
     /// The INFO of a healthy 2.15.1 at this address, as JSON.
@@ -195,6 +211,15 @@ impl FakeConn {
     /// As [`FakeConn::handshake`], with the INFO of [`FakeConn::info_with`].
     pub fn handshake_with(&mut self, overrides: &Value) -> Vec<u8> {
         self.info_with(overrides);
+        self.log_in()
+    }
+
+    /// The part of [`FakeConn::handshake`] that follows the greeting.
+    ///
+    /// # Panics
+    ///
+    /// When the client does anything else.
+    pub fn log_in(&mut self) -> Vec<u8> {
         let hello = self.read_until(b"PING\r\n", PATIENCE);
         let text = String::from_utf8_lossy(&hello);
         let connect = text

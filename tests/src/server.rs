@@ -8,7 +8,7 @@
 //!
 //! Each server has its own temporary directory with its configuration, log and store, and its own port.
 //! It is up when it has sent an INFO that carries the name this process gave it, so that no other server
-//! on the machine can be mistaken for it.
+//! on the machine can be mistaken for it; one that greets nobody in clear, when its own log says so.
 
 mod plan;
 mod process;
@@ -32,6 +32,9 @@ use crate::{PATIENCE, Port, Version, provision, unique};
 
 pub use plan::ServerBuilder;
 pub(crate) use plan::{Login, OWNER};
+
+/// What a server writes when it takes connections.
+const READY: &str = "Server is ready";
 
 /// How much of a log a panic quotes.
 const LOG_TAIL_LINES: usize = 15;
@@ -219,7 +222,12 @@ impl Server {
         });
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if let Some(info) = self.greeting() {
+            let says_ready = || self.log().get(before..)?.contains(READY).then_some(());
+            let greeting = match self.plan.greets {
+                true => self.greeting(),
+                false => says_ready().map(|()| Value::Null),
+            };
+            if let Some(info) = greeting {
                 self.with_running(|running| running.info = info);
                 return true;
             }

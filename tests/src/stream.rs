@@ -1,8 +1,11 @@
 //! A blocking socket that reads up to a mark, up to a moment: what the naive connections here share.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Why there are no more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +27,43 @@ impl std::fmt::Display for Broken {
 
 #[derive(Debug)]
 pub(crate) struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     unread: Vec<u8>,
+    /// The peer said that it has nothing more to say: within TLS, where there is TLS.
+    pub(crate) told_the_end: bool,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Stream {
     pub(crate) fn new(socket: TcpStream) -> Self {
         let _ = socket.set_nodelay(true); // fails only on a socket that is dead already
-        let unread = Vec::new();
-        Self { socket, unread }
+        let (socket, unread) = (Socket::Clear(socket), Vec::new());
+        Self {
+            socket,
+            unread,
+            told_the_end: false,
+        }
+    }
+
+    /// Takes the server's part of a TLS handshake.
+    pub(crate) fn secure(&mut self, config: Arc<ServerConfig>, within: Duration) -> io::Result<()> {
+        let mut tcp = self.socket.tcp().try_clone()?;
+        tcp.set_read_timeout(Some(within))?;
+        let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
+        if !self.unread.is_empty() {
+            tls.read_tls(&mut &*std::mem::take(&mut self.unread))?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+        }
+        while tls.is_handshaking() {
+            tls.complete_io(&mut tcp)?;
+        }
+        self.socket = Socket::Tls(Box::new(StreamOwned::new(tls, tcp)));
+        Ok(())
     }
 
     pub(crate) fn connect(addr: SocketAddr, within: Duration) -> Result<Self, Broken> {
@@ -41,7 +72,11 @@ impl Stream {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        self.socket.write_all(bytes).map_err(|_| Broken::Ended)
+        let mut write = || {
+            self.socket.write_all(bytes)?;
+            self.socket.flush()
+        };
+        write().map_err(|_| Broken::Ended)
     }
 
     /// Reads through the first `mark`.
@@ -85,7 +120,7 @@ impl Stream {
     }
 
     pub(crate) fn close(&mut self) {
-        let _ = self.socket.shutdown(Shutdown::Both); // an error means that it is closed
+        let _ = self.socket.tcp().shutdown(Shutdown::Both); // an error means that it is closed
     }
 
     fn fill(&mut self, deadline: Instant) -> Result<(), Broken> {
@@ -95,9 +130,12 @@ impl Stream {
             if left.is_zero() {
                 return Err(Broken::Late);
             }
-            let _ = self.socket.set_read_timeout(Some(left));
+            let _ = self.socket.tcp().set_read_timeout(Some(left));
             match self.socket.read(&mut chunk) {
-                Ok(0) => return Err(Broken::Ended),
+                Ok(0) => {
+                    self.told_the_end = true;
+                    return Err(Broken::Ended);
+                }
                 Ok(n) => {
                     self.unread.extend(chunk.iter().take(n));
                     return Ok(());
@@ -105,6 +143,40 @@ impl Stream {
                 Err(error) if is_early(error.kind()) => {}
                 Err(_) => return Err(Broken::Ended),
             }
+        }
+    }
+}
+
+impl Socket {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Clear(tcp) => tcp,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(tcp) => tcp.read(into),
+            Self::Tls(tls) => tls.read(into),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(tcp) => tcp.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Clear(tcp) => tcp.flush(),
+            Self::Tls(tls) => tls.flush(),
         }
     }
 }

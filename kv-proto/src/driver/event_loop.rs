@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::io;
@@ -18,6 +19,7 @@ use super::{Io, Runtime, Timer};
 use crate::credentials::Credentials;
 use crate::error::{LinkError, LinkErrorKind};
 use crate::link::LinkId;
+use crate::server::ServerAddr;
 use crate::session::{ConnectionState, LinkAction};
 use crate::time::Instant;
 
@@ -70,11 +72,13 @@ enum Stage<R: Runtime> {
         read_hint: usize,
         unflushed: bool,
     },
+    Securing(Pin<Box<R::Secure>>),
     Gone,
 }
 
 enum News {
     Dialed,
+    Secured,
     Input,
     Credentials(Credentials),
     Closed(LinkError),
@@ -173,6 +177,12 @@ impl<R: Runtime> Driver<R> {
                     news: None,
                 });
             }
+            LinkAction::Secure { link, server } => {
+                let known = self.links.iter_mut().find(|known| known.link == link);
+                if let Some(transport) = known {
+                    transport.secure(&self.runtime, &server);
+                }
+            }
             LinkAction::Close { link } => {
                 if let Some(position) = self.links.iter().position(|known| known.link == link)
                     && let Stage::Open { mut io, .. } = self.links.swap_remove(position).stage
@@ -197,7 +207,26 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
+impl<R: Runtime> Stage<R> {
+    fn open(io: R::Io) -> Self {
+        Self::Open {
+            io,
+            input: BytesMut::new(),
+            read_hint: FIRST_READ,
+            unflushed: false,
+        }
+    }
+}
+
 impl<R: Runtime> Transport<R> {
+    /// Begins to make it TLS. What was read before stays behind.
+    fn secure(&mut self, runtime: &R, server: &ServerAddr) {
+        self.stage = match mem::replace(&mut self.stage, Stage::Gone) {
+            Stage::Open { io, .. } => Stage::Securing(Box::pin(runtime.secure(io, server))),
+            other @ (Stage::Dialing(_) | Stage::Securing(_) | Stage::Gone) => other,
+        };
+    }
+
     /// Begins to find credentials.
     fn ask(&mut self, authenticator: Option<&Authenticator>, challenge: Challenge) {
         match authenticator {
@@ -209,7 +238,7 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// Connects, reads, or finds credentials. Returns whether anything happened.
+    /// Connects, secures, reads, or finds credentials. Returns whether anything happened.
     fn poll_in(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(asking) = &mut self.asking
             && let Poll::Ready(found) = asking.as_mut().poll(cx)
@@ -224,15 +253,18 @@ impl<R: Runtime> Transport<R> {
         let news = match &mut self.stage {
             Stage::Dialing(dial) => match dial.as_mut().poll(cx) {
                 Poll::Ready(Ok(io)) => {
-                    self.stage = Stage::Open {
-                        io,
-                        input: BytesMut::new(),
-                        read_hint: FIRST_READ,
-                        unflushed: false,
-                    };
+                    self.stage = Stage::open(io);
                     News::Dialed
                 }
                 Poll::Ready(Err(error)) => self.fail(LinkErrorKind::Dial, &error),
+                Poll::Pending => return false,
+            },
+            Stage::Securing(handshake) => match handshake.as_mut().poll(cx) {
+                Poll::Ready(Ok(io)) => {
+                    self.stage = Stage::open(io);
+                    News::Secured
+                }
+                Poll::Ready(Err(error)) => self.fail(LinkErrorKind::Secure, &error),
                 Poll::Pending => return false,
             },
             Stage::Open {
@@ -268,6 +300,7 @@ impl<R: Runtime> Transport<R> {
         let session = &mut state.session;
         match self.news.take() {
             Some(News::Dialed) => session.handle_dialed(now, self.link),
+            Some(News::Secured) => session.handle_secured(now, self.link),
             Some(News::Credentials(credentials)) => {
                 session.handle_credentials(now, self.link, &credentials);
             }

@@ -57,11 +57,21 @@ pub trait Runtime: Send + Sync + 'static {
     type Io: Io;
     /// Connecting to one server.
     type Dial: Future<Output = io::Result<Self::Io>> + Send + 'static;
+    /// Making a connection TLS.
+    type Secure: Future<Output = io::Result<Self::Io>> + Send + 'static;
     /// A timer; the driver uses one.
     type Timer: Timer;
 
     /// Starts to connect to a server.
     fn dial(&self, server: &ServerAddr) -> Self::Dial;
+
+    /// Returns whether it can make connections TLS.
+    fn can_secure(&self) -> bool;
+
+    /// Starts to make a connection TLS. The server has to prove that it is the
+    /// host of this address, whatever it says of itself. A runtime that cannot
+    /// gives an error.
+    fn secure(&self, io: Self::Io, server: &ServerAddr) -> Self::Secure;
 
     /// Makes a timer.
     fn timer(&self) -> Self::Timer;
@@ -114,7 +124,10 @@ pub trait Io: Unpin + Send + 'static {
 /// Makes a client and its driver. The client works while somebody polls the
 /// driver; the driver ends when every handle is dropped or the client is
 /// closed.
-pub fn new<R: Runtime>(runtime: R, config: Config, seed: Seed) -> (Client, Driver<R>) {
+pub fn new<R: Runtime>(runtime: R, mut config: Config, seed: Seed) -> (Client, Driver<R>) {
+    if runtime.can_secure() {
+        config = config.tls_when_asked();
+    }
     let clock = runtime.clock();
     let authenticator = config.authenticator.clone();
     let shared = Arc::new(shared::Shared::new(config, seed, clock));

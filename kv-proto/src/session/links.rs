@@ -17,7 +17,8 @@ use crate::out::Handover;
 use crate::pool::Choice;
 use crate::time::Instant;
 use crate::timer::Reason;
-use crate::wire::{self, ServerOp};
+use crate::tls::Tls;
+use crate::wire::{self, ProtocolError, ServerOp};
 
 /// A read buffer that grew beyond this for one frame is given up after it.
 const READ_BUFFER: usize = 64 * 1024;
@@ -28,10 +29,22 @@ impl Session {
     /// Reports that the transport of a link is connected.
     pub fn handle_dialed(&mut self, now: Instant, link: LinkId) {
         self.advance_to(now);
-        if let Some(link) = self.link_mut(link)
-            && link.state == State::Dialing
-        {
-            link.state = State::Greeting;
+        let tls = self.config.tls;
+        let known = self.link_mut(link);
+        let known = known.filter(|known| known.state == State::Dialing);
+        if let Some(notice) = known.map(|known| known.on_dialed(tls)) {
+            self.on_notice(link, notice);
+        }
+    }
+
+    /// Answers [`LinkAction::Secure`]: what is read and written from now on is
+    /// encrypted, and the server has proved that it is the one that was dialled.
+    pub fn handle_secured(&mut self, now: Instant, link: LinkId) {
+        self.advance_to(now);
+        let known = self.link_mut(link).filter(|known| known.is_securing());
+        if let Some(notice) = known.map(Link::on_secured) {
+            self.config.tls.raise(Tls::Required);
+            self.on_notice(link, notice);
         }
     }
 
@@ -109,12 +122,22 @@ impl Session {
             } else {
                 &self.limits_before_login
             };
+            let securing = link.is_securing();
+            if securing && input.is_empty() {
+                return;
+            }
             let frame = match link.decoder.next(input, limits) {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
-                Err(error) => {
+                // Why the server hangs up is worth knowing, and ends the link as well.
+                Ok(Some(frame)) if !securing || matches!(frame.op, ServerOp::Err(_)) => frame,
+                Ok(None) if !securing => return,
+                Err(error) if !securing => {
                     self.stats.protocol_errors += 1;
                     self.end_link(id, error.into());
+                    continue;
+                }
+                Ok(_) | Err(_) => {
+                    self.stats.protocol_errors += 1;
+                    self.end_link(id, ProtocolError::BytesBeforeTls.into());
                     continue;
                 }
             };
@@ -151,7 +174,7 @@ impl Session {
                 Notice::None
             }
             ServerOp::Message(_) => Notice::End(Link::unexpected()),
-            ServerOp::Info(json) => link.on_info(json, &self.config.limits),
+            ServerOp::Info(json) => link.on_info(json, &self.config.limits, self.config.tls),
             ServerOp::Pong => link.on_pong(),
             ServerOp::Err(text) => link.on_err(text),
             ServerOp::Ping => {
@@ -160,9 +183,14 @@ impl Session {
             }
             ServerOp::Ok => Notice::None,
         };
+        self.on_notice(id, notice);
+    }
+
+    fn on_notice(&mut self, id: LinkId, notice: Notice) {
         match notice {
             Notice::None => {}
             Notice::Info => self.learn(id),
+            Notice::Secure => self.secure(id),
             Notice::Authorize => {
                 self.learn(id);
                 self.authorize(id);
@@ -178,6 +206,15 @@ impl Session {
                 }
                 self.end_link(id, reason);
             }
+        }
+    }
+
+    /// Asks the embedder for TLS.
+    fn secure(&mut self, id: LinkId) {
+        let server = self.links.iter().find(|link| link.id == id);
+        if let Some(server) = server.map(|link| link.addr.clone()) {
+            self.actions
+                .push_back(LinkAction::Secure { link: id, server });
         }
     }
 
@@ -326,9 +363,10 @@ impl Session {
         for timer in timers.into_iter().flatten() {
             self.timers.cancel(timer);
         }
-        self.actions.retain(
-            |action| !matches!(action, LinkAction::Authenticate { link, .. } if *link == id),
-        );
+        self.actions.retain(|action| match action {
+            LinkAction::Secure { link, .. } | LinkAction::Authenticate { link, .. } => *link != id,
+            LinkAction::Dial { .. } | LinkAction::Close { .. } => true,
+        });
         let write_failed = matches!(
             &reason,
             Disconnect::Transport(error) if error.kind() == LinkErrorKind::Write

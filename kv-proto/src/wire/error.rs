@@ -69,6 +69,10 @@ pub enum ProtocolError {
     /// The JSON of an `INFO` cannot be read.
     #[error("INFO cannot be read")]
     BadInfo(#[from] JsonError),
+    /// Something came in clear behind the `INFO` after which the connection
+    /// becomes TLS; it is not taken for what was said inside.
+    #[error("bytes in clear before TLS")]
+    BytesBeforeTls,
     /// A message came before the login was complete.
     #[error("message before the login was complete")]
     Unexpected,

@@ -1,6 +1,6 @@
 //! What [`kv_proto::driver`] asks of a runtime: connections, timers and the clock of one process.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub(super) struct SimRuntime {
 impl Runtime for SimRuntime {
     type Io = SimIo;
     type Dial = Dial;
+    type Secure = Ready<io::Result<SimIo>>;
     type Timer = SimTimer;
 
     fn dial(&self, server: &ServerAddr) -> Dial {
@@ -32,6 +33,15 @@ impl Runtime for SimRuntime {
             shared: self.shared.clone(),
             wire,
         }))
+    }
+
+    fn can_secure(&self) -> bool {
+        false
+    }
+
+    /// No simulated server speaks TLS.
+    fn secure(&self, _: SimIo, _: &ServerAddr) -> Self::Secure {
+        ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
     fn timer(&self) -> SimTimer {

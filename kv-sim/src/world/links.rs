@@ -31,7 +31,8 @@ impl World<'_> {
             match action {
                 LinkAction::Dial { link, server } => self.dial(client, link, &server),
                 LinkAction::Close { link } => self.hang_up(client, link),
-                LinkAction::Authenticate { .. } | _ => {} // credentials are configured
+                // Credentials are configured, and TLS is not.
+                LinkAction::Authenticate { .. } | LinkAction::Secure { .. } | _ => {}
             }
         }
     }

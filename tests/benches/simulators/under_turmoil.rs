@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -146,11 +146,20 @@ impl Clock for TokioClock {
 impl Runtime for Turmoil {
     type Io = Socket;
     type Dial = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+    type Secure = Ready<io::Result<Socket>>;
     type Timer = TurmoilTimer;
 
     fn dial(&self, server: &ServerAddr) -> Self::Dial {
         let server = (server.host().to_owned(), server.port());
         Box::pin(async move { Ok(Socket(TcpStream::connect(server).await?)) })
+    }
+
+    fn can_secure(&self) -> bool {
+        false
+    }
+
+    fn secure(&self, _: Socket, _: &ServerAddr) -> Self::Secure {
+        ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
     fn timer(&self) -> TurmoilTimer {

@@ -19,6 +19,8 @@ pub struct ServerBuilder {
     pub(super) login: Login,
     max_payload: Option<usize>,
     jetstream_extra: String,
+    /// It greets in clear, at least those who say nothing for a while.
+    pub(super) greets: bool,
     pub(super) extra: String,
 }
 
@@ -48,6 +50,7 @@ impl ServerBuilder {
             login: Login::Open,
             max_payload: None,
             jetstream_extra: String::new(),
+            greets: true,
             extra: String::new(),
         }
     }
@@ -96,6 +99,13 @@ impl ServerBuilder {
     /// Lines for the end of JetStream's part of the configuration file, as they are.
     pub fn jetstream_extra(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.jetstream_extra);
+        self
+    }
+
+    /// Says that it greets nobody before a TLS handshake: it is up when its log says so, and its INFO
+    /// stays unknown.
+    pub fn greets_after_tls(mut self) -> Self {
+        self.greets = false;
         self
     }
 

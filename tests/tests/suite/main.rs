@@ -36,6 +36,7 @@ mod reads;
 mod reconnect;
 mod refusals;
 mod site;
+mod tls;
 mod ttl;
 mod watch;
 mod writes;
