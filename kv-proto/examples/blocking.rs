@@ -45,10 +45,11 @@ impl Blocking {
                             Err(error) => self.closed(link, LinkErrorKind::Dial, &error),
                         }
                     }
-                    LinkAction::Close { .. }
-                    | LinkAction::Secure { .. }
-                    | LinkAction::Authenticate { .. }
-                    | _ => {
+                    LinkAction::Secure { link, .. } => {
+                        let error = ErrorKind::Unsupported.into();
+                        self.closed(link, LinkErrorKind::Secure, &error);
+                    }
+                    LinkAction::Close { .. } | LinkAction::Authenticate { .. } | _ => {
                         self.socket = None;
                     }
                 }

@@ -229,10 +229,11 @@ fn random_streams_do_not_panic() {
 #[test]
 fn random_calls_do_not_panic() {
     let (stream, bucket) = transcript();
-    let law = prop::collection::vec((0_u8..16, any::<u16>()), 1..80);
-    proptest!(laws(4_000), |(calls in law)| {
+    let calls = prop::collection::vec((0_u8..17, any::<u16>()), 1..80);
+    proptest!(laws(4_000), |((tls, calls) in (prop::bool::weighted(0.3), calls))| {
         let mut now = Instant::ORIGIN + seconds(100);
         let config = Config::new("one,two").unwrap().retry_first_connect(true);
+        let config = if tls { config.tls_first() } else { config.tls_when_asked() };
         let mut session = Session::new(now, config, Seed::from_u64(7));
         let (mut links, mut ops, mut fed) = (Vec::new(), Vec::new(), 0);
         let mut input = BytesMut::new();
@@ -260,7 +261,7 @@ fn random_calls_do_not_panic() {
                     output.advance(len);
                 }
                 (4, Some(link)) => {
-                    let kinds = [LinkErrorKind::Read, LinkErrorKind::Write, LinkErrorKind::Dial];
+                    let kinds = [LinkErrorKind::Read, LinkErrorKind::Write, LinkErrorKind::Secure];
                     session.handle_closed(now, link, link_error(kinds[number % 3]));
                 }
                 (5, _) => now = now + Duration::from_millis(number as u64),
@@ -295,6 +296,7 @@ fn random_calls_do_not_panic() {
                 }
                 (14, _) if number % 40 == 0 => session.close(now),
                 (15, _) if number % 40 == 0 => session.abort(now),
+                (16, Some(link)) => session.handle_secured(now, link),
                 _ => drop(session.get(now, &bucket, key("k"), GetOptions::default())),
             }
         }

@@ -1,7 +1,7 @@
 //! The event loop: bytes between sockets and the session, and nothing else.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -86,6 +86,10 @@ enum News {
 
 /// Rounds of one poll, so that a busy connection leaves its thread to others.
 const ROUNDS: usize = 32;
+
+/// How much of an error's text is kept: it can repeat what is in a server's
+/// certificate.
+const MAX_DETAIL: usize = 1_024;
 
 /// What is read at once before the session says what it needs.
 const FIRST_READ: usize = 16 * 1024;
@@ -292,7 +296,8 @@ impl<R: Runtime> Transport<R> {
 
     fn fail(&mut self, kind: LinkErrorKind, error: &dyn fmt::Display) -> News {
         self.stage = Stage::Gone;
-        News::Closed(LinkError::new(kind, error.to_string()))
+        let text: String = error.to_string().chars().take(MAX_DETAIL).collect();
+        News::Closed(LinkError::new(kind, text))
     }
 
     /// Tells the session what happened.

@@ -26,7 +26,10 @@ use rustls::crypto::ring as cryptography;
 /// What connections are secured with: whom to trust, and who the client is.
 /// It shows nothing of that in `Debug`, and clones are cheap.
 ///
-/// The default one trusts whom the operating system trusts.
+/// The default one trusts whom the operating system trusts, as it says at the
+/// first handshake. Files are read once, when they are named; certificates that
+/// are replaced while the client runs need a resolver of rustls, in
+/// [`from_rustls`](Self::from_rustls).
 ///
 /// ```no_run
 /// use kv_proto::{Config, TlsConfig};
@@ -87,7 +90,6 @@ pub enum InvalidTls {
 impl TlsConfig {
     /// Begins with a configuration that trusts whom the operating system trusts
     /// and that has no client certificate.
-    #[must_use]
     pub fn builder() -> TlsBuilder {
         TlsBuilder::default()
     }
@@ -208,9 +210,10 @@ impl TlsBuilder {
         cert: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<Self, InvalidTls> {
-        let key = PrivateKeyDer::from_pem_slice(key.as_ref()).map_err(|error| match error {
-            pem::Error::NoItemsFound => InvalidTls::NoKey,
-            _ => InvalidTls::Pem,
+        let key = PrivateKeyDer::from_pem_slice(key.as_ref());
+        let key = key.map_err(|error| match matches!(error, pem::Error::NoItemsFound) {
+            true => InvalidTls::NoKey,
+            false => InvalidTls::Pem,
         })?;
         self.client = Some((certificates(cert.as_ref())?, key));
         Ok(self)

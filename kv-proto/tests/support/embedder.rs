@@ -158,6 +158,9 @@ impl World {
                     self.dialed.push(link);
                     self.session.handle_dialed(self.now, link);
                 }
+                LinkAction::Secure { link, .. } => {
+                    self.session.handle_secured(self.now, link);
+                }
                 LinkAction::Authenticate { link, .. } => {
                     self.session
                         .handle_credentials(self.now, link, &Credentials::None);
