@@ -1,6 +1,9 @@
 //! NATS JetStream Key-Value client on [tokio](https://tokio.rs).
 //!
 //! Everything but the sockets and the timer is [`kv_proto`], re-exported here.
+//!
+//! Features: `nkeys`, on by default, for NKeys, JWTs and `.creds` files; `tls`, or `tls-aws-lc-rs` for another
+//! cryptography than *ring*'s.
 
 mod io;
 mod tls;

@@ -23,7 +23,6 @@ tests! {
     on_the_newest {
         connect_says_what_it_must_and_nothing_else
         secrets_do_not_show
-        a_server_that_wants_tls_is_left
         a_server_that_never_greets_is_left
         an_invalid_url_is_refused
     }
@@ -234,18 +233,6 @@ async fn secrets_do_not_show<A: Adapter>(site: Site<A>) {
     assert!(!shown.contains("canary"), "{shown}");
     let error = Config::new("nats://me:canary@host:port").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"));
-}
-
-/// A server that asks for TLS, which was not configured, is left with an error that says so, before a
-/// CONNECT with credentials is sent.
-async fn a_server_that_wants_tls_is_left<A: Adapter>(_: Site<A>) {
-    let fake = Fake::start(|conn| {
-        conn.info_with(&serde_json::json!({"tls_required": true}));
-        assert_eq!(conn.read_to_end(5 * SECOND), b"", "it spoke");
-    });
-    let config = config(&fake.url()).user("me", "secret");
-    let error = at_once(A::connect(config)).await.unwrap_err();
-    assert_eq!(error, ConnectError::Failed(Disconnect::Requires("TLS")));
 }
 
 /// A server that accepts and then says nothing, or stops in the middle of the handshake, is given up

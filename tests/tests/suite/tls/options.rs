@@ -1,6 +1,6 @@
 //! Certificates and keys that are none, and what of them shows.
 
-use kv_proto::{InvalidTls, TlsConfig};
+use kv_proto::{InvalidTls, ServerUrl, TlsConfig};
 
 use super::authority::{Authority, shown};
 
@@ -36,6 +36,31 @@ fn what_is_no_certificate_or_key_is_named() {
     assert!(error.to_string().contains(&shown(&missing)), "{error}");
     let path = missing;
     assert_eq!(error, InvalidTls::File { path, kind });
+}
+
+/// What a certificate has to name is the host that is dialled, an IP address without its zone.
+#[test]
+fn a_host_is_what_a_certificate_is_for() {
+    let tls = Authority::new().trust();
+    let name = |url: &str| {
+        let url: ServerUrl = url.parse().unwrap();
+        let (_, name) = tls.to_server(url.addr())?;
+        Ok::<_, std::io::Error>(name.to_str().into_owned())
+    };
+    for (url, host) in [
+        ("tls://nats.example.org:4333", "nats.example.org"),
+        ("nats_1.internal", "nats_1.internal"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("[::1]:4222", "::1"),
+        ("[fe80::1%eth0]", "fe80::1"),
+    ] {
+        assert_eq!(name(url).unwrap(), host);
+    }
+    for url in ["a..b", "-", &"a".repeat(300)] {
+        let error = name(url).unwrap_err();
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        assert!(matches!(inner, Some(InvalidTls::Host(_))), "{error}");
+    }
 }
 
 /// Neither a configuration, nor what makes it, nor any error shows a key or a certificate.
