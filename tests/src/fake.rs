@@ -30,6 +30,9 @@ use serde_json::{Value, json};
 use crate::PATIENCE;
 use crate::stream::{Broken, Stream};
 
+/// How long the end of a test waits for scripts that have more to do than to read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A scripted server on a port of its own; it hangs up on all its clients when dropped.
 #[derive(Debug)]
 pub struct Fake {
@@ -97,8 +100,13 @@ impl Drop for Fake {
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
-        for socket in std::mem::take(&mut self.shared.state().live).values() {
+        for socket in self.shared.state().live.values() {
             let _ = socket.shutdown(Shutdown::Both);
+        }
+        // What a script finds in what it was sent counts, too.
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.shared.state().live.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
         let failures = std::mem::take(&mut self.shared.state().failures);
         if !failures.is_empty() && !thread::panicking() {
