@@ -8,7 +8,7 @@ use std::process::Command;
 
 use kv_proto::driver::Client;
 use kv_proto::{BucketConfig, Config, ConnectError, Disconnect, LinkErrorKind, TlsConfig, Update};
-use kv_tests::{Server, eventually};
+use kv_tests::{Port, Server, eventually};
 
 use self::authority::Authority;
 use crate::site::{Adapter, Site, at_once, config, tests};
@@ -27,6 +27,7 @@ tests! {
         verification_can_be_switched_off
     }
     on_the_newest {
+        an_announced_server_is_moved_to
         certificates_of_the_system_count
     }
 }
@@ -247,6 +248,38 @@ async fn a_restart_does_not_end_tls<A: Adapter>(site: Site<A>) {
     server.restart();
     eventually("it is back", || client.stats().connects == 2);
     assert_works(&client).await;
+}
+
+/// A server whose address came from another one, inside of TLS, is who it should be as well.
+async fn an_announced_server_is_moved_to<A: Adapter>(site: Site<A>) {
+    let authority = Authority::new();
+    let route = Port::reserve();
+    let tls = |cluster: &str| {
+        let (cert, key) = authority.files(&authority.issue(HERE));
+        format!(
+            "tls {{ cert_file: {cert:?}, key_file: {key:?} }}\ncluster {{ name: c, {cluster} }}"
+        )
+    };
+    let start = |cluster: &str| {
+        let server = site.own_server().jetstream(false);
+        server.config_extra(&tls(cluster)).start()
+    };
+    let first = start(&format!("listen: \"127.0.0.1:{}\"", route.number()));
+    let second = start(&format!(
+        "listen: \"127.0.0.1:-1\", routes: [\"nats://127.0.0.1:{}\"]",
+        route.number()
+    ));
+    let config = config(&url("nats", "localhost", &first)).tls(authority.trust());
+    let client = A::connect(config).await.unwrap();
+    let knows = |port| client.servers().iter().any(|known| known.port() == port);
+    eventually("it is announced", || knows(second.port()));
+    first.kill();
+    let there = || {
+        client
+            .server()
+            .is_some_and(|server| server.port() == second.port())
+    };
+    eventually("the client has moved", there);
 }
 
 /// Whoever it is.
