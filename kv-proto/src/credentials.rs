@@ -137,23 +137,15 @@ impl Authentication {
         &self,
         nonce: Option<&str>,
     ) -> Result<Option<Credentials>, NoChallenge> {
-        #[cfg(feature = "nkeys")]
-        let sign = |key: &NKey| Ok(key.sign(nonce.ok_or(NoChallenge)?.as_bytes()));
         #[cfg(not(feature = "nkeys"))]
         let _ = nonce;
         Ok(match self {
             Self::Anonymous => Some(Credentials::None),
             Self::Fixed(credentials) => Some(credentials.clone()),
             #[cfg(feature = "nkeys")]
-            Self::NKey(key) => Some(Credentials::NKey {
-                public_key: key.public_key(),
-                signature: sign(key)?,
-            }),
+            Self::NKey(key) => Some(key.answer(nonce)?),
             #[cfg(feature = "nkeys")]
-            Self::Jwt(UserCreds { jwt, key }) => Some(Credentials::Jwt {
-                jwt: jwt.clone(),
-                signature: Some(sign(key)?),
-            }),
+            Self::Jwt(creds) => Some(creds.answer(nonce)?),
             Self::Asked => None,
         })
     }

@@ -72,11 +72,11 @@ use kv_proto::Instant;
 use self::chronicle::Chronicle;
 use self::executor::Executor;
 use self::shared::{Order, Shared, order, put_back, take_orders};
-use self::world::{FIRST_PORT, World};
+use self::world::World;
 use crate::net::Weather;
 use crate::picture::Recording;
 use crate::server::rng::Rng;
-use crate::server::{Config, Version};
+use crate::server::{Config, FIRST_PORT, Version};
 
 pub use self::failure::{Failure, Reason};
 pub use self::process::{Killed, Process, Task};
@@ -269,7 +269,7 @@ impl Sim {
     /// The URLs of all servers, separated by commas, for [`Process::connect`].
     #[must_use]
     pub fn url(&self) -> String {
-        let ports = FIRST_PORT..FIRST_PORT + self.server_count();
+        let ports = (FIRST_PORT..).take(self.server_count());
         let urls: Vec<String> = ports
             .map(|port| format!("nats://127.0.0.1:{port}"))
             .collect();

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::history::{Answer, CallId};
 use crate::oracle::{BUCKET, MARKER_TTL};
 use crate::profile::Profile;
+use crate::server::FIRST_PORT;
 use crate::server::rng::Rng;
 
 pub(crate) use self::watch::{Bookmark, Follower};
@@ -264,7 +265,7 @@ fn new_session(id: usize, profile: &Profile, rng: &mut Rng, local: Instant) -> S
     let urls: Vec<String> = (0..usize::from(count))
         .map(|at| {
             let server = (at + id) % usize::from(profile.servers.max(1));
-            format!("nats://127.0.0.1:{}", FIRST_PORT + server)
+            format!("nats://127.0.0.1:{}", usize::from(FIRST_PORT) + server)
         })
         .collect();
     let millis = |ms: u32| Duration::from_millis(u64::from(ms));
@@ -287,9 +288,6 @@ fn new_session(id: usize, profile: &Profile, rng: &mut Rng, local: Instant) -> S
     };
     Session::new(local, config, Seed::from_u64(rng.next()))
 }
-
-/// Where the simulated servers listen: at this port, and those above.
-pub(crate) const FIRST_PORT: usize = 4222;
 
 pub(crate) fn limits(small: bool) -> Limits {
     if !small {

@@ -1,5 +1,6 @@
 //! Many seeds, one after the other.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::coverage::{self, Coverage, Point};
@@ -7,6 +8,7 @@ use crate::fault::Fault;
 use crate::outcome::{Outcome, Work};
 use crate::profile::Mix;
 use crate::scenario::Scenario;
+use crate::trace::fold;
 use crate::violation::Violation;
 
 /// Runs a scenario; a panic is a broken promise like any other.
@@ -17,13 +19,9 @@ pub fn run_caught(scenario: &Scenario) -> Outcome {
 
 pub(crate) fn caught(run: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().cloned();
-        let message =
-            message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let message = message_of(&*panic);
         Outcome {
-            violations: vec![Violation::Panicked {
-                message: message.unwrap_or_default(),
-            }],
+            violations: vec![Violation::Panicked { message }],
             hash: 0,
             coverage: Coverage::default(),
             work: Work::default(),
@@ -31,6 +29,13 @@ pub(crate) fn caught(run: impl FnOnce() -> Outcome) -> Outcome {
             trace: Vec::new(),
         }
     })
+}
+
+/// What somebody said who panicked.
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref().cloned())
+        .unwrap_or_default()
 }
 
 /// What came of many runs.
@@ -75,7 +80,7 @@ impl Summary {
         self.events += outcome.work.events;
         self.virtual_seconds += outcome.work.virtual_time.as_secs();
         self.coverage.add(&outcome.coverage);
-        self.hash = (self.hash.rotate_left(5) ^ outcome.hash).wrapping_mul(0x517c_c1b7_2722_0a95);
+        self.hash = fold(self.hash, outcome.hash);
         if let Some(first) = outcome.violations.first() {
             self.failures.push((seed, first.clone()));
         }

@@ -55,6 +55,7 @@ pub use self::disturb::{
     ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Recurring,
     Refusal, ReplyFault,
 };
+pub(crate) use self::info::FIRST_PORT;
 pub use self::journal::{Change, Event, Removal};
 pub use self::look::{MadeConsumer, SeenConsumer};
 pub use self::replication::{Election, InFlight, Replication};

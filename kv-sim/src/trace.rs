@@ -44,7 +44,7 @@ impl Trace {
     }
 
     fn word(&mut self, word: u64) {
-        self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(SPREAD);
+        self.hash = fold(self.hash, word);
     }
 
     /// Writes a line, if anybody will read it.
@@ -60,6 +60,11 @@ impl Trace {
     pub(crate) fn finish(self) -> (u64, Vec<String>) {
         (self.hash, self.lines.unwrap_or_default())
     }
+}
+
+/// Takes a word into a hash.
+pub(crate) fn fold(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(5) ^ word).wrapping_mul(SPREAD)
 }
 
 /// Bytes as a person reads them.

@@ -14,14 +14,14 @@ use kv_proto::{Clock, Config, Instant, ServerAddr};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 
+use crate::tls::Tls;
+
 /// What is read at once at most. Smol's sockets read into initialised memory alone, so it is read here and
 /// copied from here.
 const READ: usize = 32 * 1024;
 
 /// What is written at once at most, in pieces.
 const PIECES: usize = 64;
-
-use crate::tls::Tls;
 
 pub(crate) struct Smol {
     clock: SmolClock,

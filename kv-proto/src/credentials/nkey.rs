@@ -11,7 +11,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::Signature;
+use super::{Credentials, NoChallenge, Signature};
 
 /// The key pair of a user. It shows its public key alone, and is wiped from
 /// memory when dropped.
@@ -83,6 +83,15 @@ impl NKey {
         }
         checksum.copy_from_slice(&crc16(body).to_le_bytes());
         base32_encode(&bytes)
+    }
+
+    /// Answers a server's challenge, if it gave one.
+    pub(crate) fn answer(&self, nonce: Option<&str>) -> Result<Credentials, NoChallenge> {
+        let nonce = nonce.ok_or(NoChallenge)?;
+        Ok(Credentials::NKey {
+            public_key: self.public_key(),
+            signature: self.sign(nonce.as_bytes()),
+        })
     }
 
     /// Signs a server's challenge.

@@ -4,14 +4,14 @@ use core::str::Lines;
 
 use thiserror::Error;
 
-use super::{InvalidNKey, NKey, Secret};
+use super::{Credentials, InvalidNKey, NKey, NoChallenge, Secret};
 
 /// A user's JWT with the key that signs for it, as `nsc` writes them into a
 /// `.creds` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCreds {
-    pub(crate) jwt: Secret,
-    pub(crate) key: NKey,
+    jwt: Secret,
+    key: NKey,
 }
 
 /// Why a text is not that of a `.creds` file.
@@ -35,6 +35,15 @@ impl UserCreds {
     pub fn new(jwt: impl Into<Secret>, key: NKey) -> Self {
         let jwt = jwt.into();
         Self { jwt, key }
+    }
+
+    /// Answers a server's challenge, if it gave one.
+    pub(crate) fn answer(&self, nonce: Option<&str>) -> Result<Credentials, NoChallenge> {
+        let nonce = nonce.ok_or(NoChallenge)?;
+        Ok(Credentials::Jwt {
+            jwt: self.jwt.clone(),
+            signature: Some(self.key.sign(nonce.as_bytes())),
+        })
     }
 
     /// Reads the text of a `.creds` file: two blocks, each between a line of

@@ -42,11 +42,7 @@ impl Challenge {
     ///
     /// [`NoChallenge`] if there is nothing to sign.
     pub fn sign(&self, key: &NKey) -> Result<Credentials, NoChallenge> {
-        let nonce = self.nonce.as_deref().ok_or(NoChallenge)?;
-        Ok(Credentials::NKey {
-            public_key: key.public_key(),
-            signature: key.sign(nonce.as_bytes()),
-        })
+        key.answer(self.nonce.as_deref())
     }
 
     /// Answers with a user's JWT and key.
@@ -55,11 +51,7 @@ impl Challenge {
     ///
     /// [`NoChallenge`] if there is nothing to sign.
     pub fn sign_with(&self, creds: &UserCreds) -> Result<Credentials, NoChallenge> {
-        let nonce = self.nonce.as_deref().ok_or(NoChallenge)?;
-        Ok(Credentials::Jwt {
-            jwt: creds.jwt.clone(),
-            signature: Some(creds.key.sign(nonce.as_bytes())),
-        })
+        creds.answer(self.nonce.as_deref())
     }
 }
 

@@ -12,6 +12,7 @@ use kv_proto::Instant;
 
 use super::failure::Reason;
 use super::shared::{Order, Shared, take_orders};
+use crate::runner::message_of;
 use crate::server::rng::Rng;
 
 /// More polls than any application makes at one moment: some task wakes itself for ever.
@@ -256,10 +257,5 @@ impl Executor {
 
 /// A panic of the application ends the run, not the search.
 fn caught<T>(step: impl FnOnce() -> T) -> Result<T, Reason> {
-    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
-        let message = panic.downcast_ref::<String>().cloned();
-        let message =
-            message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Reason::Panicked(message.unwrap_or_default())
-    })
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| Reason::Panicked(message_of(&*panic)))
 }

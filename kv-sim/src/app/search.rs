@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::failure::{Failure, Reason};
 use super::{Sim, Simulation};
+use crate::trace::fold;
 
 /// What came of many runs that all went well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,9 +23,6 @@ pub struct Explored {
     /// The hash over everything that happened. The same seeds give the same one.
     pub hash: u64,
 }
-
-/// Spreads the bits of a word.
-const SPREAD: u64 = 0x517c_c1b7_2722_0a95;
 
 impl Simulation {
     /// Runs the closure's future once for every seed, until a run fails.
@@ -47,7 +45,7 @@ impl Simulation {
             explored.events += run.events;
             explored.polls += run.polls;
             explored.virtual_time += run.time;
-            explored.hash = (explored.hash.rotate_left(5) ^ run.hash).wrapping_mul(SPREAD);
+            explored.hash = fold(explored.hash, run.hash);
         }
         Ok(explored)
     }

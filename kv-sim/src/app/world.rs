@@ -17,9 +17,6 @@ use crate::net::Weather;
 use crate::server::rng::Rng;
 use crate::server::{self, Cluster};
 
-/// Where the servers listen: 127.0.0.1, from this port on.
-pub(super) const FIRST_PORT: usize = 4222;
-
 /// A process of the application.
 #[derive(Debug)]
 pub(super) struct ProcessState {

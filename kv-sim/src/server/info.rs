@@ -8,7 +8,7 @@ use super::connection::ConnId;
 use super::json::{Writer, texts};
 
 /// Where servers say that they listen if nobody tells them.
-const FIRST_PORT: u16 = 4222;
+pub(crate) const FIRST_PORT: u16 = 4222;
 
 impl Cluster {
     /// The INFO for one client; `connected` is the second one, after the login.

@@ -6,13 +6,12 @@ use bytes::{Buf, BytesMut};
 use kv_proto::{LinkAction, LinkError, LinkErrorKind, LinkId, ServerAddr};
 
 use super::World;
-use crate::client::FIRST_PORT;
 use crate::fault::{Ending, Reception, Way};
 use crate::frames::{Frames, Seen};
 use crate::history::Sent;
 use crate::net::{Pipe, round_up};
 use crate::picture::Side;
-use crate::server::ServerId;
+use crate::server::{FIRST_PORT, ServerId};
 use crate::trace::Printable;
 use crate::violation::Violation;
 use crate::wire::{Dial, Wire};
@@ -48,7 +47,7 @@ impl World<'_> {
             .strip_prefix("127.0.0.1:")
             .and_then(|port| port.parse::<usize>().ok());
         let server = port
-            .and_then(|port| port.checked_sub(FIRST_PORT))
+            .and_then(|port| port.checked_sub(usize::from(FIRST_PORT)))
             .unwrap_or(usize::MAX);
         let how = match self.receptions.get(server) {
             Some(how) => *how,

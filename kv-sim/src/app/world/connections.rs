@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use kv_proto::{Instant, ServerAddr};
 
-use super::{FIRST_PORT, World};
+use super::World;
 use crate::app::agenda::Due;
 use crate::app::chronicle::Kind;
 use crate::app::wire::{Stage, Wire};
 use crate::fault::Way;
 use crate::net::Pipe;
 use crate::picture::Side;
-use crate::server::{ConnId, ServerId};
+use crate::server::{ConnId, FIRST_PORT, ServerId};
 
 impl World {
     /// Begins to connect.
@@ -30,7 +30,7 @@ impl World {
 
     fn server_at(&self, addr: &ServerAddr) -> Option<usize> {
         let here = matches!(addr.host(), "127.0.0.1" | "localhost");
-        let server = usize::from(addr.port()).checked_sub(FIRST_PORT)?;
+        let server = usize::from(addr.port().checked_sub(FIRST_PORT)?);
         (here && server < self.cluster.servers()).then_some(server)
     }
 
