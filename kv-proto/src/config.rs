@@ -36,6 +36,7 @@ pub struct Config {
     pub(crate) reconnect_spread: Duration,
     pub(crate) reconnect_max: Duration,
     pub(crate) retry_first_connect: bool,
+    pub(crate) message_ids: bool,
     pub(crate) limits: Limits,
     #[cfg(feature = "driver")]
     pub(crate) authenticator: Option<crate::driver::Authenticator>,
@@ -79,6 +80,7 @@ impl Config {
             reconnect_spread: RECONNECT_SPREAD,
             reconnect_max: Duration::from_secs(10),
             retry_first_connect: false,
+            message_ids: true,
             limits: Limits::default(),
             #[cfg(feature = "driver")]
             authenticator: None,
@@ -206,6 +208,16 @@ impl Config {
     #[must_use]
     pub const fn retry_first_connect(mut self, retry: bool) -> Self {
         self.retry_first_connect = retry;
+        self
+    }
+
+    /// Sets whether conditional writes carry an id (`Nats-Msg-Id`). It is what a write whose acknowledgement
+    /// was lost is found again by; without it, such a write ends as
+    /// [`Unknown`](crate::WriteError::Unknown). It costs the server one entry of a map for each write, for
+    /// the bucket's duplicate window (two minutes, unless configured otherwise). Default true.
+    #[must_use]
+    pub const fn message_ids(mut self, ids: bool) -> Self {
+        self.message_ids = ids;
         self
     }
 

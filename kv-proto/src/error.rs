@@ -153,6 +153,13 @@ pub enum Doubt {
     /// The answer could not be read.
     #[error("acknowledgement is malformed")]
     Malformed,
+    /// The acknowledgement was lost, and the key has changed since: what is left of it does not tell whether
+    /// the write came before.
+    #[error("key has changed since, and is at revision {current}")]
+    Superseded {
+        /// The key's revision when it was looked at; 0 if it had none.
+        current: Revision,
+    },
 }
 
 impl WriteError {

@@ -74,13 +74,9 @@ impl Check<'_> {
         }
         let call = commit.by?;
         let record = self.history.calls.get(usize::try_from(call.0).ok()?)?;
-        let of_call = self
-            .oracle
-            .by_call
-            .get(&call)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        if of_call.len() > 1 {
+        let of_call = self.oracle.by_call.get(&call).into_iter().flatten();
+        let of_call = of_call.filter_map(|place| self.oracle.commits.get(*place));
+        if of_call.filter(|one| !self.oracle.was_repeated(one)).count() > 1 {
             return Some(Violation::AppliedTwice { call, revision });
         }
         if record.key != commit.key || commit.at < record.called {
@@ -277,6 +273,8 @@ impl Check<'_> {
             }
         }
         let mut violations = Vec::new();
+        let mut untold: Vec<&Commit> = Vec::new();
+        let mut told_of: Vec<&str> = Vec::new();
         let buried = self.oracle.commits.iter();
         for commit in buried.filter(|one| matches!(one.kind, Kind::Delete | Kind::Purge)) {
             let group = (commit.key, commit.kind, commit.expected);
@@ -284,10 +282,21 @@ impl Check<'_> {
             // Of several calls that it can belong to, the one that was answered first has no other.
             let fitting = times.iter().enumerate();
             let fitting = fitting.filter(|(_, times)| times.contains(&commit.at));
-            if let Some((at, _)) = fitting.min_by_key(|(_, times)| *times.end()) {
-                times.remove(at);
-                continue;
+            match fitting.min_by_key(|(_, times)| *times.end()) {
+                Some((at, _)) => {
+                    times.remove(at);
+                    told_of.extend(commit.id.as_deref());
+                }
+                None => untold.push(commit),
             }
+        }
+        // A message that was repeated is one call's, whichever of its commits that was told of.
+        untold.retain(|commit| {
+            let told = commit.id.as_deref().is_some_and(|id| told_of.contains(&id));
+            !self.oracle.was_repeated(commit) && !(told && self.oracle.is_repetition(commit))
+        });
+        for commit in untold {
+            let group = (commit.key, commit.kind, commit.expected);
             let calls = open.entry(group).or_default();
             match calls.iter().position(|called| *called <= commit.at) {
                 Some(at) => {

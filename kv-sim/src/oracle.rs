@@ -41,6 +41,8 @@ pub(crate) struct Commit {
     pub(crate) superseded: Option<Instant>,
     pub(crate) value: Bytes,
     pub(crate) kind: Kind,
+    /// The id that the message carried.
+    pub(crate) id: Option<String>,
     /// The condition that the message carried.
     pub(crate) expected: Option<u64>,
     pub(crate) ttl: Option<u64>,
@@ -98,6 +100,7 @@ pub(crate) struct Oracle {
     /// When the bucket lost its newest revisions.
     pub(crate) rewinds: Vec<Instant>,
     pub(crate) by_call: BTreeMap<CallId, Vec<usize>>,
+    by_id: BTreeMap<String, Vec<usize>>,
     /// When the bucket came and went.
     pub(crate) exists: Vec<(Instant, bool)>,
 }
@@ -166,6 +169,7 @@ impl Oracle {
             superseded: None,
             value: payload.clone(),
             kind,
+            id: value_of(headers, "Nats-Msg-Id").map(str::to_owned),
             expected: number(headers, "Nats-Expected-Last-Subject-Sequence"),
             ttl: number(headers, "Nats-TTL"),
             found: before.map_or(0, |before| before.revision),
@@ -173,6 +177,9 @@ impl Oracle {
         };
         if let Some(call) = commit.by {
             self.by_call.entry(call).or_default().push(place);
+        }
+        if let Some(id) = &commit.id {
+            self.by_id.entry(id.clone()).or_default().push(place);
         }
         self.by_revision.entry(revision).or_default().push(place);
         life.present.insert(revision, place);
@@ -184,6 +191,28 @@ impl Oracle {
             before.superseded = before.superseded.or(Some(at));
         }
         self.commits.push(commit);
+    }
+
+    /// Whether what a message did was undone before the very same message was stored again, on the condition
+    /// that it had before: its key had vanished, or the bucket was made anew or lost its end. Nobody can
+    /// fence that, as `update` tells; a write without a condition is never sent again.
+    pub(crate) fn was_repeated(&self, commit: &Commit) -> bool {
+        self.same_message(commit)
+            .any(|one| undone_before(commit, one))
+    }
+
+    /// Whether a commit is such a repetition.
+    pub(crate) fn is_repetition(&self, commit: &Commit) -> bool {
+        self.same_message(commit)
+            .any(|one| undone_before(one, commit))
+    }
+
+    /// The commits of the same message, by its id; none if it carried no condition.
+    fn same_message(&self, commit: &Commit) -> impl Iterator<Item = &Commit> {
+        let places = commit.id.as_ref().and_then(|id| self.by_id.get(id));
+        let places = places.filter(|_| commit.expected.is_some());
+        let places = places.into_iter().flatten();
+        places.filter_map(|place| self.commits.get(*place))
     }
 
     /// How often the bucket was created up to some moment.
@@ -280,6 +309,10 @@ impl Oracle {
                 .take_while(|(at, _)| *at <= to)
                 .any(|(_, exists)| !exists)
     }
+}
+
+fn undone_before(first: &Commit, second: &Commit) -> bool {
+    first.gone.is_some_and(|gone| gone <= second.at) && first.at < second.at
 }
 
 impl KeyLife {

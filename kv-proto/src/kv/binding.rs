@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
@@ -35,6 +36,8 @@ struct Bound {
     /// No more than one revision of each key is kept.
     keeps_one: bool,
     max_message: Option<usize>,
+    /// How long the stream that stores what is written remembers the ids of messages; zero if that is not known.
+    duplicate_window: Duration,
     created: Timestamp,
 }
 
@@ -45,6 +48,7 @@ impl Binding {
         let allow_ttl = info.config.allow_msg_ttl;
         let keeps_one = info.config.max_msgs_per_subject == 1;
         let max_message = usize::try_from(info.config.max_msg_size).ok();
+        let window = u64::try_from(info.config.duplicate_window).unwrap_or(0);
         let origin = info.config.mirror.as_ref().map(|mirror| {
             let external = mirror
                 .external
@@ -69,6 +73,7 @@ impl Binding {
                 (origin, stored, write)
             }
         };
+        let window = if acks_from == stream { window } else { 0 };
         Ok(Self(Arc::new(Bound {
             direct_prefix: format!("{}{stream}.{stored_prefix}", subject::DIRECT_GET),
             tag: fnv1a(acks_from.as_bytes()),
@@ -82,6 +87,7 @@ impl Binding {
             allow_ttl,
             keeps_one,
             max_message: max_message.filter(|max| *max > 0),
+            duplicate_window: Duration::from_nanos(window),
             created,
         })))
     }
@@ -163,6 +169,11 @@ impl Binding {
     /// The largest value with its headers that the bucket stores.
     pub(crate) fn max_message(&self) -> Option<usize> {
         self.0.max_message
+    }
+
+    /// How long the id of a message is remembered; zero if that is not known.
+    pub(crate) fn duplicate_window(&self) -> Duration {
+        self.0.duplicate_window
     }
 
     /// Returns the key of a stored subject, if it is one of this bucket's.

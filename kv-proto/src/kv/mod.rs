@@ -16,10 +16,12 @@ pub(crate) mod watch;
 pub(crate) mod write;
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use crate::error::{Refused, WatchError};
 use crate::op::{Elapsed, Output};
 use crate::out::Handover;
+use crate::time::Instant;
 use ask::Ask;
 use erase::Erase;
 use list::List;
@@ -72,11 +74,25 @@ impl Machine {
         }
     }
 
-    /// The time that it wanted to linger is over. Returns whether it has a new
-    /// request to send.
-    pub(crate) fn lingered(&mut self) -> bool {
+    /// How long it waits for an answer before it sends something else; without end if there is none.
+    pub(crate) fn patience(&self) -> Option<Duration> {
         match self {
-            Self::Write(write) => write.lingered(),
+            Self::Write(write) => write.patience(),
+            Self::Read(_)
+            | Self::Manage(_)
+            | Self::List(_)
+            | Self::Ask(_)
+            | Self::Erase(_)
+            | Self::Sweep
+            | Self::Sleep => None,
+        }
+    }
+
+    /// The time that it wanted to linger, or its patience, is over. Returns whether it has a new request to
+    /// send.
+    pub(crate) fn lingered(&mut self, now: Instant) -> bool {
+        match self {
+            Self::Write(write) => write.lingered(now),
             Self::Read(_)
             | Self::Manage(_)
             | Self::List(_)

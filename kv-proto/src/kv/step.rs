@@ -16,12 +16,16 @@ use crate::mux::Class;
 use crate::op::Output;
 use crate::out::Handover;
 use crate::rng::Rng;
+use crate::time::Instant;
 use crate::wire::{self, Header, HeaderValue, Headers};
+
+/// A purge on a condition with a time to live has as many.
+const MAX_LINES: usize = 5;
 
 /// Header lines of one request, kept in place.
 #[derive(Debug)]
 pub(crate) struct Lines<'a> {
-    lines: [Header<'a>; 4],
+    lines: [Header<'a>; MAX_LINES],
     len: usize,
 }
 
@@ -32,7 +36,7 @@ impl<'a> Lines<'a> {
             value: HeaderValue::Number(0),
         };
         Self {
-            lines: [unused(), unused(), unused(), unused()],
+            lines: core::array::from_fn(|_| unused()),
             len: 0,
         }
     }
@@ -119,6 +123,7 @@ impl<'a> Reply<'a> {
 pub(crate) struct Surroundings<'a> {
     pub(crate) rng: &'a mut Rng,
     pub(crate) limits: &'a Limits,
+    pub(crate) now: Instant,
     /// The server that answers says that it has JetStream.
     pub(crate) jetstream: bool,
 }

@@ -151,7 +151,9 @@ impl From<BucketError> for WatchError {
                 Self::Server(error)
             }
             BucketError::TimedOut
-            | BucketError::Unknown(Doubt::TimedOut | Doubt::LinkLost | Doubt::Malformed)
+            | BucketError::Unknown(
+                Doubt::TimedOut | Doubt::LinkLost | Doubt::Malformed | Doubt::Superseded { .. },
+            )
             | BucketError::InvalidName(_)
             | BucketError::InvalidFilter(_)
             | BucketError::InvalidConfig(_)

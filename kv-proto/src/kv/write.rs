@@ -12,16 +12,21 @@
 //!                               '--no bucket--> not applied
 //! ```
 //!
-//! A write that was handed over whole and not answered is never repeated: its
-//! outcome is unknown. One that certainly had no effect may be.
+//! A blind put that was handed over whole and not answered is never repeated: its
+//! outcome is unknown. A write that certainly had no effect may be repeated, and so may one on a condition:
+//! it has a name by which it is found again (`resolve`).
 
 mod doubts;
+mod identity;
+mod resolve;
 
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use self::doubts::Doubts;
+pub(crate) use self::identity::Identity;
+use self::resolve::Search;
 use crate::error::{Cause, Doubt, Refused, WriteError};
 use crate::js::error::{ServerError, Verdict};
 use crate::js::message::{ApiReply, PublishReply, StoredMessage};
@@ -36,11 +41,16 @@ use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
 use crate::out::Handover;
+use crate::time::Instant;
 use crate::wire::HeaderValue;
 
 /// How often a write that lost against others is tried again (a `create` over
 /// a tombstone that keeps changing, say) before it gives up.
 const MAX_TRIES: u32 = 16;
+
+/// How long a write waits for its acknowledgement before it is sent again, if it may be. A stream without a
+/// leader is silent, and so is a server that cannot write to its disk.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shortest time to live that a server keeps: it counts in whole seconds.
 pub(crate) const MIN_TTL: Duration = Duration::from_secs(1);
@@ -87,6 +97,8 @@ enum Stage {
         revision: u64,
         body: Bytes,
     },
+    /// It may have been applied: what is at the key?
+    Search(Search),
 }
 
 #[derive(Debug)]
@@ -98,6 +110,10 @@ pub(crate) struct Write {
     /// The condition: the key's last revision, 0 for none.
     expect: Option<Revision>,
     ttl_seconds: Option<u64>,
+    /// What it is found again by, if it has a condition.
+    identity: Option<Identity>,
+    /// Why an earlier attempt may have been applied, if one may.
+    doubt: Option<Doubt>,
     stage: Stage,
     tries: u32,
     /// Nobody answered the last attempt.
@@ -105,6 +121,9 @@ pub(crate) struct Write {
     /// A revision that the key is known to have reached.
     reached: u64,
 }
+
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 static EMPTY: Bytes = Bytes::new();
 
@@ -122,6 +141,7 @@ impl Write {
         kind: Kind,
         expect: Option<Revision>,
         ttl: Option<Duration>,
+        identity: Option<Identity>,
     ) -> Result<Self, Cause> {
         if ttl.is_some_and(|ttl| ttl < MIN_TTL) {
             return Err(Cause::InvalidTtl);
@@ -142,6 +162,8 @@ impl Write {
             key,
             value,
             kind,
+            identity,
+            doubt: None,
             stage: Stage::Publish,
             tries: 0,
             unanswered: false,
@@ -164,6 +186,11 @@ impl Write {
                 Request::api(subject::STREAM_MSG_GET, self.binding.acks_from(), body)
             }
             Stage::DirectLookup => Request::api(self.binding.direct_prefix(), &self.key, &EMPTY),
+            Stage::Search(search) => Request::api(
+                subject::STREAM_MSG_GET,
+                self.binding.acks_from(),
+                search.body(),
+            ),
         }
     }
 
@@ -178,13 +205,13 @@ impl Write {
             }
         }
         if let Some(expect) = self.expect {
-            headers.push(
-                "Nats-Expected-Last-Subject-Sequence",
-                HeaderValue::Number(expect.get()),
-            );
+            headers.push(EXPECTED, HeaderValue::Number(expect.get()));
         }
         if let Some(seconds) = self.ttl_seconds {
             headers.push("Nats-TTL", HeaderValue::Number(seconds));
+        }
+        if let Some(identity) = &self.identity {
+            headers.push(MESSAGE_ID, HeaderValue::Text(identity.text()));
         }
         Request {
             subject: [self.binding.write_prefix(), &self.key],
@@ -217,15 +244,30 @@ impl Write {
                 revision,
                 body,
             } => self.on_verified(doubts, revision, body, answer, around),
+            Stage::Search(search) => self.on_searched(search, answer, around),
         }
     }
 
-    /// No other acknowledgement followed a doubtful one: it is to be checked.
-    pub(crate) fn lingered(&mut self) -> bool {
-        let Stage::Doubtful(doubts) = self.stage else {
-            return false;
-        };
-        self.stage = Stage::Check(doubts);
+    /// How long an acknowledgement is waited for before the write is sent again, if it may be.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let waits = matches!(self.stage, Stage::Publish) && self.identity.is_some();
+        waits.then_some(PATIENCE)
+    }
+
+    /// No other acknowledgement followed a doubtful one, or none came at all: it is to be looked after.
+    pub(crate) fn lingered(&mut self, now: Instant) -> bool {
+        match (&self.stage, self.identity.is_some()) {
+            (Stage::Doubtful(_), true) => {
+                self.doubt.get_or_insert(Doubt::Malformed);
+                self.search();
+            }
+            (Stage::Doubtful(doubts), false) => self.stage = Stage::Check(*doubts),
+            (Stage::Publish, true) => {
+                self.doubt.get_or_insert(Doubt::TimedOut);
+                self.try_again(now);
+            }
+            _ => return false,
+        }
         true
     }
 
@@ -234,10 +276,13 @@ impl Write {
         let in_doubt = match self.stage {
             Stage::Publish | Stage::Doubtful(_) => handover == Handover::Whole,
             Stage::Check(_) | Stage::Verify { .. } => true,
-            Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup => false,
-        };
+            Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup | Stage::Search(_) => false,
+        } || self.doubt.is_some();
         failed(match (ending, in_doubt) {
-            (Ending::Deadline, true) => WriteError::Unknown(Doubt::TimedOut),
+            (Ending::Deadline, true) => WriteError::Unknown(match self.doubt {
+                Some(Doubt::Server(error)) => error.into(),
+                Some(_) | None => Doubt::TimedOut,
+            }),
             (Ending::Closed, true) => WriteError::Unknown(Doubt::Closed),
             (Ending::Deadline, false) if self.unanswered => {
                 WriteError::NotApplied(Cause::Unavailable)
@@ -249,7 +294,10 @@ impl Write {
 
     /// Ends a write whose frame no link can take.
     pub(crate) fn refuse(self, refused: Refused) -> Output {
-        failed(refused.into())
+        failed(match self.doubt {
+            Some(doubt) => WriteError::Unknown(doubt),
+            None => refused.into(),
+        })
     }
 
     fn on_published(
@@ -266,7 +314,7 @@ impl Write {
                 Step::Send(self)
             }
             Answer::Denied(subject) => match doubts {
-                None => not_applied(Cause::Denied { subject }),
+                None => self.not_applied(Cause::Denied { subject }),
                 // What was acknowledged was not refused.
                 Some(doubts) => {
                     self.stage = Stage::Doubtful(doubts);
@@ -274,12 +322,20 @@ impl Write {
                 }
             },
             Answer::LinkLost(Handover::None) => Step::Send(self),
-            Answer::LinkLost(Handover::Partial) => not_applied(Cause::LinkLost),
+            Answer::LinkLost(Handover::Partial) if self.doubt.is_some() => Step::Send(self),
+            Answer::LinkLost(Handover::Partial) => self.not_applied(Cause::LinkLost),
             Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send(self),
             Answer::LinkLost(Handover::Whole) if mutant::is(Mutant::LossIsNotApplied) => {
-                not_applied(Cause::LinkLost)
+                self.not_applied(Cause::LinkLost)
             }
-            Answer::LinkLost(Handover::Whole) => unknown(Doubt::LinkLost),
+            Answer::LinkLost(Handover::Whole) if self.identity.is_none() => {
+                unknown(Doubt::LinkLost)
+            }
+            Answer::LinkLost(Handover::Whole) => {
+                self.doubt.get_or_insert(Doubt::LinkLost);
+                self.try_again(around.now);
+                Step::Send(self)
+            }
         }
     }
 
@@ -290,8 +346,10 @@ impl Write {
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
         match PublishReply::parse(reply.payload.bytes) {
-            Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
-            Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => unknown(Doubt::Malformed),
+            Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => self.in_doubt(Doubt::Malformed),
+            Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => {
+                self.in_doubt(Doubt::Malformed)
+            }
             Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
                 if let Some(doubts) = doubts {
                     self.stage = Stage::Doubtful(doubts);
@@ -314,8 +372,13 @@ impl Write {
             Ok(PublishReply::Error(error)) => match error.write_verdict() {
                 Verdict::Retry => Step::Pause(self, around.pause()),
                 Verdict::Conflict { .. } => self.on_conflict(&error, around),
-                Verdict::Rejected | Verdict::Resources => not_applied(error.into()),
-                Verdict::Poll | Verdict::Unknown => unknown(error.into()),
+                Verdict::Rejected | Verdict::Resources => self.not_applied(error.into()),
+                // The first attempt is still under way; the same one again is told what becomes of it.
+                Verdict::Poll if self.identity.is_some() => {
+                    self.doubt.get_or_insert(error.into());
+                    Step::Pause(self, around.pause())
+                }
+                Verdict::Poll | Verdict::Unknown => self.in_doubt(error.into()),
             },
         }
     }
@@ -324,6 +387,10 @@ impl Write {
     /// update; `create` has to see what is there, and the error for a write
     /// that lost against one in flight (10164) names no revision.
     fn on_conflict(mut self, error: &ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+        if self.doubt.is_some() && !mutant::is(Mutant::ConflictWithItself) {
+            self.search();
+            return Step::Send(self);
+        }
         let expected = self.expect.map_or(0, Revision::get);
         self.reached = error.current_sequence().unwrap_or(expected);
         match (self.kind, self.expect, error.current_sequence()) {
@@ -333,7 +400,9 @@ impl Write {
                     current: Some(Revision::new(current)),
                 })
             }
-            (Kind::Put | Kind::Delete | Kind::Purge, None, _) => not_applied(error.clone().into()),
+            (Kind::Put | Kind::Delete | Kind::Purge, None, _) => {
+                self.not_applied(error.clone().into())
+            }
             _ => self.look_up(around),
         }
     }
@@ -344,7 +413,7 @@ impl Write {
     fn look_up(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
         self.tries += 1;
         if self.tries > MAX_TRIES {
-            return not_applied(Cause::Contended);
+            return self.not_applied(Cause::Contended);
         }
         self.stage = Stage::Lookup {
             body: read::last_of(&self.binding, &self.key),
@@ -360,12 +429,12 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Failure(error)) => match api_failure(&error) {
-                    Some(cause) => not_applied(cause),
+                    Some(cause) => self.not_applied(cause),
                     None => Step::Pause(self, around.pause()),
                 },
                 Some(ApiReply::Success(_)) | None => Step::Pause(self, around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => not_applied(Cause::NoJetStream),
+            Answer::NoResponders if !around.jetstream => self.not_applied(Cause::NoJetStream),
             Answer::NoResponders | Answer::Denied(_) => Step::Pause(self, around.pause()),
             Answer::LinkLost(_) => Step::Send(self),
         }
@@ -391,17 +460,19 @@ impl Write {
                     let stored = Stored::from_leader(message, around.limits);
                     // An entry that cannot be read is no tombstone.
                     let live = stored.map_or(true, |stored| !stored.operation.is_tombstone());
-                    self.on_current(Some((revision, live)))
+                    self.on_current(Some((revision, live)), around)
                 }
-                Ok(ApiReply::Failure(error)) if error.is_no_message() => self.on_current(None),
+                Ok(ApiReply::Failure(error)) if error.is_no_message() => {
+                    self.on_current(None, around)
+                }
                 Ok(ApiReply::Failure(error)) => match api_failure(&error) {
-                    Some(cause) => not_applied(cause),
+                    Some(cause) => self.not_applied(cause),
                     None if error.is_transient() => Step::Pause(again(self), around.pause()),
-                    None => not_applied(error.into()),
+                    None => self.not_applied(error.into()),
                 },
                 Err(_) => Step::Pause(again(self), around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => not_applied(Cause::NoJetStream),
+            Answer::NoResponders if !around.jetstream => self.not_applied(Cause::NoJetStream),
             Answer::NoResponders => {
                 self.unanswered = true;
                 Step::Pause(again(self), around.pause())
@@ -447,21 +518,23 @@ impl Write {
                 self.unanswered = true;
                 Step::Pause(again(self), around.pause())
             }
-            Answer::Denied(subject) => not_applied(Cause::Denied { subject }),
+            Answer::Denied(subject) => self.not_applied(Cause::Denied { subject }),
             Answer::LinkLost(_) => Step::Send(again(self)),
         }
     }
 
     /// The key's revision after a conflict is known.
-    fn on_current(mut self, current: Option<(Revision, bool)>) -> Step<Self> {
+    fn on_current(
+        mut self,
+        current: Option<(Revision, bool)>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
         let revision = current.map_or(Revision::new(0), |(revision, _)| revision);
         let occupied = current.is_some_and(|(_, live)| live);
         match self.kind {
             Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
             Kind::Create => {
-                self.expect = (!mutant::is(Mutant::CreateWithoutCondition)).then_some(revision);
-                self.ttl_seconds
-                    .take_if(|_| mutant::is(Mutant::CreateForgetsTtl));
+                self.expect_tombstone(revision, around);
                 Step::Send(self)
             }
             Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
@@ -485,20 +558,37 @@ impl Write {
         let revision = current.map_or(0, |(revision, _)| revision.get());
         let decides = self.kind != Kind::Create || current.is_some_and(|(_, live)| live);
         if !decides || revision >= self.reached {
-            return self.on_current(current);
+            return self.on_current(current, around);
         }
         self.tries += 1;
         if self.tries > MAX_TRIES {
-            return not_applied(Cause::Contended);
+            return self.not_applied(Cause::Contended);
         }
         self.stage = Stage::DirectLookup;
         Step::Pause(self, around.pause())
     }
 
+    /// A `create` is tried again over a tombstone. That is another message than the one before, which
+    /// certainly had no effect, and some servers remember the id of what they have refused.
+    fn expect_tombstone(&mut self, revision: Revision, around: &mut Surroundings<'_>) {
+        self.expect = (!mutant::is(Mutant::CreateWithoutCondition)).then_some(revision);
+        self.ttl_seconds
+            .take_if(|_| mutant::is(Mutant::CreateForgetsTtl));
+        let renewed = self.identity.map(|_| Identity::new(around.rng, around.now));
+        self.identity = renewed;
+    }
+
     /// A planted bug, or never.
     fn repeats_what_was_lost(&self) -> bool {
-        (mutant::is(Mutant::ConflictWithItself) && self.expect.is_some())
-            || (mutant::is(Mutant::PutSentTwice) && self.expect.is_none())
+        mutant::is(Mutant::PutSentTwice) && self.expect.is_none()
+    }
+
+    /// Ends an attempt that had no effect. If an earlier one may have had, nothing is proved.
+    fn not_applied(self, cause: Cause) -> Step<Self> {
+        match self.doubt {
+            Some(doubt) => unknown(doubt),
+            None => failed_step(WriteError::NotApplied(cause)),
+        }
     }
 
     fn stored_subject(&self) -> alloc::vec::Vec<u8> {
@@ -528,10 +618,6 @@ fn failed(error: WriteError) -> Output {
 
 fn failed_step(error: WriteError) -> Step<Write> {
     Step::Done(failed(error))
-}
-
-fn not_applied(cause: Cause) -> Step<Write> {
-    failed_step(WriteError::NotApplied(cause))
 }
 
 fn unknown(doubt: Doubt) -> Step<Write> {

@@ -88,6 +88,10 @@ impl Session {
             token,
             span,
         };
+        if let Some(patience) = running.machine.as_ref().and_then(Machine::patience) {
+            let timer = self.timers.arm(self.now + patience, Reason::Retry(id));
+            running.pause = Some(timer);
+        }
     }
 
     /// Ends an operation whose request no link can take.
@@ -160,6 +164,7 @@ impl Session {
         let mut around = Surroundings {
             rng: &mut self.rng,
             limits: &self.config.limits,
+            now: self.now,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
         };
         let step = match machine.answer(answer, &mut around) {
@@ -245,11 +250,24 @@ impl Session {
         running.pause = None;
         match running.phase {
             Phase::Paused => {}
-            Phase::Sent { link, token, .. } => {
-                if !running.machine.as_mut().is_some_and(Machine::lingered) {
+            Phase::Sent { link, token, span } => {
+                let Some(machine) = running.machine.as_mut() else {
+                    return;
+                };
+                let link = self.links.iter_mut().find(|known| known.id == link);
+                if link
+                    .as_ref()
+                    .is_some_and(|link| !link.outbox.is_whole(span))
+                {
+                    // What has not left is not answered: patience begins when it has.
+                    let again = machine.patience().map(|patience| self.now + patience);
+                    running.pause = again.map(|at| self.timers.arm(at, Reason::Retry(id)));
                     return;
                 }
-                if let Some(link) = self.links.iter_mut().find(|known| known.id == link) {
+                if !machine.lingered(self.now) {
+                    return;
+                }
+                if let Some(link) = link {
                     link.mux.abandon(token);
                 }
             }

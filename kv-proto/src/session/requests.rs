@@ -15,7 +15,7 @@ use crate::kv::list::{List, NamesPage, StatusPage, What};
 use crate::kv::manage::{Goal, Manage};
 use crate::kv::read::Read;
 use crate::kv::status::BucketStatus;
-use crate::kv::write::{Kind, Write};
+use crate::kv::write::{Identity, Kind, Write};
 use crate::name::{BucketName, Key};
 use crate::op::{Elapsed, Op, OpId, Output, Phase, Running};
 use crate::options::{
@@ -163,7 +163,10 @@ impl Session {
         ttl: Option<Duration>,
         timeout: Option<Duration>,
     ) -> Result<Op<Revision>, WriteError> {
-        let write = Write::new(bucket.clone(), key, value, kind, expect, ttl)
+        let conditional = kind == Kind::Create || expect.is_some();
+        let named = conditional && self.config.message_ids;
+        let identity = named.then(|| Identity::new(&mut self.rng, self.now.max(now)));
+        let write = Write::new(bucket.clone(), key, value, kind, expect, ttl, identity)
             .map_err(WriteError::NotApplied)?;
         let id = self.start(now, Machine::Write(write), timeout)?;
         Ok(Op::new(id))

@@ -122,6 +122,7 @@ pub(super) fn of_write(error: &WriteError) -> Answer {
             Doubt::Closed => "unknown: closed",
             Doubt::Server(_) => "unknown: server",
             Doubt::Malformed => "unknown: malformed",
+            Doubt::Superseded { .. } => "unknown: superseded",
             _ => "unknown: other",
         }),
         WriteError::InvalidKey(_) | _ => Answer::NotApplied(Cause::Other),

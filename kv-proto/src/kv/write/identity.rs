@@ -1,0 +1,40 @@
+//! The name of a conditional write, by which servers and we find it again.
+
+use core::fmt;
+
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// So many digits of base 62 that they hold 128 bits.
+const DIGITS: usize = 22;
+
+/// The id of one message (`Nats-Msg-Id`), whose attempts all have the same, and when it was made.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    id: [u8; DIGITS],
+    since: Instant,
+}
+
+impl Identity {
+    pub(crate) fn new(rng: &mut Rng, now: Instant) -> Self {
+        Self {
+            id: rng.base62(),
+            since: now,
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        core::str::from_utf8(&self.id).unwrap_or_default()
+    }
+
+    /// No attempt was made before.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}

@@ -1,0 +1,290 @@
+//! The resolution of a write in doubt: an attempt was handed over, and whether it was applied is not known.
+//!
+//! ```text
+//!   in doubt --may be sent again--> Publish, the very same message --ack--> done
+//!      ^  |                            | conflict
+//!      |  '--may not--> Last <---------'
+//!      |                 |--it is ours--> done
+//!      '----- pause -----+--the key is where we expect it
+//!                        |--it won over us, on the same condition--> conflict
+//!                        '--with history--> Next: what followed the revision that we expect?
+//!                                            |--ours--> done, and overwritten since
+//!                                            |--it won over us--> conflict
+//!                                            '--> Base: is that revision still there?
+//!                                                  |--yes: nothing between them is missing--> conflict
+//!                                                  '--no--> unknown
+//! ```
+//!
+//! The condition is the fence: two attempts cannot both hold, as the first that does moves the key on. The
+//! id is only what a message is recognised by: servers differ in whether they look at the id or at the
+//! condition first, so a duplicate and a conflict both mean that what is there may be ours. An expected
+//! revision of 0 is a weaker fence: a key that was created can vanish and be created again, so there the
+//! message is sent again only while the server remembers ids, and that another's message is there proves
+//! nothing.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{EXPECTED, Kind, MAX_TRIES, MESSAGE_ID, Stage, Write, failed_step, unknown};
+use crate::error::{Cause, Doubt, WriteError};
+use crate::js::message::{ApiReply, StoredMessage};
+use crate::kv::entry::{Revision, operation_of};
+use crate::kv::read;
+use crate::kv::step::{Answer, Step, Surroundings};
+use crate::op::Output;
+use crate::time::Instant;
+use crate::wire::Headers;
+
+/// A question about the key, asked of the leader.
+#[derive(Debug)]
+pub(super) struct Search {
+    question: Question,
+    body: Bytes,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    /// What is its last message?
+    Last,
+    /// What is the first after the revision that we expect? The last is known.
+    Next { last: Place },
+    /// Is that revision still there?
+    Base { last: Place },
+}
+
+/// Where a key is, and whether it has a value there.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    revision: Revision,
+    live: bool,
+}
+
+/// A message as it is to us.
+struct Found {
+    place: Place,
+    ours: bool,
+    /// It was stored on the condition that we have, too.
+    same_condition: bool,
+}
+
+impl Search {
+    pub(super) const fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+impl Write {
+    /// What was answered does not tell. If the message can be found again, it is looked for.
+    pub(super) fn in_doubt(mut self, doubt: Doubt) -> Step<Self> {
+        self.tries += 1;
+        let doubt = self.doubt.take().unwrap_or(doubt);
+        if self.identity.is_none() || self.tries > MAX_TRIES {
+            return unknown(doubt);
+        }
+        self.doubt = Some(doubt);
+        self.search();
+        Step::Send(self)
+    }
+
+    /// Chooses how to find out: by the same message once more where that is safe, or by a look.
+    pub(super) fn try_again(&mut self, now: Instant) {
+        let expected = self.expect.map_or(0, Revision::get);
+        let remembered = self.identity.is_some_and(|identity| {
+            now.saturating_duration_since(identity.since()) < self.binding.duplicate_window()
+        });
+        let fenced = expected > 0 && !self.can_vanish();
+        if fenced || remembered {
+            self.stage = Stage::Publish;
+        } else {
+            self.search();
+        }
+    }
+
+    pub(super) fn search(&mut self) {
+        self.ask(Question::Last, read::last_of(&self.binding, &self.key));
+    }
+
+    fn ask(&mut self, question: Question, body: Bytes) {
+        self.stage = Stage::Search(Search { question, body });
+    }
+
+    pub(super) fn on_searched(
+        mut self,
+        search: Search,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let question = search.question;
+        let again = |mut write: Self| {
+            write.stage = Stage::Search(search);
+            write
+        };
+        match answer {
+            Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
+                Ok(ApiReply::Success(message)) => {
+                    let is_base = matches!(question, Question::Base { .. });
+                    let at_our_key = message.subject.as_bytes() == self.stored_subject();
+                    if !at_our_key && !is_base {
+                        return Step::Ignore(again(self));
+                    }
+                    let found = at_our_key.then(|| self.recognise(&message, around));
+                    self.on_found(question, found, around)
+                }
+                Ok(ApiReply::Failure(error)) if error.is_no_message() => {
+                    self.on_found(question, None, around)
+                }
+                Ok(ApiReply::Failure(error)) if !error.is_transient() => self.give_up(),
+                Ok(ApiReply::Failure(_)) | Err(_) => Step::Pause(again(self), around.pause()),
+            },
+            Answer::NoResponders if !around.jetstream => self.give_up(),
+            Answer::NoResponders => {
+                self.unanswered = true;
+                Step::Pause(again(self), around.pause())
+            }
+            Answer::Denied(_) => self.give_up(),
+            Answer::LinkLost(_) => Step::Send(again(self)),
+        }
+    }
+
+    /// What a message is to us. Whoever writes to the bucket controls these fields, so what they prove is
+    /// proved among those who keep to the rules, like a condition itself.
+    fn recognise(&self, message: &StoredMessage, around: &Surroundings<'_>) -> Found {
+        let revision = Revision::new(message.seq);
+        if message.hdrs.is_empty() {
+            return Found {
+                place: Place {
+                    revision,
+                    live: true,
+                },
+                ours: false,
+                same_condition: false,
+            };
+        }
+        let headers = Headers::parse(&message.hdrs, around.limits);
+        let live = headers.defect().is_some() || !operation_of(&headers).is_tombstone();
+        let id = self
+            .identity
+            .as_ref()
+            .map(|identity| identity.text().as_bytes());
+        let condition = self.expect.map(|expected| format!("{expected}"));
+        let condition = condition.as_deref().map(str::as_bytes);
+        Found {
+            place: Place { revision, live },
+            ours: headers.first(MESSAGE_ID) == id,
+            same_condition: headers.first(EXPECTED) == condition,
+        }
+    }
+
+    fn on_found(
+        mut self,
+        question: Question,
+        found: Option<Found>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let expected = self.expect.unwrap_or_default();
+        if let Some(found) = &found
+            && found.ours
+        {
+            return Step::Done(Output::Written(Ok(found.place.revision)));
+        }
+        match (question, found) {
+            (Question::Last, found) => {
+                let last = found.as_ref().map_or(Place::NONE, |found| found.place);
+                if last.revision == expected {
+                    self.tries += 1;
+                    if self.tries > MAX_TRIES {
+                        return self.give_up();
+                    }
+                    self.try_again(around.now);
+                    return Step::Pause(self, around.pause());
+                }
+                if found.is_some_and(|found| self.has_won(&found)) {
+                    return self.lost_to(last, around);
+                }
+                if last.revision < expected || self.keeps_one() {
+                    return superseded(last);
+                }
+                let first = expected.get().saturating_add(1);
+                let subject = format!("{}{}", self.binding.stored_prefix(), self.key);
+                let body = json!({ "seq": first, "next_by_subj": subject });
+                self.ask(Question::Next { last }, Bytes::from(body.to_string()));
+                Step::Send(self)
+            }
+            (Question::Next { last }, None) => superseded(last),
+            (Question::Next { last }, Some(found)) if self.has_won(&found) => {
+                self.lost_to(last, around)
+            }
+            (Question::Next { last }, Some(_)) if expected.get() > 0 && !self.can_vanish() => {
+                self.ask(Question::Base { last }, read::at_revision(expected));
+                Step::Send(self)
+            }
+            (Question::Next { last }, Some(_)) | (Question::Base { last }, None) => {
+                superseded(last)
+            }
+            (Question::Base { last }, Some(_)) => self.lost_to(last, around),
+        }
+    }
+
+    /// Whether the message was stored in our place: on the same condition, which cannot hold twice.
+    fn has_won(&self, found: &Found) -> bool {
+        let expected = self.expect.map_or(0, Revision::get);
+        expected > 0 && found.same_condition && !self.can_vanish()
+    }
+
+    /// Whether what we wrote may have ended by itself and have brought to light what it was written over.
+    fn can_vanish(&self) -> bool {
+        self.ttl_seconds.is_some() && !self.keeps_one()
+    }
+
+    /// Whether the stream that we write to keeps no more than one revision. Of a mirror's origin that is not
+    /// known.
+    fn keeps_one(&self) -> bool {
+        self.binding.keeps_one() && !self.binding.is_mirror()
+    }
+
+    /// Another write has taken our place, so that ours had no effect and cannot have one.
+    fn lost_to(mut self, last: Place, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.doubt = None;
+        let expected = self.expect.unwrap_or_default();
+        match self.kind {
+            Kind::Create if last.live => failed_step(WriteError::Exists {
+                revision: last.revision,
+            }),
+            Kind::Create => {
+                self.tries += 1;
+                if self.tries > MAX_TRIES {
+                    return self.not_applied(Cause::Contended);
+                }
+                self.expect_tombstone(last.revision, around);
+                Step::Send(self)
+            }
+            Kind::Put | Kind::Delete | Kind::Purge => failed_step(WriteError::Conflict {
+                expected,
+                current: Some(last.revision),
+            }),
+        }
+    }
+
+    /// Ends it with the doubt that it is in.
+    fn give_up(self) -> Step<Self> {
+        unknown(self.doubt.unwrap_or(Doubt::Malformed))
+    }
+}
+
+impl Place {
+    /// The key has no message.
+    const NONE: Self = Self {
+        revision: Revision::new(0),
+        live: false,
+    };
+}
+
+/// The key has moved on, and what is left does not tell whether by us.
+fn superseded(last: Place) -> Step<Write> {
+    unknown(Doubt::Superseded {
+        current: last.revision,
+    })
+}
