@@ -188,6 +188,12 @@ mutants! {
     40 BadHeadersEndLink:
         "a message whose headers cannot be read ends its link",
         "async-nats 0.51.0, as measured";
+    61 RefusalForgetsDoubt:
+        "a write whose first attempt may have been applied is reported as not applied when a later one is refused",
+        "the naive reading of G-OUT-3";
+    63 NameChanges:
+        "a write that is sent again has another id",
+        "no public thread; what makes the id useless";
 }
 
 /// No bug is ever planted.

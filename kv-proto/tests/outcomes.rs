@@ -23,15 +23,22 @@ fn rev(revision: u64) -> Revision {
     Revision::new(revision)
 }
 
-/// The result of an update of `k` that is answered once by this payload, and
-/// how often it was sent.
-fn update_answered(payload: &str) -> (Result<Revision, WriteError>, usize) {
+/// The result of a write of `k` that is answered once by this payload, and how often it was sent.
+fn write_answered(condition: bool, payload: &str) -> (Result<Revision, WriteError>, usize) {
     let (mut world, bucket) = World::with_bucket(config());
     world.peer.rule("$KV.b.k", Rule::Reply(payload.to_owned()));
-    let op = world.update(&bucket, "k", "v", 0);
+    let op = if condition {
+        world.update(&bucket, "k", "v", 0)
+    } else {
+        world.put(&bucket, "k", "v")
+    };
     let result = world.wait(op);
     let writes = world.peer.seen.iter().filter(|p| p.subject == "$KV.b.k");
     (result, writes.count())
+}
+
+fn update_answered(payload: &str) -> (Result<Revision, WriteError>, usize) {
+    write_answered(true, payload)
 }
 
 fn server_error(result: &Result<Revision, WriteError>) -> Option<&ServerError> {
@@ -63,7 +70,8 @@ fn acknowledged_is_applied() {
 }
 
 /// What cannot be read as an acknowledgement or as a known refusal proves
-/// nothing: the outcome is unknown, and a blind repetition never happens.
+/// nothing: the outcome of a blind put is unknown, and a blind repetition never happens. A write on a
+/// condition finds out that it was not stored, and is made once more.
 #[test]
 fn an_answer_that_does_not_tell_leaves_the_outcome_unknown() {
     let unnumbered = r#"{"error":{"code":400,"description":"wrong last sequence: 3"}}"#;
@@ -83,10 +91,11 @@ fn an_answer_that_does_not_tell_leaves_the_outcome_unknown() {
         refusal(10_077, ""),
     ];
     for payload in rows {
-        let (result, sent) = update_answered(&payload);
+        let (result, sent) = write_answered(false, &payload);
         assert_eq!(outcome(&result), Some(Outcome::Unknown), "{payload}");
         assert_eq!(sent, 1, "{payload}");
         assert!(!result.unwrap_err().is_retryable(), "{payload}");
+        assert_eq!(write_answered(true, &payload), (Ok(rev(1)), 2), "{payload}");
     }
 }
 

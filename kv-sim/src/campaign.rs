@@ -109,6 +109,8 @@ const fn client_shows_as(mutant: kv_proto::mutant::Mutant) -> &'static [&'static
         Mutant::ConflictWithItself | Mutant::PutSentTwice => {
             &["AppliedAfterAll", "AppliedTwice", "Unaccounted"]
         }
+        Mutant::RefusalForgetsDoubt => &["AppliedAfterAll", "Unaccounted"],
+        Mutant::NameChanges => &["AppliedAfterAll", "AppliedTwice", "Unaccounted"],
         Mutant::LossIsNotApplied => &["AppliedAfterAll", "SentAfterAll"],
         Mutant::CancelCutsFrame => &["Malformed", "NeverSent"],
         Mutant::FrameContinuedOnNextLink => &["Malformed"],

@@ -129,6 +129,7 @@ impl Check<'_> {
                 // A frame that is begun is finished, unless its link is lost.
                 let unsent = record.sent == Sent::Nothing
                     || (record.sent == Sent::Part && *doubt == "unknown: link lost");
+                let unsent = unsent && record.sent_before < Sent::Perhaps;
                 let pessimistic = record.call.carries_value() && unsent;
                 pessimistic.then_some(Violation::NeverSent { call, doubt })
             }

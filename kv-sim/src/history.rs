@@ -330,6 +330,8 @@ pub struct Record {
     pub answer: Option<(Instant, Answer)>,
     /// What of it has left; known only of calls that carry a value.
     pub sent: Sent,
+    /// The most that it has taken of an earlier attempt.
+    pub sent_before: Sent,
     /// How often its frame was begun; known only of calls that carry a value.
     pub attempts: u32,
 }
@@ -346,6 +348,7 @@ impl Record {
             called,
             answer: None,
             sent: Sent::Nothing,
+            sent_before: Sent::Nothing,
             attempts: 0,
         }
     }

@@ -149,6 +149,11 @@ impl Binding {
         self.0.stream == now.config.name && self.0.created != now.created
     }
 
+    /// Whether that is the bucket, in the life in which it was opened.
+    pub(crate) fn is_of(&self, info: &StreamInfo) -> bool {
+        self.0.stream == info.config.name && self.0.created == info.created
+    }
+
     /// A short stand-in for the acknowledging stream, to tell two apart.
     pub(crate) fn tag(&self) -> u64 {
         self.0.tag

@@ -186,11 +186,7 @@ impl Write {
                 Request::api(subject::STREAM_MSG_GET, self.binding.acks_from(), body)
             }
             Stage::DirectLookup => Request::api(self.binding.direct_prefix(), &self.key, &EMPTY),
-            Stage::Search(search) => Request::api(
-                subject::STREAM_MSG_GET,
-                self.binding.acks_from(),
-                search.body(),
-            ),
+            Stage::Search(search) => search.request(&self.binding),
         }
     }
 
@@ -586,8 +582,8 @@ impl Write {
     /// Ends an attempt that had no effect. If an earlier one may have had, nothing is proved.
     fn not_applied(self, cause: Cause) -> Step<Self> {
         match self.doubt {
-            Some(doubt) => unknown(doubt),
-            None => failed_step(WriteError::NotApplied(cause)),
+            Some(doubt) if !mutant::is(Mutant::RefusalForgetsDoubt) => unknown(doubt),
+            Some(_) | None => failed_step(WriteError::NotApplied(cause)),
         }
     }
 

@@ -51,6 +51,18 @@ pub(crate) struct Message {
     pub(crate) payload: Vec<u8>,
 }
 
+/// What a server does with the id of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// It has forgotten all that it knew, as after a restart.
+    #[default]
+    Forgotten,
+    /// It looks at the id first, and then at the condition (2.11 with one replica).
+    First,
+    /// It looks at the condition first, and then at the id (2.12 with one replica).
+    Last,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) config: Value,
@@ -62,6 +74,8 @@ pub(crate) struct Stream {
     pub(crate) era: u64,
     /// The server that leads it; none without a cluster.
     pub(crate) leader: Option<String>,
+    /// The sequences of the messages that had ids.
+    pub(crate) ids: BTreeMap<String, u64>,
     /// The era of each message that was ever stored.
     pub(crate) eras: BTreeMap<u64, u64>,
 }
@@ -99,6 +113,7 @@ pub(crate) struct Peer {
     pub(crate) lines: Vec<String>,
     rules: Vec<(String, Rule)>,
     pub(crate) creations: u64,
+    pub(crate) ids: Ids,
     conns_made: u64,
 }
 
@@ -118,6 +133,7 @@ impl Peer {
             lines: Vec::new(),
             rules: Vec::new(),
             creations: 0,
+            ids: Ids::default(),
             conns_made: 0,
         }
     }
@@ -321,7 +337,15 @@ impl Peer {
     }
 
     fn store(&mut self, name: &str, publish: &Publish) -> String {
+        let ids = self.ids;
         let stream = self.streams.get_mut(name).expect("looked up before");
+        let id = publish.header("Nats-Msg-Id");
+        let known = id.as_ref().and_then(|id| stream.ids.get(id)).copied();
+        let duplicate =
+            |seq: u64| json!({"stream": name, "seq": seq, "duplicate": true}).to_string();
+        if let (Some(seq), Ids::First) = (known, ids) {
+            return duplicate(seq);
+        }
         let of_key = |(_, m): &(&u64, &Message)| m.subject == publish.subject;
         let last = stream.messages.iter().filter(of_key).map(|(seq, _)| *seq);
         let last = last.max().unwrap_or(0);
@@ -342,6 +366,9 @@ impl Peer {
         {
             return refusal(10_071, &format!("wrong last sequence: {last}"));
         }
+        if let (Some(seq), Ids::Last) = (known, ids) {
+            return duplicate(seq);
+        }
         if publish.header("Nats-Rollup").as_deref() == Some("sub") {
             stream.messages.retain(|_, m| m.subject != publish.subject);
         }
@@ -350,7 +377,10 @@ impl Peer {
             block: publish.block.clone(),
             payload: publish.payload.clone(),
         };
-        ack(name, self.append(name, message))
+        let seq = self.append(name, message);
+        let stream = self.streams.get_mut(name).expect("looked up before");
+        stream.ids.extend(id.map(|id| (id, seq)));
+        ack(name, seq)
     }
 
     /// Stores a message whatever it says; returns its sequence.
@@ -484,9 +514,11 @@ impl Peer {
                     return Some(not_found());
                 };
                 let body = parsed();
-                let found = match body["last_by_subj"].as_str() {
-                    Some(subject) => stream.last_of(subject),
-                    None => stream.by_seq(body["seq"].as_u64().expect("a sequence")),
+                let seq = body["seq"].as_u64();
+                let found = match (body["last_by_subj"].as_str(), body["next_by_subj"].as_str()) {
+                    (Some(subject), _) => stream.last_of(subject),
+                    (None, Some(subject)) => stream.next_of(subject, seq.unwrap_or(0)),
+                    (None, None) => stream.by_seq(seq.expect("a sequence")),
                 };
                 found.map_or_else(
                     || failure(404, 10_037, "no message found"),
@@ -508,6 +540,13 @@ impl Stream {
     fn last_of(&self, subject: &str) -> Option<(u64, &Message)> {
         let mut newest = self.messages.iter().rev();
         let found = newest.find(|(_, message)| matches(subject, &message.subject))?;
+        Some((*found.0, found.1))
+    }
+
+    /// The first message from `seq` on whose subject is this one.
+    fn next_of(&self, subject: &str, seq: u64) -> Option<(u64, &Message)> {
+        let mut next = self.messages.range(seq..);
+        let found = next.find(|(_, message)| message.subject == subject)?;
         Some((*found.0, found.1))
     }
 

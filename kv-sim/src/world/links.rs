@@ -356,6 +356,7 @@ impl World<'_> {
                                 late = Some(call);
                             }
                             if let Some(record) = history.record(call) {
+                                record.sent_before = record.sent_before.max(record.sent);
                                 record.sent = Sent::Part;
                                 record.attempts += 1;
                             }

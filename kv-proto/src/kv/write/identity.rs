@@ -27,6 +27,11 @@ impl Identity {
         core::str::from_utf8(&self.id).unwrap_or_default()
     }
 
+    /// What [`Mutant::NameChanges`](crate::mutant::Mutant::NameChanges) does.
+    pub(super) fn change(&mut self) {
+        self.id.rotate_left(1);
+    }
+
     /// No attempt was made before.
     pub(super) const fn since(&self) -> Instant {
         self.since

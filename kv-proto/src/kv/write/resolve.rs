@@ -31,9 +31,13 @@ use serde_json::json;
 use super::{EXPECTED, Kind, MAX_TRIES, MESSAGE_ID, Stage, Write, failed_step, unknown};
 use crate::error::{Cause, Doubt, WriteError};
 use crate::js::message::{ApiReply, StoredMessage};
+use crate::js::stream::StreamInfo;
+use crate::js::subject;
+use crate::kv::binding::Binding;
 use crate::kv::entry::{Revision, operation_of};
 use crate::kv::read;
-use crate::kv::step::{Answer, Step, Surroundings};
+use crate::kv::step::{Answer, Request, Step, Surroundings};
+use crate::mutant::{self, Mutant};
 use crate::op::Output;
 use crate::time::Instant;
 use crate::wire::Headers;
@@ -53,6 +57,8 @@ enum Question {
     Next { last: Place },
     /// Is that revision still there?
     Base { last: Place },
+    /// Is the bucket the one that it was, so that these revisions mean what we think?
+    Life { last: Place },
 }
 
 /// Where a key is, and whether it has a value there.
@@ -71,8 +77,14 @@ struct Found {
 }
 
 impl Search {
-    pub(super) const fn body(&self) -> &Bytes {
-        &self.body
+    pub(super) fn request<'a>(&'a self, binding: &'a Binding) -> Request<'a> {
+        let subject = match self.question {
+            Question::Last | Question::Next { .. } | Question::Base { .. } => {
+                subject::STREAM_MSG_GET
+            }
+            Question::Life { .. } => subject::STREAM_INFO,
+        };
+        Request::api(subject, binding.acks_from(), &self.body)
     }
 }
 
@@ -96,6 +108,11 @@ impl Write {
             now.saturating_duration_since(identity.since()) < self.binding.duplicate_window()
         });
         let fenced = expected > 0 && !self.can_vanish();
+        if mutant::is(Mutant::NameChanges)
+            && let Some(identity) = &mut self.identity
+        {
+            identity.change();
+        }
         if fenced || remembered {
             self.stage = Stage::Publish;
         } else {
@@ -122,6 +139,18 @@ impl Write {
             write.stage = Stage::Search(search);
             write
         };
+        if let (Question::Life { last }, Answer::Reply(reply)) = (question, &answer) {
+            return match reply.api::<StreamInfo>() {
+                Some(ApiReply::Success(info)) if self.binding.is_of(&info) => {
+                    self.lost_to(last, around)
+                }
+                Some(ApiReply::Failure(error)) if error.is_transient() => {
+                    Step::Pause(again(self), around.pause())
+                }
+                Some(_) => superseded(last),
+                None => Step::Pause(again(self), around.pause()),
+            };
+        }
         match answer {
             Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
                 Ok(ApiReply::Success(message)) => {
@@ -202,7 +231,7 @@ impl Write {
                     return Step::Pause(self, around.pause());
                 }
                 if found.is_some_and(|found| self.has_won(&found)) {
-                    return self.lost_to(last, around);
+                    return self.confirm(last);
                 }
                 if last.revision < expected || self.keeps_one() {
                     return superseded(last);
@@ -214,9 +243,7 @@ impl Write {
                 Step::Send(self)
             }
             (Question::Next { last }, None) => superseded(last),
-            (Question::Next { last }, Some(found)) if self.has_won(&found) => {
-                self.lost_to(last, around)
-            }
+            (Question::Next { last }, Some(found)) if self.has_won(&found) => self.confirm(last),
             (Question::Next { last }, Some(_)) if expected.get() > 0 && !self.can_vanish() => {
                 self.ask(Question::Base { last }, read::at_revision(expected));
                 Step::Send(self)
@@ -224,8 +251,15 @@ impl Write {
             (Question::Next { last }, Some(_)) | (Question::Base { last }, None) => {
                 superseded(last)
             }
-            (Question::Base { last }, Some(_)) => self.lost_to(last, around),
+            (Question::Base { last }, Some(_)) => self.confirm(last),
+            (Question::Life { last }, _) => superseded(last),
         }
+    }
+
+    /// Another write has taken our place, if the bucket is still the one that it was.
+    fn confirm(mut self, last: Place) -> Step<Self> {
+        self.ask(Question::Life { last }, Bytes::new());
+        Step::Send(self)
     }
 
     /// Whether the message was stored in our place: on the same condition, which cannot hold twice.
