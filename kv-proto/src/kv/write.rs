@@ -113,8 +113,8 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`] or
-    /// [`Refused::TooLarge`].
+    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`],
+    /// [`Cause::Unreachable`] or [`Refused::TooLarge`].
     pub(crate) fn new(
         binding: Binding,
         key: Key,
@@ -132,6 +132,7 @@ impl Write {
         if ttl.is_some() && matches!(kind, Kind::Put) && !binding.keeps_one() {
             return Err(Cause::TtlUnderHistory);
         }
+        binding.check_origin()?;
         let write = Self {
             expect: match kind {
                 Kind::Create => Some(Revision::new(0)),
@@ -155,15 +156,18 @@ impl Write {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
+        let (api, stream) = (self.binding.origin_api(), self.binding.acks_from());
         match &self.stage {
             Stage::Publish | Stage::Doubtful(_) => self.publish(),
             Stage::Probe | Stage::Check(_) => {
-                Request::api(subject::STREAM_INFO, self.binding.acks_from(), &EMPTY)
+                Request::api(api, subject::STREAM_INFO, stream, &EMPTY)
             }
             Stage::Lookup { body } | Stage::Verify { body, .. } => {
-                Request::api(subject::STREAM_MSG_GET, self.binding.acks_from(), body)
+                Request::api(api, subject::STREAM_MSG_GET, stream, body)
             }
-            Stage::DirectLookup => Request::api(self.binding.direct_prefix(), &self.key, &EMPTY),
+            Stage::DirectLookup => {
+                Request::to([self.binding.direct_prefix(), &self.key, ""], &EMPTY)
+            }
         }
     }
 
@@ -187,7 +191,7 @@ impl Write {
             headers.push("Nats-TTL", HeaderValue::Number(seconds));
         }
         Request {
-            subject: [self.binding.write_prefix(), &self.key],
+            subject: [self.binding.write_prefix(), &self.key, ""],
             headers,
             payload: &self.value,
             class: Some(Class::Acks(self.binding.tag())),
@@ -292,7 +296,9 @@ impl Write {
         match PublishReply::parse(reply.payload.bytes) {
             Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => unknown(Doubt::Malformed),
             Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => unknown(Doubt::Malformed),
-            Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
+            Ok(PublishReply::Ack { stream, domain, .. })
+                if !self.binding.is_acked_by(&stream, &domain) =>
+            {
                 if let Some(doubts) = doubts {
                     self.stage = Stage::Doubtful(doubts);
                 }
@@ -365,8 +371,11 @@ impl Write {
                 },
                 Some(ApiReply::Success(_)) | None => Step::Pause(self, around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => not_applied(Cause::NoJetStream),
-            Answer::NoResponders | Answer::Denied(_) => Step::Pause(self, around.pause()),
+            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
+                Some(absent) => not_applied(absent.into()),
+                None => Step::Pause(self, around.pause()),
+            },
+            Answer::Denied(_) => Step::Pause(self, around.pause()),
             Answer::LinkLost(_) => Step::Send(self),
         }
     }
@@ -401,11 +410,13 @@ impl Write {
                 },
                 Err(_) => Step::Pause(again(self), around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => not_applied(Cause::NoJetStream),
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(again(self), around.pause())
-            }
+            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
+                Some(absent) => not_applied(absent.into()),
+                None => {
+                    self.unanswered = true;
+                    Step::Pause(again(self), around.pause())
+                }
+            },
             Answer::Denied(_) => {
                 self.stage = Stage::DirectLookup;
                 Step::Send(self)
