@@ -39,6 +39,17 @@ pub(crate) fn stream_of(bucket: &BucketName) -> String {
     format!("{STREAM_PREFIX}{bucket}")
 }
 
+/// What a server that has the domain makes of a subject behind it, in two
+/// pieces: `$JS.API.` and the call, or nothing and `$KV.`. It does so before it
+/// checks permissions, and denies in its own words. `None` for a subject behind
+/// no domain.
+pub(crate) fn in_own_words(subject: &str) -> Option<[&str; 2]> {
+    let (_, rest) = subject.strip_prefix("$JS.")?.split_once('.')?;
+    let rest = rest.strip_prefix("API.")?;
+    let own = if rest.starts_with("$KV.") { "" } else { OWN };
+    Some([own, rest])
+}
+
 /// Whose JetStream API is meant: the prefix of all its subjects, with the dot
 /// at its end. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq)]
@@ -207,6 +218,23 @@ mod tests {
         for text in ["JS.acme.API.", ".acme", "a..b"] {
             let refused = matches!(ApiPrefix::new(text), Err(InvalidApiPrefix::Subject(_)));
             assert!(refused, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_has_words_of_its_own_for_its_domain() {
+        let in_own_words = |subject| in_own_words(subject).map(|pieces| pieces.concat());
+        let call = in_own_words("$JS.hub.API.STREAM.INFO.");
+        assert_eq!(call.as_deref(), Some("$JS.API.STREAM.INFO."));
+        let key = in_own_words("$JS.hub.API.$KV.b.");
+        assert_eq!(key.as_deref(), Some("$KV.b."));
+        for other in [
+            "$JS.API.STREAM.INFO.",
+            "JS.acme.API.INFO",
+            "$KV.b.",
+            "$JS.FC.b.c",
+        ] {
+            assert_eq!(in_own_words(other), None, "{other}");
         }
     }
 

@@ -183,10 +183,12 @@ impl Binding {
 
 impl Origin {
     fn of(api: &ApiPrefix, info: &StreamInfo) -> Self {
+        // Answers to the creation of a stream name no domain.
+        let domain = api.domain_name().or(info.domain.as_deref());
         let own = |stream: &str| Self {
             stream: stream.to_string(),
             api: api.clone(),
-            domain: info.domain.clone(),
+            domain: domain.map(ToString::to_string),
             unreachable: None,
         };
         let Some(mirror) = &info.config.mirror else {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::error::{BucketError, Cause, ReadError, WatchError};
 use crate::js::message::ApiReply;
-use crate::js::subject::ApiPrefix;
+use crate::js::subject::{self, ApiPrefix};
 use crate::kv::entry::Payload;
 use crate::limits::{Limits, MAX_API_REPLY};
 use crate::mux::Class;
@@ -88,10 +88,18 @@ impl<'a> Request<'a> {
         wire::header_block_len(self.headers.as_slice()) + self.payload.len()
     }
 
+    /// Whether it goes to a subject, also in the words of a server that has the
+    /// domain it goes to.
     pub(crate) fn is_to(&self, subject: &str) -> bool {
-        let [api, call, name] = self.subject;
-        let rest = subject.strip_prefix(api);
-        rest.and_then(|rest| rest.strip_prefix(call)) == Some(name)
+        let [first, call, name] = self.subject;
+        let is = |pieces: &[&str]| {
+            let rest = pieces
+                .iter()
+                .try_fold(subject, |rest, piece| rest.strip_prefix(piece));
+            rest == Some("")
+        };
+        is(&[first, call, name])
+            || subject::in_own_words(first).is_some_and(|[api, rest]| is(&[api, rest, call, name]))
     }
 }
 
