@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::credentials::{Authentication, Credentials, Secret};
+use crate::js::subject::{ApiPrefix, InvalidApiPrefix};
 use crate::limits::Limits;
 use crate::name::{InvalidSubject, Subject};
 use crate::server::{InvalidUrl, ServerUrl};
@@ -29,6 +30,7 @@ pub struct Config {
     pub(crate) tls: Tls,
     pub(crate) name: Option<String>,
     pub(crate) inbox_prefix: Option<Subject>,
+    pub(crate) api: ApiPrefix,
     pub(crate) request_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) close_timeout: Duration,
@@ -73,6 +75,7 @@ impl Config {
             authentication: Authentication::default(),
             name: None,
             inbox_prefix: None,
+            api: ApiPrefix::default(),
             request_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             close_timeout: Duration::from_secs(5),
@@ -153,6 +156,50 @@ impl Config {
             return Err(InvalidSubject::Wildcard { at: 0 });
         }
         self.inbox_prefix = Some(prefix);
+        Ok(self)
+    }
+
+    /// Works with the buckets of a JetStream domain: of a hub or a leaf that the
+    /// server is connected to, or the server's own. Without it, and without a
+    /// [prefix](Self::api_prefix), they are those of the server that is
+    /// connected to.
+    ///
+    /// ```
+    /// use kv_proto::Config;
+    ///
+    /// let config = Config::new("nats://leaf.example.org")?.jetstream_domain("hub")?;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidApiPrefix`] if the name is not one token of a subject.
+    pub fn jetstream_domain(mut self, domain: &str) -> Result<Self, InvalidApiPrefix> {
+        self.api = ApiPrefix::domain(domain)?;
+        Ok(self)
+    }
+
+    /// Works with the buckets behind another prefix than `$JS.API`, which is
+    /// given without a dot at its end: another account's, as this one imports
+    /// them. What is to be imported is in the manual,
+    /// [`domains`](crate::manual::domains). It takes the place of a
+    /// [domain](Self::jetstream_domain).
+    ///
+    /// ```
+    /// use kv_proto::Config;
+    ///
+    /// let config = Config::new("nats://nats.example.org")?
+    ///     .api_prefix("JS.acme.API")?
+    ///     .custom_inbox_prefix("deliver.acme")?;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidApiPrefix`] if the prefix is no subject, holds a wildcard or is
+    /// too long.
+    pub fn api_prefix(mut self, prefix: &str) -> Result<Self, InvalidApiPrefix> {
+        self.api = ApiPrefix::new(prefix)?;
         Ok(self)
     }
 

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 pub use crate::js::error::ServerError;
+pub use crate::js::subject::InvalidApiPrefix;
 pub use crate::kv::config::{ConfigDifference, InvalidConfig};
 pub use crate::kv::watch::options::{InvalidPosition, InvalidWatch};
 pub use crate::name::{InvalidBucketName, InvalidFilter, InvalidKey, InvalidSubject};
@@ -116,6 +117,14 @@ pub enum Cause {
     /// The server has no JetStream, or not for this account.
     #[error("JetStream is not enabled")]
     NoJetStream,
+    /// No JetStream answers under the prefix: the domain is unknown, or not
+    /// connected now; of a mirror, it is its origin's. Or the mirror is behind
+    /// an imported API, and what it says of its origin means nothing here.
+    #[error("no JetStream answers under {api:?}")]
+    Unreachable {
+        /// The prefix, such as `$JS.hub.API`.
+        api: String,
+    },
     /// Nobody answered for the bucket until the deadline: it has no leader, or
     /// no server that holds it could be reached.
     #[error("bucket is not available")]
@@ -197,7 +206,11 @@ impl Cause {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Refused(refused) => *refused == Refused::Full,
-            Self::Unavailable | Self::TimedOut | Self::LinkLost | Self::Contended => true,
+            Self::Unreachable { .. }
+            | Self::Unavailable
+            | Self::TimedOut
+            | Self::LinkLost
+            | Self::Contended => true,
             Self::Server(error) => error.is_transient(),
             Self::InvalidTtl
             | Self::TtlDisabled
@@ -231,6 +244,13 @@ pub enum ReadError {
     /// The server has no JetStream, or not for this account.
     #[error("JetStream is not enabled")]
     NoJetStream,
+    /// No JetStream answers under the prefix: the domain is unknown, or not
+    /// connected now.
+    #[error("no JetStream answers under {api:?}")]
+    Unreachable {
+        /// The prefix, such as `$JS.hub.API`.
+        api: String,
+    },
     /// The server does not give this user permission for a subject.
     #[error("permission for {subject:?} is denied")]
     Denied {
@@ -290,7 +310,9 @@ impl ReadError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refused) => *refused == Refused::Full,
-            Self::Unavailable | Self::TimedOut | Self::ResultsFull => true,
+            Self::Unreachable { .. } | Self::Unavailable | Self::TimedOut | Self::ResultsFull => {
+                true
+            }
             Self::Server(error) => error.is_transient(),
             Self::InvalidKey(_)
             | Self::BucketNotFound
@@ -334,6 +356,13 @@ pub enum WatchError {
     /// The server has no JetStream, or not for this account.
     #[error("JetStream is not enabled")]
     NoJetStream,
+    /// No JetStream answers under the prefix: the domain is unknown, or not
+    /// connected now.
+    #[error("no JetStream answers under {api:?}")]
+    Unreachable {
+        /// The prefix, such as `$JS.hub.API`.
+        api: String,
+    },
     /// The server does not give this user permission for a subject.
     #[error("permission for {subject:?} is denied")]
     Denied {
@@ -369,7 +398,10 @@ impl WatchError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refused) => *refused == Refused::Full,
-            Self::Unavailable | Self::TimedOut | Self::Interrupted(_) => true,
+            Self::Unreachable { .. }
+            | Self::Unavailable
+            | Self::TimedOut
+            | Self::Interrupted(_) => true,
             Self::Server(error) => error.is_transient(),
             Self::InvalidFilter(_)
             | Self::InvalidKey(_)
@@ -421,6 +453,15 @@ pub enum BucketError {
     /// The server has no JetStream, or not for this account.
     #[error("JetStream is not enabled")]
     NoJetStream,
+    /// No JetStream answers under the prefix: the domain is unknown, or not
+    /// connected now; of a mirror's removals, it is its origin's. Or the mirror
+    /// is behind an imported API, and what it says of its origin means nothing
+    /// here.
+    #[error("no JetStream answers under {api:?}")]
+    Unreachable {
+        /// The prefix, such as `$JS.hub.API`.
+        api: String,
+    },
     /// The server does not give this user permission for a subject.
     #[error("permission for {subject:?} is denied")]
     Denied {
@@ -464,6 +505,7 @@ impl BucketError {
             | Self::Exists { .. }
             | Self::Unsupported { .. }
             | Self::NoJetStream
+            | Self::Unreachable { .. }
             | Self::Denied { .. }
             | Self::Unavailable
             | Self::TimedOut

@@ -42,9 +42,9 @@ pub use credentials::{Authentication, Credentials, NoChallenge, Secret, Signatur
 pub use credentials::{InvalidCreds, InvalidNKey, NKey, UserCreds};
 pub use error::{
     BucketError, Cause, ConfigDifference, ConnectError, Disconnect, Doubt, EntryDefect,
-    HeaderDefect, InvalidBucketName, InvalidConfig, InvalidFilter, InvalidKey, InvalidPosition,
-    InvalidSubject, InvalidUrl, InvalidWatch, LinkError, LinkErrorKind, Outcome, ProtocolError,
-    ReadError, Refused, ServerError, WatchError, WriteError,
+    HeaderDefect, InvalidApiPrefix, InvalidBucketName, InvalidConfig, InvalidFilter, InvalidKey,
+    InvalidPosition, InvalidSubject, InvalidUrl, InvalidWatch, LinkError, LinkErrorKind, Outcome,
+    ProtocolError, ReadError, Refused, ServerError, WatchError, WriteError,
 };
 pub use kv::binding::Binding;
 pub use kv::config::{

@@ -6,3 +6,6 @@ pub mod watching {}
 
 #[doc = include_str!("manual/permissions.md")]
 pub mod permissions {}
+
+#[doc = include_str!("manual/domains.md")]
+pub mod domains {}

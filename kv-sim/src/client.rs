@@ -66,6 +66,8 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: usize,
+    /// The JetStream domain that it names.
+    domain: Option<&'static str>,
     /// Counts sessions: one that is dropped is followed by another.
     pub(crate) life: u32,
     pub(crate) session: Session,
@@ -116,11 +118,18 @@ pub(crate) const USER: &str = "sim";
 pub(crate) const PASSWORD: &str = "s3cret";
 
 impl Client {
-    pub(crate) fn new(id: usize, profile: &Profile, mut rng: Rng, now: Instant) -> Self {
+    pub(crate) fn new(
+        id: usize,
+        profile: &Profile,
+        domain: Option<&'static str>,
+        mut rng: Rng,
+        now: Instant,
+    ) -> Self {
         let clock = Clock::new();
-        let session = new_session(id, profile, &mut rng, clock.show(now));
+        let session = new_session(id, profile, domain, &mut rng, clock.show(now));
         Self {
             id,
+            domain,
             life: 0,
             session,
             clock,
@@ -151,7 +160,8 @@ impl Client {
     /// Drops the session and begins another one.
     pub(crate) fn begin_again(&mut self, profile: &Profile, now: Instant) {
         self.life += 1;
-        self.session = new_session(self.id, profile, &mut self.rng, self.clock.show(now));
+        let local = self.clock.show(now);
+        self.session = new_session(self.id, profile, self.domain, &mut self.rng, local);
         self.binding = None;
         self.pending.clear();
         self.consumers_made = 0;
@@ -258,7 +268,13 @@ impl Client {
     }
 }
 
-fn new_session(id: usize, profile: &Profile, rng: &mut Rng, local: Instant) -> Session {
+fn new_session(
+    id: usize,
+    profile: &Profile,
+    domain: Option<&str>,
+    rng: &mut Rng,
+    local: Instant,
+) -> Session {
     let clients = &profile.clients;
     let count = if clients.all_urls { profile.servers } else { 1 };
     // Each begins with another server.
@@ -285,6 +301,12 @@ fn new_session(id: usize, profile: &Profile, rng: &mut Rng, local: Instant) -> S
         config.user(USER, PASSWORD)
     } else {
         config
+    };
+    let config = match domain {
+        Some(domain) => config
+            .jetstream_domain(domain)
+            .expect("the domains of scenarios are names"),
+        None => config,
     };
     Session::new(local, config, Seed::from_u64(rng.next()))
 }

@@ -145,6 +145,17 @@ impl Scenario {
         }
     }
 
+    /// The JetStream domain of the servers, in one run of five.
+    pub(crate) fn domain(&self) -> Option<&'static str> {
+        self.seed.is_multiple_of(5).then_some("hub")
+    }
+
+    /// The domain that a client names: in such a run every other one does.
+    pub(crate) fn domain_of(&self, client: usize) -> Option<&'static str> {
+        let names_it = |_: &&str| (self.seed / 5 + client as u64).is_multiple_of(2);
+        self.domain().filter(names_it)
+    }
+
     /// Writes the scenario as Rust that can be pasted into a test.
     #[must_use]
     pub fn to_rust(&self) -> String {

@@ -25,6 +25,7 @@ mod consumer;
 mod decode;
 mod dispatch;
 mod disturb;
+mod domain;
 mod duration;
 mod error;
 mod fault;
@@ -121,6 +122,8 @@ pub struct Config {
     pub ping_max: u32,
     /// Whether there is JetStream.
     pub jetstream: bool,
+    /// Its domain: clients may name it, and answers do.
+    pub domain: Option<String>,
     /// The most that flow control lets be under way to a consumer's listeners, in bytes; it begins with a
     /// sixteenth.
     pub flow_limit: u64,
@@ -154,6 +157,7 @@ impl Config {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             jetstream: true,
+            domain: None,
             flow_limit: 32 * 1024 * 1024,
             wide_replies: false,
             replication: Replication::default(),
@@ -226,7 +230,9 @@ impl Cluster {
         let peers = Peers::new(names, config.replication, Rng::new(seed ^ REPLICATION));
         let habits = Habits {
             flow_limit: config.flow_limit,
-            wide_replies: config.wide_replies,
+            wide_place: config
+                .wide_replies
+                .then(|| domain::place(config.domain.as_deref()).into()),
             alone: config.servers <= 1,
         };
         let jetstream = JetStream::new(
@@ -235,6 +241,7 @@ impl Cluster {
             Journal::new(config.journal),
             habits,
             config.batches,
+            config.domain.as_deref(),
         );
         Self {
             servers,

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`Server`] | a running real nats-server with its own directory, port and log | behaviour as servers really have it, restarts, crashes, lame duck |
 //! | [`Cluster`] | three of them as one JetStream cluster | replication, elections |
+//! | [`Domains`] | a hub and a leaf node, each with a JetStream of its own | buckets elsewhere, and the way there lost |
 //! | [`Proxy`] | a TCP proxy with faults that strike at an exact byte | lost acknowledgements, half-open links, frames in pieces |
 //! | [`Fake`] | a server that follows a script | answers no real server gives |
 //! | [`Admin`] | a second, independent, naive connection | to look at a server without the code under test |
@@ -27,6 +28,7 @@
 //! ```
 
 mod cluster;
+mod domains;
 mod fake;
 mod guard;
 mod nats_py;
@@ -43,9 +45,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use cluster::Cluster;
+pub use domains::{Domains, IMPORTED_API, IMPORTED_INBOX, importing_accounts};
 pub use fake::{Fake, FakeConn};
 pub use nats_py::nats_py;
-pub use permissions::{Permission, least_permissions, permissions_config};
+pub use permissions::{
+    Permission, least_permissions, least_permissions_behind, permissions_config,
+};
 pub use port::Port;
 pub use provision::{Version, binary};
 pub use proxy::{Direction, Proxy};

@@ -52,6 +52,22 @@ pub fn least_permissions(bucket: &str) -> Vec<Permission> {
     permissions
 }
 
+/// The same for buckets behind a domain or another prefix, such as `$JS.hub.API`.
+#[must_use]
+pub fn least_permissions_behind(api: &str, bucket: &str) -> Vec<Permission> {
+    let behind = |mut permission: Permission| {
+        let subject = &permission.subject;
+        if let Some(call) = subject.strip_prefix("$JS.API.") {
+            permission.subject = format!("{api}.{call}");
+        } else if subject.starts_with("$KV.") {
+            permission.subject = format!("{api}.{subject}");
+        }
+        permission
+    };
+    let permissions = least_permissions(bucket).into_iter();
+    permissions.map(behind).collect()
+}
+
 /// The permissions as part of a server's configuration.
 #[must_use]
 pub fn permissions_config<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> String {

@@ -73,6 +73,13 @@ impl Admin {
         self.exchange(subject, None, payload)
     }
 
+    /// Whether anybody listens to a subject: false if the server says that nobody does.
+    #[track_caller]
+    pub fn is_served(&mut self, subject: &str) -> bool {
+        let reply = self.send(subject, None, b"");
+        self.answer(&reply).is_ok()
+    }
+
     /// Publishes to a stream and returns its acknowledgement. `headers`, if any, is the whole block from
     /// `NATS/1.0` through the empty line.
     #[track_caller]
@@ -154,6 +161,20 @@ impl Admin {
 
     #[track_caller]
     fn exchange(&mut self, subject: &str, headers: Option<&str>, payload: &[u8]) -> Value {
+        let reply = self.send(subject, headers, payload);
+        let answer = match self.answer(&reply) {
+            Ok(answer) => answer,
+            Err(status) => panic!("status instead of an answer: {status:?}"),
+        };
+        serde_json::from_slice(&answer).unwrap_or_else(|error| {
+            let text = String::from_utf8_lossy(&answer);
+            panic!("the answer on {subject} is no JSON ({error}): {text:?}")
+        })
+    }
+
+    /// Publishes, and returns the subject for replies.
+    #[track_caller]
+    fn send(&mut self, subject: &str, headers: Option<&str>, payload: &[u8]) -> String {
         self.requests += 1;
         let reply = format!("{}.{}", self.inbox, self.requests);
         let mut frame = match headers {
@@ -169,16 +190,13 @@ impl Admin {
         frame.extend_from_slice(payload);
         frame.extend_from_slice(b"\r\n");
         self.write(&frame);
-        let answer = self.message(&reply);
-        serde_json::from_slice(&answer).unwrap_or_else(|error| {
-            let text = String::from_utf8_lossy(&answer);
-            panic!("the answer on {subject} is no JSON ({error}): {text:?}")
-        })
+        reply
     }
 
-    /// The payload of the next message for `reply`; earlier requests' late answers are passed over.
+    /// The payload of the next message for `reply`, or the status that it has instead; earlier requests'
+    /// late answers are passed over.
     #[track_caller]
-    fn message(&mut self, reply: &str) -> Vec<u8> {
+    fn answer(&mut self, reply: &str) -> Result<Vec<u8>, String> {
         loop {
             let control = self.control();
             let words: Vec<&str> = control.split(' ').collect();
@@ -208,11 +226,10 @@ impl Admin {
             }
             let payload = body.split_off(headers);
             let status = String::from_utf8_lossy(&body);
-            assert!(
-                !status.starts_with("NATS/1.0 "),
-                "status instead of an answer: {status:?}"
-            );
-            return payload;
+            if status.starts_with("NATS/1.0 ") {
+                return Err(status.into_owned());
+            }
+            return Ok(payload);
         }
     }
 

@@ -61,9 +61,9 @@ pub(crate) struct ConsumerRequest<'a> {
 }
 
 impl ConsumerRequest<'_> {
-    /// The subject to ask on. One filter is part of it, so that permissions
+    /// The call to make. One filter is part of it, so that permissions
     /// can restrict filters; servers refuse it beside several.
-    pub(crate) fn subject(&self) -> String {
+    pub(crate) fn call(&self) -> String {
         let Self { stream, name, .. } = self;
         match self.filters {
             [filter] => format!("{CONSUMER_CREATE}{stream}.{name}.{filter}"),
@@ -207,7 +207,7 @@ mod tests {
     fn one_filter_is_part_of_the_subject() {
         let one = ["$KV.B.>".to_owned()];
         let request = request(DeliverPolicy::LastPerSubject, &one);
-        assert_eq!(request.subject(), "$JS.API.CONSUMER.CREATE.KV_B.c1.$KV.B.>");
+        assert_eq!(request.call(), "CONSUMER.CREATE.KV_B.c1.$KV.B.>");
         assert_eq!(
             request.body(),
             concat!(
@@ -227,7 +227,7 @@ mod tests {
             headers_only: true,
             ..request(DeliverPolicy::ByStartSequence(u64::MAX), &two)
         };
-        assert_eq!(request.subject(), "$JS.API.CONSUMER.CREATE.KV_B.c1");
+        assert_eq!(request.call(), "CONSUMER.CREATE.KV_B.c1");
         assert_eq!(
             request.body(),
             concat!(

@@ -11,7 +11,8 @@ use crate::js::consumer::ConsumerInfo;
 use crate::js::error::ServerError;
 use crate::js::message::{ApiReply, LastMessage};
 use crate::js::stream::{StreamInfo, Success};
-use crate::kv::step::{Answer, Reply, Request, Step, Surroundings};
+use crate::js::subject::ApiPrefix;
+use crate::kv::step::{Absent, Answer, Reply, Request, Step, Surroundings};
 use crate::kv::watch::WatchId;
 use crate::kv::watch::resume::StreamFacts;
 use crate::op::Output;
@@ -51,10 +52,8 @@ pub(crate) enum Heard {
     Deleted,
     /// The server refused.
     Failed(ServerError),
-    /// Nobody listens; perhaps because the server has no JetStream at all.
-    Nobody {
-        jetstream: bool,
-    },
+    /// Nobody listens; perhaps because there is no such API at all.
+    Nobody(Option<Absent>),
     Denied(String),
     /// It is larger than the server takes.
     Refused(Refused),
@@ -66,7 +65,8 @@ pub(crate) enum Heard {
 pub(crate) struct Ask {
     asker: Asker,
     question: Question,
-    subject: String,
+    api: ApiPrefix,
+    call: String,
     body: Bytes,
 }
 
@@ -74,27 +74,27 @@ impl Ask {
     pub(crate) const fn new(
         asker: Asker,
         question: Question,
-        subject: String,
+        api: ApiPrefix,
+        call: String,
         body: Bytes,
     ) -> Self {
         Self {
             asker,
             question,
-            subject,
+            api,
+            call,
             body,
         }
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        Request::api(&self.subject, "", &self.body)
+        Request::api(&self.api, &self.call, "", &self.body)
     }
 
     pub(crate) fn answer(self, answer: Answer<'_>, around: &Surroundings<'_>) -> Step<Self> {
         let heard = match answer {
             Answer::Reply(reply) => self.read(&reply),
-            Answer::NoResponders => Heard::Nobody {
-                jetstream: around.jetstream,
-            },
+            Answer::NoResponders => Heard::Nobody(around.absent(&self.api)),
             Answer::Denied(subject) => Heard::Denied(subject),
             Answer::LinkLost(_) => Heard::Nothing,
         };

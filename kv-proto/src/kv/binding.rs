@@ -1,14 +1,15 @@
 //! What a session needs to know of a bucket to talk to it.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
 use crate::js::stream::StreamInfo;
-use crate::js::subject;
+use crate::js::subject::{self, ApiPrefix};
 use crate::kv::status::{BucketStatus, NotABucket};
+use crate::kv::step::Absent;
 use crate::name::BucketName;
 use crate::time::Timestamp;
 
@@ -20,16 +21,15 @@ pub struct Binding(Arc<Bound>);
 struct Bound {
     name: BucketName,
     stream: String,
+    /// Where the bucket is.
+    api: ApiPrefix,
+    origin: Origin,
     /// Where writes go: `$KV.<bucket>.`, a mirror's the subjects of its origin.
     write_prefix: String,
     /// The subjects that stored messages have.
     stored_prefix: String,
     /// `$JS.API.DIRECT.GET.KV_<bucket>.` followed by `stored_prefix`.
     direct_prefix: String,
-    /// The stream that acknowledges writes: a mirror's origin.
-    acks_from: String,
-    /// Where the API of that stream is, if it is not here: another domain or account.
-    api: Option<String>,
     tag: u64,
     allow_direct: bool,
     allow_ttl: bool,
@@ -41,48 +41,47 @@ struct Bound {
     created: Timestamp,
 }
 
+/// The stream that stores what is written: a mirror's origin, or the bucket's
+/// own.
+struct Origin {
+    stream: String,
+    api: ApiPrefix,
+    /// The domain that its acknowledgements name, where that is known.
+    domain: Option<String>,
+    /// What the mirror calls its API, if that means nothing here.
+    unreachable: Option<String>,
+}
+
 impl Binding {
-    pub(crate) fn from_info(info: StreamInfo) -> Result<Self, NotABucket> {
+    pub(crate) fn from_info(api: &ApiPrefix, info: StreamInfo) -> Result<Self, NotABucket> {
         let created = info.created;
         let allow_direct = info.config.allow_direct;
         let allow_ttl = info.config.allow_msg_ttl;
         let keeps_one = info.config.max_msgs_per_subject == 1;
         let max_message = usize::try_from(info.config.max_msg_size).ok();
         let window = u64::try_from(info.config.duplicate_window).unwrap_or(0);
-        let origin = info.config.mirror.as_ref().map(|mirror| {
-            let external = mirror
-                .external
-                .as_ref()
-                .map(|external| external.api.clone());
-            (mirror.name.clone(), external)
-        });
+        let window = if info.config.mirror.is_some() {
+            0
+        } else {
+            window
+        };
+        let origin = Origin::of(api, &info);
         let status = BucketStatus::from_info(info)?;
         let name = status.bucket().clone();
         let stream = subject::stream_of(&name);
-        let own_prefix = format!("$KV.{name}.");
-        let api = origin.as_ref().and_then(|(_, external)| external.clone());
-        let (acks_from, stored_prefix, write_prefix) = match origin {
-            None => (stream.clone(), own_prefix.clone(), own_prefix),
-            Some((origin, external)) => {
-                let bucket = origin.strip_prefix("KV_").unwrap_or(&origin);
-                let stored = format!("$KV.{bucket}.");
-                let write = match external {
-                    Some(api) => format!("{api}.{stored}"),
-                    None => stored.clone(),
-                };
-                (origin, stored, write)
-            }
-        };
-        let window = if acks_from == stream { window } else { 0 };
+        let prefix = subject::STREAM_PREFIX;
+        let bucket = origin.stream.strip_prefix(prefix);
+        let bucket = bucket.unwrap_or(&origin.stream);
+        let stored_prefix = format!("$KV.{bucket}.");
         Ok(Self(Arc::new(Bound {
-            direct_prefix: format!("{}{stream}.{stored_prefix}", subject::DIRECT_GET),
-            tag: fnv1a(acks_from.as_bytes()),
+            direct_prefix: format!("{api}{}{stream}.{stored_prefix}", subject::DIRECT_GET),
+            tag: origin.tag(),
             name,
             stream,
-            write_prefix,
+            api: api.clone(),
+            write_prefix: origin.api.writes_to(bucket),
             stored_prefix,
-            acks_from,
-            api,
+            origin,
             allow_direct,
             allow_ttl,
             keeps_one,
@@ -121,26 +120,41 @@ impl Binding {
         &self.0.direct_prefix
     }
 
+    /// Whose JetStream API serves the bucket.
+    pub(crate) fn api(&self) -> &ApiPrefix {
+        &self.0.api
+    }
+
     /// Whether another stream stores what is written.
     pub(crate) fn is_mirror(&self) -> bool {
-        self.0.api.is_some() || self.0.acks_from != self.0.stream
+        let Origin { stream, api, .. } = &self.0.origin;
+        *stream != self.0.stream || *api != self.0.api
     }
 
-    pub(crate) fn acks_from(&self) -> &str {
-        &self.0.acks_from
+    /// Whose JetStream API serves the stream that stores what is written: a
+    /// mirror's origin can be in another domain or account.
+    pub(crate) fn origin_api(&self) -> &ApiPrefix {
+        &self.0.origin.api
     }
 
-    /// An API subject of the stream that stores what is written: a mirror's
-    /// origin.
-    pub(crate) fn origin_subject(&self, prefix: &str) -> String {
-        let origin = &self.0.acks_from;
-        match &self.0.api {
-            Some(api) => {
-                let rest = prefix.strip_prefix(subject::API).unwrap_or(prefix);
-                format!("{api}.{rest}{origin}")
-            }
-            None => format!("{prefix}{origin}"),
+    /// Whether that API can be asked from here.
+    pub(crate) fn check_origin(&self) -> Result<(), Absent> {
+        match &self.0.origin.unreachable {
+            Some(api) => Err(Absent::Under(api.clone())),
+            None => Ok(()),
         }
+    }
+
+    /// The stream that acknowledges writes.
+    pub(crate) fn acks_from(&self) -> &str {
+        &self.0.origin.stream
+    }
+
+    /// Whether an acknowledgement is of that stream: in another domain there
+    /// can be one of the same name.
+    pub(crate) fn is_acked_by(&self, stream: &str, domain: &str) -> bool {
+        let origin = &self.0.origin;
+        stream == origin.stream && origin.domain.as_deref().is_none_or(|known| known == domain)
     }
 
     /// Whether the bucket was deleted and created again since it was opened. A mirror's origin may have
@@ -187,6 +201,49 @@ impl Binding {
     }
 }
 
+impl Origin {
+    fn of(api: &ApiPrefix, info: &StreamInfo) -> Self {
+        // Answers to the creation of a stream name no domain.
+        let domain = api.domain_name().or(info.domain.as_deref());
+        let own = |stream: &str| Self {
+            stream: stream.to_string(),
+            api: api.clone(),
+            domain: domain.map(ToString::to_string),
+            unreachable: None,
+        };
+        let Some(mirror) = &info.config.mirror else {
+            return own(&info.config.name);
+        };
+        let external = mirror.external.as_ref().map(|external| &external.api);
+        let Some(external) = external.filter(|api| !api.is_empty()) else {
+            return own(&mirror.name);
+        };
+        match api.reach(external) {
+            Ok(there) if there == *api => own(&mirror.name),
+            Ok(there) => Self {
+                domain: there.domain_name().map(ToString::to_string),
+                api: there,
+                ..own(&mirror.name)
+            },
+            Err(unreachable) => Self {
+                unreachable: Some(unreachable),
+                domain: None,
+                ..own(&mirror.name)
+            },
+        }
+    }
+
+    /// A short stand-in, to tell two apart.
+    fn tag(&self) -> u64 {
+        let place = if self.api.is_own() {
+            ""
+        } else {
+            self.api.as_str()
+        };
+        fnv1a(&[place.as_bytes(), self.stream.as_bytes()].concat())
+    }
+}
+
 impl fmt::Debug for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Binding").field(&self.0.name).finish()
@@ -196,7 +253,9 @@ impl fmt::Debug for Binding {
 impl PartialEq for Binding {
     /// Two bindings are equal if they are of the same life of the same bucket.
     fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name && self.0.created == other.0.created
+        self.0.name == other.0.name
+            && self.0.api == other.0.api
+            && self.0.created == other.0.created
     }
 }
 

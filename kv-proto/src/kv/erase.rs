@@ -63,10 +63,7 @@ pub(crate) struct Bound {
 
 #[derive(Debug)]
 pub(crate) struct Erase {
-    /// The whole subject to ask on.
-    stream: String,
-    get: String,
-    purge: String,
+    binding: Binding,
     filter: String,
     bound: Option<Bound>,
     stage: Stage,
@@ -84,16 +81,19 @@ static EMPTY: Bytes = Bytes::new();
 
 impl Erase {
     /// Erases what matches the filter, up to the last revision or within the given bound.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Unreachable`].
     pub(crate) fn new(
         binding: &Binding,
         filter: &str,
         bound: Option<Bound>,
         sweep: Option<OpId>,
-    ) -> Self {
+    ) -> Result<Self, BucketError> {
+        binding.check_origin()?;
         let mut erase = Self {
-            stream: binding.origin_subject(subject::STREAM_INFO),
-            get: binding.origin_subject(subject::STREAM_MSG_GET),
-            purge: binding.origin_subject(subject::STREAM_PURGE),
+            binding: binding.clone(),
             filter: format!("{}{filter}", binding.stored_prefix()),
             bound,
             stage: Stage::Look,
@@ -104,7 +104,7 @@ impl Erase {
         if let Some(bound) = bound {
             erase.stage = erase.within(bound);
         }
-        erase
+        Ok(erase)
     }
 
     /// What to do when the bucket is known to be the one that is meant.
@@ -125,17 +125,22 @@ impl Erase {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        match &self.stage {
-            Stage::Look => Request::api(&self.stream, "", &EMPTY),
-            Stage::Confirm { body } => Request::api(&self.get, "", body),
-            Stage::Purge { body } => Request::api(&self.purge, "", body),
-        }
+        let (call, body) = match &self.stage {
+            Stage::Look => (subject::STREAM_INFO, &EMPTY),
+            Stage::Confirm { body } => (subject::STREAM_MSG_GET, body),
+            Stage::Purge { body } => (subject::STREAM_PURGE, body),
+        };
+        Request::api(
+            self.binding.origin_api(),
+            call,
+            self.binding.acks_from(),
+            body,
+        )
     }
 
     /// Bytes to account for while the request is pending.
     pub(crate) fn weight(&self) -> usize {
-        let subjects = self.stream.len() + self.get.len() + self.purge.len();
-        subjects + 2 * self.filter.len() + FRAME
+        2 * self.filter.len() + FRAME
     }
 
     pub(crate) fn answer(
@@ -145,8 +150,10 @@ impl Erase {
     ) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => self.on_reply(&reply, around),
-            Answer::NoResponders if !around.jetstream => self.failed(BucketError::NoJetStream),
-            Answer::NoResponders => self.rest(around),
+            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
+                Some(absent) => self.failed(absent.into()),
+                None => self.rest(around),
+            },
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
             Answer::LinkLost(handover) => {
                 if self.purges() && handover == Handover::Whole {
@@ -197,8 +204,7 @@ impl Erase {
     }
 
     fn on_seen(mut self, info: &StreamInfo) -> Step<Self> {
-        let prefix = self.stream.strip_suffix(&*info.config.name);
-        if !prefix.is_some_and(|prefix| prefix.ends_with('.')) {
+        if info.config.name != self.binding.acks_from() {
             return Step::Ignore(self);
         }
         let end = Revision::new(info.state.last_seq.saturating_add(1));

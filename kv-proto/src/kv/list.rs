@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::error::{BucketError, Doubt, Refused};
 use crate::js::message::ApiReply;
 use crate::js::stream::{StreamList, StreamNames};
-use crate::js::subject;
+use crate::js::subject::{self, ApiPrefix};
 use crate::kv::manage;
 use crate::kv::status::BucketStatus;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
@@ -48,14 +48,16 @@ pub(crate) enum What {
 
 #[derive(Debug)]
 pub(crate) struct List {
+    api: ApiPrefix,
     what: What,
     body: Bytes,
     unanswered: bool,
 }
 
 impl List {
-    pub(crate) fn new(what: What, offset: u64) -> Self {
+    pub(crate) fn new(api: ApiPrefix, what: What, offset: u64) -> Self {
         Self {
+            api,
             what,
             body: Bytes::from(alloc::format!("{{\"offset\":{offset}}}")),
             unanswered: false,
@@ -63,11 +65,11 @@ impl List {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        let subject = match self.what {
+        let call = match self.what {
             What::Names => subject::STREAM_NAMES,
             What::Statuses => subject::STREAM_LIST,
         };
-        Request::api(subject, "", &self.body)
+        Request::api(&self.api, call, "", &self.body)
     }
 
     pub(crate) fn answer(
@@ -77,11 +79,13 @@ impl List {
     ) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => self.on_page(&reply, around),
-            Answer::NoResponders if !around.jetstream => self.failed(BucketError::NoJetStream),
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(self, around.pause())
-            }
+            Answer::NoResponders => match around.absent(&self.api) {
+                Some(absent) => self.failed(absent.into()),
+                None => {
+                    self.unanswered = true;
+                    Step::Pause(self, around.pause())
+                }
+            },
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
             Answer::LinkLost(_) => Step::Send(self),
         }

@@ -21,7 +21,7 @@ use crate::js::account::AccountInfo;
 use crate::js::error::{ManagementOutcome, ServerError};
 use crate::js::message::ApiReply;
 use crate::js::stream::{StreamInfo, Success};
-use crate::js::subject;
+use crate::js::subject::{self, ApiPrefix};
 use crate::kv::binding::Binding;
 use crate::kv::config::BucketConfig;
 use crate::kv::status::BucketStatus;
@@ -53,6 +53,7 @@ enum Stage {
 
 #[derive(Debug)]
 pub(crate) struct Manage {
+    api: ApiPrefix,
     stream: alloc::string::String,
     goal: Goal,
     stage: Stage,
@@ -70,11 +71,12 @@ static EMPTY: Bytes = Bytes::new();
 
 impl Manage {
     /// Makes a request; a configuration in the goal has been validated.
-    pub(crate) fn new(bucket: &BucketName, goal: Goal) -> Self {
+    pub(crate) fn new(api: ApiPrefix, bucket: &BucketName, goal: Goal) -> Self {
         let needs_level = goal
             .config()
             .is_some_and(|config| config.required_level().is_some());
         let mut manage = Self {
+            api,
             stream: subject::stream_of(bucket),
             stage: Stage::Level,
             goal,
@@ -97,14 +99,15 @@ impl Manage {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        let stream = &self.stream;
-        match &self.stage {
-            Stage::Level => Request::api(subject::ACCOUNT_INFO, "", &EMPTY),
-            Stage::Fetch | Stage::Compare => Request::api(subject::STREAM_INFO, stream, &EMPTY),
-            Stage::Create { body } => Request::api(subject::STREAM_CREATE, stream, body),
-            Stage::Update { body } => Request::api(subject::STREAM_UPDATE, stream, body),
-            Stage::Delete => Request::api(subject::STREAM_DELETE, stream, &EMPTY),
-        }
+        let stream = self.stream.as_str();
+        let (call, name, body) = match &self.stage {
+            Stage::Level => (subject::ACCOUNT_INFO, "", &EMPTY),
+            Stage::Fetch | Stage::Compare => (subject::STREAM_INFO, stream, &EMPTY),
+            Stage::Create { body } => (subject::STREAM_CREATE, stream, body),
+            Stage::Update { body } => (subject::STREAM_UPDATE, stream, body),
+            Stage::Delete => (subject::STREAM_DELETE, stream, &EMPTY),
+        };
+        Request::api(&self.api, call, name, body)
     }
 
     /// Bytes to account for while the request is pending.
@@ -119,11 +122,13 @@ impl Manage {
     ) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => self.on_reply(&reply, around),
-            Answer::NoResponders if !around.jetstream => self.failed(BucketError::NoJetStream),
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(self, around.pause())
-            }
+            Answer::NoResponders => match around.absent(&self.api) {
+                Some(absent) => self.failed(absent.into()),
+                None => {
+                    self.unanswered = true;
+                    Step::Pause(self, around.pause())
+                }
+            },
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
             Answer::LinkLost(handover) => {
                 // Asking again is safe for all but a delete: it could hit a
@@ -226,7 +231,7 @@ impl Manage {
                 };
                 Step::Send(self)
             }
-            Goal::Open | Goal::Create(_) | Goal::Delete => bound(info),
+            Goal::Open | Goal::Create(_) | Goal::Delete => self.bound(info),
         }
     }
 
@@ -248,7 +253,7 @@ impl Manage {
             .map(|config| config.option_differences(&info))
             .unwrap_or_default();
         if ignored.is_empty() {
-            bound(info)
+            self.bound(info)
         } else {
             self.failed(BucketError::Exists {
                 differences: ignored,
@@ -273,7 +278,7 @@ impl Manage {
             .map(|config| config.differences(&info))
             .unwrap_or_default();
         if differences.is_empty() {
-            bound(info)
+            self.bound(info)
         } else {
             self.failed(BucketError::Exists { differences })
         }
@@ -292,6 +297,11 @@ impl Manage {
 
     fn malformed(self) -> Step<Self> {
         self.failed(BucketError::Unknown(Doubt::Malformed))
+    }
+
+    fn bound(&self, info: StreamInfo) -> Step<Self> {
+        let binding = Binding::from_info(&self.api, info).map_err(|_| BucketError::NotABucket);
+        Step::Done(Output::Bound(binding))
     }
 
     fn failed(self, error: BucketError) -> Step<Self> {
@@ -343,11 +353,6 @@ fn creating(config: &BucketConfig) -> Stage {
 fn status(text: &[u8]) -> Option<BucketStatus> {
     let info: StreamInfo = ApiReply::parse(text).ok()?.into_result().ok()?;
     BucketStatus::from_info(info).ok()
-}
-
-fn bound(info: StreamInfo) -> Step<Manage> {
-    let binding = Binding::from_info(info).map_err(|_| BucketError::NotABucket);
-    Step::Done(Output::Bound(binding))
 }
 
 /// The error for an answer that proves the request had no effect.

@@ -117,18 +117,18 @@ impl Read {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        let stream = self.binding.stream();
+        let (api, stream) = (self.binding.api(), self.binding.stream());
         match (self.stage, self.revision) {
             (Stage::Direct, None) => Request {
                 class: Some(Class::Entries),
-                ..Request::api(self.binding.direct_prefix(), &self.key, &self.body)
+                ..Request::to([self.binding.direct_prefix(), &self.key, ""], &self.body)
             },
             (Stage::Direct, Some(_)) => Request {
                 class: Some(Class::Entries),
-                ..Request::api(subject::DIRECT_GET, stream, &self.body)
+                ..Request::api(api, subject::DIRECT_GET, stream, &self.body)
             },
-            (Stage::Leader, _) => Request::api(subject::STREAM_MSG_GET, stream, &self.body),
-            (Stage::Probe, _) => Request::api(subject::STREAM_INFO, stream, &EMPTY),
+            (Stage::Leader, _) => Request::api(api, subject::STREAM_MSG_GET, stream, &self.body),
+            (Stage::Probe, _) => Request::api(api, subject::STREAM_INFO, stream, &EMPTY),
         }
     }
 
@@ -146,12 +146,11 @@ impl Read {
                 Step::Done(Output::Read(Ok(None)))
             }
             (Stage::Direct | Stage::Leader, Answer::NoResponders) => Step::Send(self.probing()),
-            (Stage::Probe, Answer::NoResponders) if !around.jetstream => {
-                failed(ReadError::NoJetStream)
-            }
-            (Stage::Probe, Answer::NoResponders | Answer::Denied(_)) => {
-                Step::Pause(self.retrying(), around.pause())
-            }
+            (Stage::Probe, Answer::NoResponders) => match around.absent(self.binding.api()) {
+                Some(absent) => failed(absent.into()),
+                None => Step::Pause(self.retrying(), around.pause()),
+            },
+            (Stage::Probe, Answer::Denied(_)) => Step::Pause(self.retrying(), around.pause()),
             (Stage::Direct | Stage::Leader, Answer::Denied(subject)) => {
                 failed(ReadError::Denied { subject })
             }

@@ -9,7 +9,9 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use crate::error::{BucketError, Cause, ReadError, WatchError};
 use crate::js::message::ApiReply;
+use crate::js::subject::{self, ApiPrefix};
 use crate::kv::entry::Payload;
 use crate::limits::{Limits, MAX_API_REPLY};
 use crate::mux::Class;
@@ -57,7 +59,7 @@ impl<'a> Lines<'a> {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     /// The subject in pieces.
-    pub(crate) subject: [&'a str; 2],
+    pub(crate) subject: [&'a str; 3],
     pub(crate) headers: Lines<'a>,
     pub(crate) payload: &'a Bytes,
     /// How the reply will say whom it is for, if it will.
@@ -65,10 +67,20 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A call of the JetStream API.
-    pub(crate) fn api(subject: &'a str, name: &'a str, payload: &'a Bytes) -> Self {
+    /// A call of a JetStream API: what is called, and of what.
+    pub(crate) fn api(
+        api: &'a ApiPrefix,
+        call: &'a str,
+        name: &'a str,
+        payload: &'a Bytes,
+    ) -> Self {
+        Self::to([api.as_str(), call, name], payload)
+    }
+
+    /// A message to a subject.
+    pub(crate) fn to(subject: [&'a str; 3], payload: &'a Bytes) -> Self {
         Self {
-            subject: [subject, name],
+            subject,
             headers: Lines::none(),
             payload,
             class: None,
@@ -80,9 +92,18 @@ impl<'a> Request<'a> {
         wire::header_block_len(self.headers.as_slice()) + self.payload.len()
     }
 
+    /// Whether it goes to a subject, also in the words of a server that has the
+    /// domain it goes to.
     pub(crate) fn is_to(&self, subject: &str) -> bool {
-        let [prefix, rest] = self.subject;
-        subject.strip_prefix(prefix) == Some(rest)
+        let [first, call, name] = self.subject;
+        let is = |pieces: &[&str]| {
+            let rest = pieces
+                .iter()
+                .try_fold(subject, |rest, piece| rest.strip_prefix(piece));
+            rest == Some("")
+        };
+        is(&[first, call, name])
+            || subject::in_own_words(first).is_some_and(|[api, rest]| is(&[api, rest, call, name]))
     }
 }
 
@@ -128,7 +149,29 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) jetstream: bool,
 }
 
+/// There is no JetStream API where one is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Not on this server.
+    Here,
+    /// Not under this prefix.
+    Under(String),
+}
+
 impl Surroundings<'_> {
+    /// What it means that nobody listens to an API: that there is none, or
+    /// nothing. Where there is an API, someone always listens to all of its
+    /// calls; only on a server that says it has one it may be on its way.
+    pub(crate) fn absent(&self, api: &ApiPrefix) -> Option<Absent> {
+        if !api.is_own() {
+            Some(Absent::Under(api.name()))
+        } else if self.jetstream {
+            None
+        } else {
+            Some(Absent::Here)
+        }
+    }
+
     /// The pause before a request is repeated that found nobody: an election
     /// lasts some tenths of a second, and clients shall not ask in step.
     pub(crate) fn pause(&mut self) -> Duration {
@@ -140,6 +183,20 @@ impl Surroundings<'_> {
         SHORT_PAUSE + self.rng.jitter(SHORT_PAUSE)
     }
 }
+
+macro_rules! absent_is {
+    ($($error:ident)*) => {$(
+        impl From<Absent> for $error {
+            fn from(absent: Absent) -> Self {
+                match absent {
+                    Absent::Here => Self::NoJetStream,
+                    Absent::Under(api) => Self::Unreachable { api },
+                }
+            }
+        }
+    )*};
+}
+absent_is!(BucketError Cause ReadError WatchError);
 
 /// How long the true acknowledgement has to follow one that looks like a copy
 /// of an older one.

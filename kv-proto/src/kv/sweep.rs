@@ -141,6 +141,7 @@ impl From<BucketError> for WatchError {
         match error {
             BucketError::NotFound | BucketError::NotABucket => Self::BucketNotFound,
             BucketError::NoJetStream => Self::NoJetStream,
+            BucketError::Unreachable { api } => Self::Unreachable { api },
             BucketError::Denied { subject } => Self::Denied { subject },
             BucketError::Unavailable => Self::Unavailable,
             BucketError::Refused(Refused::Closed) | BucketError::Unknown(Doubt::Closed) => {

@@ -132,8 +132,8 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`] or
-    /// [`Refused::TooLarge`].
+    /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`],
+    /// [`Cause::Unreachable`] or [`Refused::TooLarge`].
     pub(crate) fn new(
         binding: Binding,
         key: Key,
@@ -152,6 +152,7 @@ impl Write {
         if ttl.is_some() && matches!(kind, Kind::Put) && !binding.keeps_one() {
             return Err(Cause::TtlUnderHistory);
         }
+        binding.check_origin()?;
         let write = Self {
             expect: match kind {
                 Kind::Create => Some(Revision::new(0)),
@@ -177,15 +178,18 @@ impl Write {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
+        let (api, stream) = (self.binding.origin_api(), self.binding.acks_from());
         match &self.stage {
             Stage::Publish | Stage::Doubtful(_) => self.publish(),
             Stage::Probe | Stage::Check(_) => {
-                Request::api(subject::STREAM_INFO, self.binding.acks_from(), &EMPTY)
+                Request::api(api, subject::STREAM_INFO, stream, &EMPTY)
             }
             Stage::Lookup { body } | Stage::Verify { body, .. } => {
-                Request::api(subject::STREAM_MSG_GET, self.binding.acks_from(), body)
+                Request::api(api, subject::STREAM_MSG_GET, stream, body)
             }
-            Stage::DirectLookup => Request::api(self.binding.direct_prefix(), &self.key, &EMPTY),
+            Stage::DirectLookup => {
+                Request::to([self.binding.direct_prefix(), &self.key, ""], &EMPTY)
+            }
             Stage::Search(search) => search.request(&self.binding),
         }
     }
@@ -210,7 +214,7 @@ impl Write {
             headers.push(MESSAGE_ID, HeaderValue::Text(identity.text()));
         }
         Request {
-            subject: [self.binding.write_prefix(), &self.key],
+            subject: [self.binding.write_prefix(), &self.key, ""],
             headers,
             payload: &self.value,
             class: Some(Class::Acks(self.binding.tag())),
@@ -346,7 +350,9 @@ impl Write {
             Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => {
                 self.in_doubt(Doubt::Malformed)
             }
-            Ok(PublishReply::Ack { stream, .. }) if *stream != *self.binding.acks_from() => {
+            Ok(PublishReply::Ack { stream, domain, .. })
+                if !self.binding.is_acked_by(&stream, &domain) =>
+            {
                 if let Some(doubts) = doubts {
                     self.stage = Stage::Doubtful(doubts);
                 }
@@ -430,8 +436,11 @@ impl Write {
                 },
                 Some(ApiReply::Success(_)) | None => Step::Pause(self, around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => self.not_applied(Cause::NoJetStream),
-            Answer::NoResponders | Answer::Denied(_) => Step::Pause(self, around.pause()),
+            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
+                Some(absent) => self.not_applied(absent.into()),
+                None => Step::Pause(self, around.pause()),
+            },
+            Answer::Denied(_) => Step::Pause(self, around.pause()),
             Answer::LinkLost(_) => Step::Send(self),
         }
     }
@@ -468,11 +477,13 @@ impl Write {
                 },
                 Err(_) => Step::Pause(again(self), around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => self.not_applied(Cause::NoJetStream),
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(again(self), around.pause())
-            }
+            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
+                Some(absent) => self.not_applied(absent.into()),
+                None => {
+                    self.unanswered = true;
+                    Step::Pause(again(self), around.pause())
+                }
+            },
             Answer::Denied(_) => {
                 self.stage = Stage::DirectLookup;
                 Step::Send(self)

@@ -12,9 +12,10 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::Session;
-use crate::js::subject;
+use crate::js::subject::{self, ApiPrefix};
 use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Heard, Question};
+use crate::kv::binding::Binding;
 use crate::mutant::{self, Mutant};
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId};
@@ -35,6 +36,7 @@ const MAX_DELETIONS: usize = 1_024;
 #[derive(Debug)]
 struct Deletion {
     serial: u64,
+    api: ApiPrefix,
     stream: String,
     consumer: String,
     until: Instant,
@@ -66,7 +68,7 @@ impl Cleanup {
 impl Session {
     /// Sees to it that a consumer is deleted; an early one that perhaps is still
     /// to be made.
-    pub(super) fn discard(&mut self, stream: &str, consumer: String, early: bool) {
+    pub(super) fn discard(&mut self, bucket: &Binding, consumer: String, early: bool) {
         if mutant::is(Mutant::ConsumerLeftBehind) {
             return;
         }
@@ -81,7 +83,8 @@ impl Session {
         cleanup.serial += 1;
         cleanup.deletions.push_back(Deletion {
             serial: cleanup.serial,
-            stream: stream.into(),
+            api: bucket.api().clone(),
+            stream: bucket.stream().into(),
             consumer,
             until: self.now + FORGET_AFTER,
             due: self.now,
@@ -109,11 +112,14 @@ impl Session {
             }
             deletion.asked = true;
             let Deletion {
-                stream, consumer, ..
+                api,
+                stream,
+                consumer,
+                ..
             } = deletion;
-            let subject = format!("{}{stream}.{consumer}", subject::CONSUMER_DELETE);
-            let asker = Asker::Cleanup(deletion.serial);
-            asks.push_back(Ask::new(asker, Question::Delete, subject, Bytes::new()));
+            let call = format!("{}{stream}.{consumer}", subject::CONSUMER_DELETE);
+            let (asker, api) = (Asker::Cleanup(deletion.serial), api.clone());
+            asks.push_back(Ask::new(asker, Question::Delete, api, call, Bytes::new()));
         }
         for ask in asks {
             self.start_internal(Machine::Ask(ask));
@@ -136,7 +142,7 @@ impl Session {
         deletion.asked = false;
         deletion.due = self.now + pause;
         let open = match heard {
-            Heard::Nothing | Heard::Nobody { .. } => true,
+            Heard::Nothing | Heard::Nobody(_) => true,
             Heard::Failed(error) if error.is_consumer_not_found() => early,
             Heard::Failed(error) => error.is_transient() || error.code() >= 500,
             Heard::Deleted

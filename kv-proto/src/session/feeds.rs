@@ -18,6 +18,7 @@ use crate::js::consumer::{ConsumerRequest, DeliverPolicy};
 use crate::js::subject;
 use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Question};
+use crate::kv::binding::Binding;
 use crate::kv::read::last_by_subject;
 use crate::kv::watch::buffer::Item;
 use crate::kv::watch::feed::{Feed, Stage};
@@ -105,7 +106,7 @@ impl Session {
             heartbeat: watch.options.heartbeat,
             inactive_threshold: INACTIVE_THRESHOLD,
         };
-        let (to, body) = (request.subject(), request.body());
+        let (call, body) = (request.call(), request.body());
         let pulse = Pulse::new(self.now, watch.options.heartbeat);
         let place = watch.buffer.place();
         let feed = Feed::new(link, sid, consumer, self.now, pulse, policy, place).after(received);
@@ -113,27 +114,30 @@ impl Session {
         self.watches.bind(sid, id);
         #[cfg(feature = "mutants")]
         if mutant::is(Mutant::VerifiedTooEarly) {
-            return self.verify_too_early(id, to, body);
+            return self.verify_too_early(id, call, body);
         }
-        self.ask(id, Question::Create, to, body);
+        self.ask(id, Question::Create, call, body);
     }
 
     /// What [`Mutant::VerifiedTooEarly`] does.
     #[cfg(feature = "mutants")]
-    fn verify_too_early(&mut self, id: WatchId, to: String, body: Bytes) {
+    fn verify_too_early(&mut self, id: WatchId, call: String, body: Bytes) {
         if let Some(watch) = self.watches.get_mut(id) {
-            watch.planted.create = Some((to, body));
+            watch.planted.create = Some((call, body));
         }
         self.ask_for_stream(id);
     }
 
     /// Asks on behalf of a watch; one question at a time.
-    pub(super) fn ask(&mut self, id: WatchId, question: Question, to: String, body: Bytes) {
-        let feed = self.watches.get(id).and_then(|watch| watch.feed());
-        let Some(sid) = feed.filter(|feed| feed.ask.is_none()).map(|feed| feed.sid) else {
+    pub(super) fn ask(&mut self, id: WatchId, question: Question, call: String, body: Bytes) {
+        let Some(watch) = self.watches.get(id) else {
             return;
         };
-        let ask = Ask::new(Asker::Watch(id, sid), question, to, body);
+        let Some(feed) = watch.feed().filter(|feed| feed.ask.is_none()) else {
+            return;
+        };
+        let (asker, api) = (Asker::Watch(id, feed.sid), watch.binding.api().clone());
+        let ask = Ask::new(asker, question, api, call, body);
         let op = self.start_internal(Machine::Ask(ask));
         if let Some(feed) = self.watches.get_mut(id).and_then(|watch| watch.feed_mut()) {
             feed.ask = Some((op, question));
@@ -144,8 +148,8 @@ impl Session {
         let Some(watch) = self.watches.get(id) else {
             return;
         };
-        let to = format!("{}{}", subject::STREAM_INFO, watch.binding.stream());
-        self.ask(id, Question::Stream, to, Bytes::new());
+        let call = format!("{}{}", subject::STREAM_INFO, watch.binding.stream());
+        self.ask(id, Question::Stream, call, Bytes::new());
     }
 
     /// Asks what is missing to complete the initial data.
@@ -157,20 +161,20 @@ impl Session {
             return;
         };
         let stream = watch.binding.stream();
-        let (question, to, body) = match watch.missing() {
+        let (question, call, body) = match watch.missing() {
             Some(Missing::Floor(filter)) => {
                 let subject = watch.subjects.each().get(filter).map_or("", String::as_str);
-                let to = format!("{}{stream}", subject::STREAM_MSG_GET);
-                (Question::Last(filter), to, last_by_subject(subject))
+                let call = format!("{}{stream}", subject::STREAM_MSG_GET);
+                (Question::Last(filter), call, last_by_subject(subject))
             }
             Some(Missing::Count) => {
                 let consumer = &feed.consumer;
-                let to = format!("{}{stream}.{consumer}", subject::CONSUMER_INFO);
-                (Question::Consumer, to, Bytes::new())
+                let call = format!("{}{stream}.{consumer}", subject::CONSUMER_INFO);
+                (Question::Consumer, call, Bytes::new())
             }
             None => return,
         };
-        self.ask(id, question, to, body);
+        self.ask(id, question, call, body);
     }
 
     /// Watches over the feed's heartbeat from now on.
@@ -194,13 +198,13 @@ impl Session {
         };
         let binding = watch.binding.clone();
         match core::mem::replace(&mut watch.supply, Supply::Idle) {
-            Supply::Fed(feed) => self.take_down(*feed, binding.stream()),
+            Supply::Fed(feed) => self.take_down(*feed, &binding),
             Supply::Resting(timer) => self.timers.cancel(timer),
             Supply::Idle | Supply::Paused | Supply::Over => {}
         }
     }
 
-    fn take_down(&mut self, feed: Feed, stream: &str) {
+    fn take_down(&mut self, feed: Feed, bucket: &Binding) {
         self.watch_bytes -= feed.held.bytes();
         if !mutant::is(Mutant::OldMessageSlipsIn) {
             self.watches.unbind(feed.sid);
@@ -220,7 +224,7 @@ impl Session {
         // A refusal proves little: the consumer may be there all the same.
         let early = creating && !feed.refused;
         if !never_asked {
-            self.discard(stream, feed.consumer, early);
+            self.discard(bucket, feed.consumer, early);
         }
     }
 

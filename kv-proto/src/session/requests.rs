@@ -311,7 +311,7 @@ impl Session {
         offset: u64,
         options: CallOptions,
     ) -> Result<Op<NamesPage>, BucketError> {
-        let list = Machine::List(List::new(What::Names, offset));
+        let list = Machine::List(List::new(self.config.api.clone(), What::Names, offset));
         Ok(Op::new(self.start(now, list, options.timeout)?))
     }
 
@@ -327,7 +327,7 @@ impl Session {
         offset: u64,
         options: CallOptions,
     ) -> Result<Op<StatusPage>, BucketError> {
-        let list = Machine::List(List::new(What::Statuses, offset));
+        let list = Machine::List(List::new(self.config.api.clone(), What::Statuses, offset));
         Ok(Op::new(self.start(now, list, options.timeout)?))
     }
 
@@ -338,7 +338,8 @@ impl Session {
         goal: Goal,
         options: CallOptions,
     ) -> Result<OpId, BucketError> {
-        let manage = Machine::Manage(Box::new(Manage::new(bucket, goal)));
+        let manage = Manage::new(self.config.api.clone(), bucket, goal);
+        let manage = Machine::Manage(Box::new(manage));
         Ok(self.start(now, manage, options.timeout)?)
     }
 }

@@ -28,7 +28,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`BucketError::Refused`] by this session.
+    /// [`BucketError::Refused`] by this session, or [`BucketError::Unreachable`].
     pub fn erase(
         &mut self,
         now: Instant,
@@ -36,7 +36,7 @@ impl Session {
         filter: &KeyFilter,
         options: CallOptions,
     ) -> Result<Op<u64>, BucketError> {
-        let erase = Erase::new(bucket, filter, None, None);
+        let erase = Erase::new(bucket, filter, None, None)?;
         let id = self.start(now, Machine::Erase(erase), options.timeout)?;
         Ok(Op::new(id))
     }
@@ -49,8 +49,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`WatchError::InvalidOptions`], or [`WatchError::Refused`] by this
-    /// session.
+    /// [`WatchError::InvalidOptions`], [`WatchError::Refused`] by this session,
+    /// or [`WatchError::Unreachable`].
     pub fn purge_deletes(
         &mut self,
         now: Instant,
@@ -61,6 +61,7 @@ impl Session {
             older_than,
             listing,
         } = options;
+        bucket.check_origin().map_err(WatchError::from)?;
         let timeout = listing.timeout.unwrap_or(Duration::MAX);
         let op = self.start(now, Machine::Sweep, Some(timeout))?;
         let listing = match self.enter_watch(now, bucket, listing, Some(op)) {
@@ -121,7 +122,10 @@ impl Session {
                         tombstone: Some(entry.revision),
                         confirm: doubtful,
                     });
-                    let erase = Erase::new(&sweep.binding, &entry.key, bound, Some(op));
+                    let erase = match Erase::new(&sweep.binding, &entry.key, bound, Some(op)) {
+                        Ok(erase) => erase,
+                        Err(error) => return Some(Err(error.into())),
+                    };
                     let patience = self.patience_of(listing);
                     let part = self.start_internal_within(Machine::Erase(erase), patience);
                     self.sweeps.get_mut(&op)?.parts.push((part, tombstone));

@@ -85,7 +85,7 @@ fn of_read(result: Result<Option<Entry>, ReadError>) -> Answer {
         Err(error) => Answer::Failed(match error {
             ReadError::Refused(refused) => refusal(&refused),
             ReadError::BucketNotFound => Cause::NoBucket,
-            ReadError::NoJetStream => Cause::NoJetStream,
+            ReadError::NoJetStream | ReadError::Unreachable { .. } => Cause::NoJetStream,
             ReadError::Denied { .. } => Cause::Denied,
             ReadError::Unavailable => Cause::Unavailable,
             ReadError::TimedOut => Cause::TimedOut,
@@ -108,7 +108,7 @@ pub(super) fn of_write(error: &WriteError) -> Answer {
             }
             WriteCause::Denied { .. } => Cause::Denied,
             WriteCause::BucketNotFound => Cause::NoBucket,
-            WriteCause::NoJetStream => Cause::NoJetStream,
+            WriteCause::NoJetStream | WriteCause::Unreachable { .. } => Cause::NoJetStream,
             WriteCause::Unavailable => Cause::Unavailable,
             WriteCause::TimedOut => Cause::TimedOut,
             WriteCause::LinkLost => Cause::LinkLost,
@@ -133,7 +133,7 @@ pub(super) fn of_bucket(error: &BucketError) -> Answer {
     Answer::Failed(match error {
         BucketError::Refused(refused) => refusal(refused),
         BucketError::NotFound => Cause::NoBucket,
-        BucketError::NoJetStream => Cause::NoJetStream,
+        BucketError::NoJetStream | BucketError::Unreachable { .. } => Cause::NoJetStream,
         BucketError::Denied { .. } => Cause::Denied,
         BucketError::Unavailable => Cause::Unavailable,
         BucketError::TimedOut | BucketError::Unknown(_) => Cause::TimedOut,
@@ -152,7 +152,7 @@ pub(super) fn of_watch(error: &WatchError) -> Cause {
         WatchError::InvalidFilter(_) | WatchError::InvalidOptions(_) => Cause::Option,
         WatchError::Refused(refused) => refusal(refused),
         WatchError::BucketNotFound => Cause::NoBucket,
-        WatchError::NoJetStream => Cause::NoJetStream,
+        WatchError::NoJetStream | WatchError::Unreachable { .. } => Cause::NoJetStream,
         WatchError::Denied { .. } => Cause::Denied,
         WatchError::Unavailable => Cause::Unavailable,
         WatchError::TimedOut => Cause::TimedOut,

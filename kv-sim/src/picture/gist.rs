@@ -174,7 +174,7 @@ impl<'a> Message<'a> {
 
     /// What a client publishes.
     fn asked(&self) -> (Kind, String) {
-        if self.subject.starts_with("$KV.") {
+        if self.subject.starts_with("$KV.") || self.subject.contains(".API.$KV.") {
             let verb = self.header_value("KV-Operation").unwrap_or("put".into());
             let expected = self.header_value("Nats-Expected-Last-Subject-Sequence");
             let expected = expected.map_or(String::new(), |at| format!(" @{at}"));
@@ -190,7 +190,7 @@ impl<'a> Message<'a> {
             (Kind::Read, format!("{subject}{}", self.asked_about()))
         } else if self.subject.starts_with("$JS.FC.") {
             (Kind::Beat, "flow control".into())
-        } else if self.subject.starts_with("$JS.API.") {
+        } else if call_of(self.subject).is_some() {
             (Kind::Api, subject)
         } else {
             let value = self.start_of_payload();
@@ -291,9 +291,17 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The call of the JetStream API that a subject is, whichever domain it names.
+fn call_of(subject: &str) -> Option<&str> {
+    let rest = subject.strip_prefix("$JS.")?;
+    let named = || rest.split_once('.')?.1.strip_prefix("API.");
+    rest.strip_prefix("API.").or_else(named)
+}
+
 /// A subject as short as it can be told apart: what all have in common is left out.
 fn tidy(subject: &str) -> String {
     if let Some((before, key)) = subject.split_once("$KV.") {
+        let before = before.strip_suffix(".API.").map_or(before, |_| "");
         let key = key.split_once('.').map_or(key, |(_, key)| key);
         let before = tidy(before.trim_end_matches('.'));
         return if before.is_empty() {
@@ -306,7 +314,7 @@ fn tidy(subject: &str) -> String {
         let (_, last) = rest.split_once('.').unwrap_or(("", rest));
         return format!("_INBOX…{last}");
     }
-    let Some(api) = subject.strip_prefix("$JS.API.") else {
+    let Some(api) = call_of(subject) else {
         return subject.into();
     };
     let is_verb = |token: &&str| token.bytes().all(|byte| byte.is_ascii_uppercase());

@@ -10,12 +10,14 @@ mod pulls;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use self::gate::Gate;
 use super::connection::ConnId;
 use super::consumer::Habits;
+use super::domain;
 use super::error::ApiError;
 use super::header;
 use super::journal::Journal;
@@ -46,6 +48,9 @@ pub(crate) struct JetStream {
     pub(crate) peers: Peers,
     pub(crate) journal: Journal,
     habits: Habits,
+    domain: Option<Arc<str>>,
+    /// What wide reply subjects have before the stream's name.
+    place: String,
     /// Consumers that were made since somebody asked.
     pub(crate) made: VecDeque<MadeConsumer>,
     /// Who asked for a consumer since somebody asked, got it or not.
@@ -79,6 +84,7 @@ impl JetStream {
         journal: Journal,
         habits: Habits,
         batch_limits: BatchLimits,
+        domain: Option<&str>,
     ) -> Self {
         Self {
             streams: BTreeMap::new(),
@@ -88,6 +94,8 @@ impl JetStream {
             peers,
             journal,
             habits,
+            domain: domain.map(Arc::from),
+            place: domain::place(domain),
             made: VecDeque::new(),
             asking: VecDeque::new(),
             expired: VecDeque::new(),
@@ -277,6 +285,7 @@ impl JetStream {
             .number("streams", self.streams.len())
             .number("consumers", consumers)
             .raw("limits", &limits.end())
+            .some_text("domain", self.domain())
             .raw("api", &api.end());
         out
     }
@@ -292,6 +301,10 @@ impl JetStream {
             return bytes.fold(0, i64::wrapping_add).cast_unsigned();
         }
         bytes.filter_map(|bytes| u64::try_from(bytes).ok()).sum()
+    }
+
+    fn domain(&self) -> &str {
+        self.domain.as_deref().unwrap_or_default()
     }
 
     fn found(&self, name: &str) -> Result<&Stream, ApiError> {

@@ -132,7 +132,7 @@ impl Consumer {
         let mut out = Self {
             name,
             home: 0,
-            habits,
+            habits: habits.clone(),
             version: now.version,
             stream: stream.name.clone(),
             created: now.time,

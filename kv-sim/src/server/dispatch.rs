@@ -10,7 +10,7 @@ use super::disturb::Breach;
 use super::parser::{Fault, Operation, Publish};
 use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
-use super::{subject, user_info};
+use super::{domain, subject, user_info};
 
 /// Replies that only servers may ask for.
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
@@ -150,12 +150,20 @@ impl Cluster {
         self.router.subscribe((conn, sid), subject, queue, hidden);
     }
 
-    fn publish(&mut self, conn: ConnId, message: Publish) {
+    fn publish(&mut self, conn: ConnId, mut message: Publish) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
         if connection.options.pedantic && !subject::is_literal(&message.subject) {
             connection.send_error("Invalid Publish Subject");
+        }
+        let domain = self
+            .config
+            .domain
+            .as_deref()
+            .filter(|_| self.config.jetstream);
+        if let Some(renamed) = domain.and_then(|domain| domain::renamed(&message.subject, domain)) {
+            message.subject = renamed;
         }
         if !connection.permissions.publish.permit(&message.subject) {
             let text = format!(

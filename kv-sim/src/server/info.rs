@@ -46,6 +46,7 @@ impl Cluster {
         if self.servers.len() > 1 {
             out.text("cluster", CLUSTER);
         }
+        out.some_text("domain", self.config.domain.as_deref().unwrap_or_default());
         if self.servers.len() > 1 || !connect_urls.is_empty() {
             out.raw("connect_urls", &texts(connect_urls));
         }

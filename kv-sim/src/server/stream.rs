@@ -93,6 +93,8 @@ pub(crate) struct Now {
 pub(crate) struct Stream {
     pub(crate) name: Arc<str>,
     pub(crate) config: StreamConfig,
+    /// Where acknowledgements say that it is.
+    pub(crate) domain: Option<Arc<str>>,
     pub(crate) created: Timestamp,
     pub(crate) store: Store,
     pub(crate) consumers: BTreeMap<String, Consumer>,
@@ -133,6 +135,7 @@ impl Stream {
             mappings: Mappings::new(&config, now.version),
             batches: Batches::default(),
             proposals: VecDeque::new(),
+            domain: None,
             created: now.time,
             last_seq: store.last_seq(),
             store,

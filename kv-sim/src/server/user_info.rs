@@ -42,6 +42,7 @@ impl Cluster {
         if self.servers.len() > 1 {
             out.text("cluster", CLUSTER);
         }
+        out.some_text("domain", self.config.domain.as_deref().unwrap_or_default());
         out.text("ver", version.number());
         if let Some(flags) = feature_flags(version, self.config.wide_replies) {
             out.raw("feature_flags", &flags);

@@ -38,7 +38,15 @@ impl<'a> World<'a> {
         cluster.handle_timeout(now);
         let mut clients_rng = rng.child();
         let clients = (0..usize::from(profile.clients.count))
-            .map(|id| Client::new(id, profile, clients_rng.child(), now))
+            .map(|id| {
+                Client::new(
+                    id,
+                    profile,
+                    scenario.domain_of(id),
+                    clients_rng.child(),
+                    now,
+                )
+            })
             .collect();
         Self {
             scenario,
@@ -201,6 +209,7 @@ fn config(scenario: &Scenario) -> Config {
     if profile.consumers.flow_limit > 0 {
         config.flow_limit = u64::from(profile.consumers.flow_limit);
     }
+    config.domain = scenario.domain().map(str::to_owned);
     config.wide_replies = profile.consumers.wide_replies;
     if profile.auth {
         config.auth = Auth::Users(vec![User {

@@ -1,5 +1,6 @@
 //! Core NATS, byte by byte: login, options, permissions, limits, and everything a strict parser must refuse.
 
+mod domains;
 mod scripts;
 
 use std::time::Duration;
@@ -86,6 +87,60 @@ fn all_of_core(version: Version) {
         token,
         &token_scripts(),
     );
+}
+
+/// A server with a JetStream domain, with either form of reply subjects.
+fn all_of_a_domain(version: Version) {
+    let users = "authorization { users: [{user: u, password: p, permissions: {publish: {allow: [\"$JS.API.STREAM.>\", \"$JS.leaf.>\"]}, subscribe: {allow: [\"in.>\"]}}}] }\n";
+    let allow = |one: &str| Subjects {
+        allow: one.split(' ').map(str::to_owned).collect(),
+        deny: Vec::new(),
+    };
+    let user = User {
+        name: "u".to_owned(),
+        password: "p".to_owned(),
+        permissions: Permissions {
+            publish: allow("$JS.API.STREAM.> $JS.leaf.>"),
+            subscribe: allow("in.>"),
+        },
+    };
+    let wide = "feature_flags { js_ack_fc_v2: true }\n";
+    for (auth, extra, wide_replies, scripts) in [
+        (Auth::Open, "", false, domains::OPEN),
+        (Auth::Open, wide, true, domains::OPEN),
+        (Auth::Users(vec![user]), users, false, domains::USERS),
+    ] {
+        if wide_replies && version < Version::V2_14 {
+            continue;
+        }
+        let server = Server::builder().version(real_version(version));
+        let server = server.jetstream_extra("domain: hub").config_extra(extra);
+        let mut config = Config::new(version);
+        config.auth = auth;
+        config.domain = Some("hub".to_owned());
+        config.wide_replies = wide_replies;
+        let report = compare(&server.start(), &config, scripts);
+        assert!(report.is_empty(), "on {version}\n{report}");
+    }
+}
+
+#[test]
+fn a_domain_agrees_with_2_15() {
+    all_of_a_domain(Version::V2_15);
+}
+
+#[test]
+fn a_domain_agrees_with_2_10() {
+    all_of_a_domain(Version::V2_10);
+}
+
+#[test]
+fn a_domain_agrees_with_the_versions_between() {
+    if crate::campaign::number("KV_SIM_SEQUENCES").is_some() {
+        for version in [Version::V2_11, Version::V2_12, Version::V2_14] {
+            all_of_a_domain(version);
+        }
+    }
 }
 
 #[test]

@@ -192,6 +192,7 @@ fn info(line: &str) -> String {
         "max_payload",
         "jetstream",
         "connect_info",
+        "domain",
         "remote_account",
         "auth_required",
         "api_lvl",
@@ -214,10 +215,11 @@ fn info(line: &str) -> String {
 /// Takes the time out of an acknowledgement subject, and what is random out of a flow-control subject.
 fn mask_reply(reply: &str) -> String {
     let mut tokens: Vec<&str> = reply.split('.').collect();
-    if reply.starts_with("$JS.ACK.") && tokens.len() == 9 {
-        tokens[7] = "<time>";
-        if tokens[3].len() == 8 {
-            tokens[3] = "<name>";
+    if reply.starts_with("$JS.ACK.") && [9, 11].contains(&tokens.len()) {
+        let wide = tokens.len() - 9; // the domain and the account
+        tokens[wide + 7] = "<time>";
+        if tokens[wide + 3].len() == 8 {
+            tokens[wide + 3] = "<name>";
         }
     }
     if reply.starts_with("$JS.FC.") && tokens.len() == 5 {

@@ -14,14 +14,14 @@ const LAME_DUCK: &str = "lame_duck_grace_period: 1s\nlame_duck_duration: 30s\n";
 #[derive(Clone, Debug)]
 #[must_use = "a builder starts nothing before `start`"]
 pub struct ServerBuilder {
-    pub(super) version: Version,
+    pub(crate) version: Version,
     jetstream: bool,
     pub(super) login: Login,
     max_payload: Option<usize>,
     jetstream_extra: String,
     /// It greets in clear, at least those who say nothing for a while.
     pub(super) greets: bool,
-    pub(super) extra: String,
+    pub(crate) extra: String,
 }
 
 /// How clients prove who they are.
@@ -36,6 +36,8 @@ pub(crate) enum Login {
     /// The owner may do everything, everybody else what is allowed.
     Guarded {
         allowed: String,
+        /// Further users, as the configuration has them.
+        users: String,
     },
 }
 
@@ -86,7 +88,25 @@ impl ServerBuilder {
     /// administers it.
     pub fn guarded(mut self, permissions: &[Permission]) -> Self {
         let allowed = permissions_config(permissions);
-        self.login = Login::Guarded { allowed };
+        let users = String::new();
+        self.login = Login::Guarded { allowed, users };
+        self
+    }
+
+    /// Lets in one more user of a server that is [guarded](Self::guarded), with these permissions. Name
+    /// and password are the same.
+    ///
+    /// # Panics
+    ///
+    /// When the server is not guarded.
+    #[track_caller]
+    pub fn guarded_user(mut self, name: &str, permissions: &[Permission]) -> Self {
+        let Login::Guarded { users, .. } = &mut self.login else {
+            panic!("a server without a guard has no such users");
+        };
+        let allowed = permissions_config(permissions);
+        *users +=
+            &format!(", {{user: {name:?}, password: {name:?}, permissions: {{ {allowed} }}}}");
         self
     }
 
@@ -146,11 +166,11 @@ impl ServerBuilder {
                 text += &format!("authorization {{ user: {name:?}, password: {password:?} }}\n");
             }
             Login::Token(token) => text += &format!("authorization {{ token: {token:?} }}\n"),
-            Login::Guarded { allowed } => {
+            Login::Guarded { allowed, users } => {
                 text += &format!(
                     "authorization {{ users: [\
                      {{user: {OWNER:?}, password: {OWNER:?}}}, \
-                     {{user: anybody, password: anybody, permissions: {{ {allowed} }}}}\
+                     {{user: anybody, password: anybody, permissions: {{ {allowed} }}}}{users}\
                      ] }}\nno_auth_user: anybody\n"
                 );
             }

@@ -19,6 +19,7 @@ mod connection;
 mod creates;
 mod credentials;
 mod denied;
+mod domains;
 mod erase;
 mod examples;
 mod handshake;

@@ -3,14 +3,20 @@
 //! more.
 
 use kv_proto::driver::{Bucket, Client};
-use kv_proto::{BucketConfig, BucketError, Cause, ReadError, Update, WatchError, WriteError};
-use kv_tests::{Permission, Server, least_permissions, permissions_config};
+use kv_proto::{
+    BucketConfig, BucketError, Cause, Config, ReadError, Update, WatchError, WriteError,
+};
+use kv_tests::{
+    Domains, Permission, Server, ServerBuilder, least_permissions, least_permissions_behind,
+};
 
 use crate::site::{Adapter, SECOND, Site, at_once, config, tests};
 
 tests! {
     on_both_ends {
         the_least_is_enough_and_not_too_much
+        a_domain_elsewhere_needs_the_same_behind_it
+        a_servers_own_domain_needs_no_more
     }
 }
 
@@ -142,46 +148,67 @@ fn covers(pattern: &str, subject: &str) -> bool {
 }
 
 /// A server with an owner, and a user for each bucket, who lacks one permission of it.
-fn server_of<A: Adapter>(site: &Site<A>, lacking: &[(String, Vec<Permission>)]) -> Server {
-    let users: String = lacking
-        .iter()
-        .map(|(name, permissions)| {
-            let allowed = permissions_config(permissions);
-            format!("{{user: {name:?}, password: p, permissions: {{ {allowed} }}}}\n")
-        })
-        .collect();
-    let extra = format!("authorization {{ users: [{{user: owner, password: p}}\n{users}] }}");
-    site.own_server().config_extra(&extra).start()
+fn server_of<A: Adapter>(site: &Site<A>, lacking: &[(String, Vec<Permission>)]) -> ServerBuilder {
+    let guarded = site.own_server().guarded(&[]);
+    lacking.iter().fold(guarded, |server, (name, permissions)| {
+        server.guarded_user(name, permissions)
+    })
 }
 
 async fn the_least_is_enough_and_not_too_much<A: Adapter>(site: Site<A>) {
+    let (start, here) = (ServerBuilder::start, |config| config);
+    each_is_needed(site, least_permissions, start, |server| server, here).await;
+}
+
+/// The client is on a leaf, and works in the hub.
+async fn a_domain_elsewhere_needs_the_same_behind_it<A: Adapter>(site: Site<A>) {
+    let least = |bucket: &str| least_permissions_behind("$JS.hub.API", bucket);
+    each_is_needed(site, least, Domains::start, Domains::leaf, in_hub).await;
+}
+
+/// The server that has the domain goes by its own subjects, and denies in their terms.
+async fn a_servers_own_domain_needs_no_more<A: Adapter>(site: Site<A>) {
+    let start = |server: ServerBuilder| server.jetstream_extra("domain: hub").start();
+    each_is_needed(site, least_permissions, start, |server| server, in_hub).await;
+}
+
+fn in_hub(config: Config) -> Config {
+    config.jetstream_domain("hub").unwrap()
+}
+
+/// Tries what can be done with all permissions that are said to be needed, and with all but one.
+async fn each_is_needed<A: Adapter, S>(
+    site: Site<A>,
+    least: impl Fn(&str) -> Vec<Permission>,
+    start: impl Fn(ServerBuilder) -> S,
+    server: impl Fn(&S) -> &Server,
+    there: impl Fn(Config) -> Config,
+) {
     // Bucket m0 lacks nothing, bucket m1 the first permission, and so on; with limit markers where there are any.
     let prefix = if site.expires_values() { "m" } else { "n" };
-    let count = least_permissions("x").len();
+    let count = least("x").len();
     let lacking = (0..=count).map(|at| {
         let name = format!("{prefix}{at}");
-        let mut permissions = least_permissions(&name);
+        let mut permissions = least(&name);
         if at > 0 && !permissions[at - 1].subscribe {
             permissions.remove(at - 1);
         }
         (name, permissions)
     });
     let lacking: Vec<_> = lacking.collect();
-    let server = server_of(&site, &lacking);
-    let owner = site
-        .connect_with(config(&server.url()).user("owner", "p"))
-        .await;
+    let started = start(server_of(&site, &lacking));
+    let server = server(&started);
+    let owner = there(config(&server.url()).user("owner", "owner"));
+    let owner = site.connect_with(owner).await;
     for (at, (name, _)) in lacking.iter().enumerate() {
-        let user = config(&server.url()).user(name.as_str(), "p");
-        let user = site.connect_with(user).await;
+        let user = config(&server.url()).user(name.as_str(), name.as_str());
+        let user = site.connect_with(there(user)).await;
         let outcomes = everything(&user, &owner, name).await;
         let denied: Vec<_> = outcomes
             .iter()
             .filter_map(|(_, denied)| denied.as_deref())
             .collect();
-        let missing = at
-            .checked_sub(1)
-            .map(|at| least_permissions(name)[at].clone());
+        let missing = at.checked_sub(1).map(|at| least(name)[at].clone());
         let Some(missing) = missing.filter(|one| !one.subscribe && !one.optional) else {
             assert_eq!(
                 denied, [""; 0],
@@ -189,7 +216,7 @@ async fn the_least_is_enough_and_not_too_much<A: Adapter>(site: Site<A>) {
             );
             continue;
         };
-        if missing.subject == "$JS.API.INFO" && !site.expires_values() {
+        if missing.subject.ends_with(".API.INFO") && !site.expires_values() {
             continue; // there is nothing to ask for on such a server
         }
         assert!(

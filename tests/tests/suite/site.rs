@@ -111,6 +111,11 @@ impl<A: Adapter> Site<A> {
         Server::builder().version(self.version)
     }
 
+    /// Which version of the server it runs.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
     /// Whether the server expires single values and leaves markers (2.11 and newer).
     pub(crate) fn expires_values(&self) -> bool {
         self.server().version() >= Version::V2_11

@@ -78,7 +78,8 @@ pub(super) fn write_limit_markers(
 }
 
 /// Writes the origin of a mirror. A mirror has no subjects of its own, and
-/// answers reads for its origin.
+/// answers reads for an origin beside it. It must not for one elsewhere: servers
+/// would take it for a bucket here of the same name, and mix the two.
 pub(super) fn write_mirror(config: &BucketConfig, name: &BucketName, map: &mut Map<String, Value>) {
     let mirror = config
         .mirror
@@ -86,7 +87,9 @@ pub(super) fn write_mirror(config: &BucketConfig, name: &BucketName, map: &mut M
         .map(|origin| source_value(origin, None));
     let subjects = vec![format!("$KV.{name}.>")];
     put(map, "subjects", mirror.is_none().then_some(subjects));
-    put(map, "mirror_direct", mirror.is_some().then_some(true));
+    let origin = config.mirror.as_ref();
+    let beside = origin.is_some_and(|origin| origin.external.is_none());
+    put(map, "mirror_direct", beside.then_some(true));
     put(map, "mirror", mirror);
 }
 

@@ -234,11 +234,14 @@ fn options_become_the_fields_of_adr_8() {
 
 #[test]
 fn a_mirror_has_no_subjects_and_a_copy_moves_its_keys() {
+    let mirror = created(&BucketConfig::new("M").mirror(Source::bucket("B"))).config;
+    assert_eq!(mirror.raw.get("subjects"), None);
+    assert_eq!(mirror.raw["mirror_direct"], json!(true));
     let mirror =
         created(&BucketConfig::new("M").mirror(Source::bucket("B").keys("a.>").domain("hub")))
             .config;
     assert_eq!(mirror.raw.get("subjects"), None);
-    assert_eq!(mirror.raw["mirror_direct"], json!(true));
+    assert_eq!(mirror.raw.get("mirror_direct"), None);
     assert_eq!(
         mirror.raw["mirror"],
         json!({

@@ -308,7 +308,9 @@ fn check_subjects(source: &Source) -> Result<(), InvalidSubject> {
         check_destination(&transform.dest)?;
     }
     if let Some(external) = &source.external {
-        Subject::new(&external.api)?;
+        if Subject::new(&external.api)?.is_wild() {
+            return Err(InvalidSubject::Wildcard { at: 0 });
+        }
         if let Some(deliver) = &external.deliver {
             Subject::new(deliver)?;
         }

@@ -84,7 +84,12 @@ impl Search {
             }
             Question::Life { .. } => subject::STREAM_INFO,
         };
-        Request::api(subject, binding.acks_from(), &self.body)
+        Request::api(
+            binding.origin_api(),
+            subject,
+            binding.acks_from(),
+            &self.body,
+        )
     }
 }
 
@@ -168,11 +173,13 @@ impl Write {
                 Ok(ApiReply::Failure(error)) if !error.is_transient() => self.give_up(),
                 Ok(ApiReply::Failure(_)) | Err(_) => Step::Pause(again(self), around.pause()),
             },
-            Answer::NoResponders if !around.jetstream => self.give_up(),
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(again(self), around.pause())
-            }
+            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
+                Some(_) => self.give_up(),
+                None => {
+                    self.unanswered = true;
+                    Step::Pause(again(self), around.pause())
+                }
+            },
             Answer::Denied(_) => self.give_up(),
             Answer::LinkLost(_) => Step::Send(again(self)),
         }

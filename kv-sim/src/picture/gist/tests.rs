@@ -27,6 +27,9 @@ fn a_few_words_say_what_a_message_is() {
         ),
         (b"PUB $JS.API.DIRECT.GET.KV_b.$KV.b.k0 r 0\r\n\r\n", Kind::Read, "DIRECT.GET k0"),
         (b"PUB $JS.API.STREAM.INFO.KV_b r 0\r\n\r\n", Kind::Api, "STREAM.INFO"),
+        (b"PUB $JS.hub.API.$KV.b.k1 r 1\r\nx\r\n", Kind::Write, "put k1 x"),
+        (b"PUB $JS.hub.API.DIRECT.GET.KV_b.$KV.b.k0 r 0\r\n\r\n", Kind::Read, "DIRECT.GET k0"),
+        (b"PUB $JS.hub.API.STREAM.INFO.KV_b r 0\r\n\r\n", Kind::Api, "STREAM.INFO"),
         (b"PUB $JS.API.CONSUMER.DELETE.KV_b.c1 r 0\r\n\r\n", Kind::Api, "CONSUMER.DELETE c1"),
         (b"SUB _INBOX.x.* 1\r\n", Kind::Interest, "SUB _INBOX…* 1"),
         (

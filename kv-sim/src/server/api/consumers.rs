@@ -133,7 +133,7 @@ impl JetStream {
         let site = Site {
             stream: &stream.config,
             store,
-            habits: self.habits,
+            habits: &self.habits,
         };
         let mut consumer = Consumer::new(config, name.clone(), site, bound, now, &mut self.rng);
         consumer.home = home;

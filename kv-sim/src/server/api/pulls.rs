@@ -46,7 +46,7 @@ impl JetStream {
         out: &mut Outbox,
     ) -> bool {
         let text = String::from_utf8_lossy(&message.subject);
-        let Some(subject) = AckSubject::read(&text, now.version) else {
+        let Some(subject) = AckSubject::read(&text, &self.place, now.version) else {
             return false;
         };
         let stream = self.streams.get_mut(subject.stream);
@@ -67,7 +67,7 @@ impl JetStream {
         out: &mut Outbox,
     ) {
         let text = String::from_utf8_lossy(&message.reply);
-        let Some(subject) = AckSubject::read(&text, now.version) else {
+        let Some(subject) = AckSubject::read(&text, &self.place, now.version) else {
             return;
         };
         let stream = self.streams.get_mut(subject.stream);

@@ -163,6 +163,7 @@ impl JetStream {
             let at = request.now.instant;
             self.journal.note(at, &stream.name, Change::Created);
             stream.batches.limits = self.batch_limits;
+            stream.domain = self.domain.clone();
             self.streams.insert(name.to_owned(), stream);
             self.note_follower(name);
         }
@@ -225,6 +226,8 @@ impl JetStream {
         stream.describe(&mut out, request, true, &stream.state_json(false, None));
         if clustered {
             out.raw("cluster", &self.cluster_json(stream, request));
+        } else {
+            out.some_text("domain", self.domain());
         }
         stream.describe_origins(&mut out, request.now);
         out.time("ts", Some(request.now.time));
@@ -261,6 +264,7 @@ impl JetStream {
         }
         let state = stream.state_json(asked.deleted_details, subjects.as_deref());
         stream.describe(&mut out, request, true, &state);
+        out.some_text("domain", self.domain());
         out.raw("cluster", &self.cluster_json(stream, request));
         stream.describe_origins(&mut out, request.now);
         out.time("ts", Some(request.now.time));
@@ -370,6 +374,8 @@ impl JetStream {
                 stream.describe(&mut one, request, false, &stream.state_json(false, None));
                 if self.peers.is_cluster() {
                     one.raw("cluster", &self.cluster_json(stream, request));
+                } else {
+                    one.some_text("domain", self.domain());
                 }
                 stream.describe_origins(&mut one, request.now);
                 one.time("ts", Some(request.now.time));

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::config::AckPolicy;
-use super::delivery::HERE;
 use super::saved::Delivered;
 use super::{Consumer, Pair, ticks};
 use crate::server::decode::plain;
@@ -25,13 +24,13 @@ pub(crate) struct AckSubject<'a> {
 }
 
 impl<'a> AckSubject<'a> {
-    /// Reads a subject of 9 tokens, or of 11 and more that name the account; `None` is nobody's.
-    pub(crate) fn read(subject: &'a str, version: Version) -> Option<Self> {
+    /// Reads a subject of 9 tokens, or of 11 and more that name this place; `None` is nobody's.
+    pub(crate) fn read(subject: &'a str, place: &str, version: Version) -> Option<Self> {
         let rest = subject.strip_prefix("$JS.ACK.")?;
         let count = rest.split('.').count();
         let rest = match count {
             7 => rest,
-            9.. if version.has_wide_acks() => rest.strip_prefix(HERE)?,
+            9.. if version.has_wide_acks() => rest.strip_prefix(place)?,
             _ => return None,
         };
         let mut tokens = rest.split('.');

@@ -12,8 +12,6 @@ use crate::server::version::Version;
 
 /// The first window is this part of the widest.
 const FIRST_WINDOW: u64 = 16;
-/// What stands for domain and account in the longer form of reply subjects.
-pub(super) const HERE: &str = "_.szMpdrwD.";
 
 /// Why nothing is delivered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,12 +263,12 @@ impl Consumer {
     }
 
     /// What reply subjects have before the stream's name.
-    fn place(&self) -> &'static str {
-        if self.habits.wide_replies { HERE } else { "" }
+    fn place(&self) -> &str {
+        self.habits.wide_place.as_deref().unwrap_or_default()
     }
 
     fn count_in_flight(&mut self, size: u64, rng: &mut Rng, out: &mut Outbox) {
-        let place = self.place();
+        let place = self.habits.wide_place.as_deref().unwrap_or_default();
         let Some(flow) = &mut self.flow else {
             return;
         };

@@ -1,17 +1,19 @@
 //! Where a consumer is made, which servers run it, and whether it outlives them.
 
+use std::sync::Arc;
+
 use super::Consumer;
 use crate::server::peers::Peers;
 use crate::server::stream::config::StreamConfig;
 use crate::server::stream::store::Store;
 
 /// What the servers' options make of all consumers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Habits {
     /// The most that flow control lets be under way, in bytes.
     pub(crate) flow_limit: u64,
-    /// Whether reply subjects name the domain and the account.
-    pub(crate) wide_replies: bool,
+    /// What reply subjects have before the stream's name: the domain and the account, if they name them.
+    pub(crate) wide_place: Option<Arc<str>>,
     /// Whether there is one server only.
     pub(crate) alone: bool,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Site<'a> {
     pub(crate) stream: &'a StreamConfig,
     /// The replica that it reads.
     pub(crate) store: &'a Store,
-    pub(crate) habits: Habits,
+    pub(crate) habits: &'a Habits,
 }
 
 impl Consumer {

@@ -279,6 +279,9 @@ impl Stream {
             ""
         };
         let mut out = out.unfinished();
+        if let Some(domain) = &self.domain {
+            let _ = write!(out, ",{blank}\"domain\":{domain:?}"); // a String takes it
+        }
         let _ = write!(out, ",{blank}\"seq\":{seq}"); // a String takes it
         out
     }
