@@ -3,9 +3,9 @@
 //! A [`Driver`] owns the sockets and moves bytes between them and a
 //! [`Session`](crate::Session); [`Client`], [`Bucket`] and [`Watch`] are handles
 //! that put requests into the same session and wait for their results. The outside
-//! world is two small traits, [`Runtime`] and [`Io`]; an adapter implements
-//! them for its runtime and adds nothing else, so that every runtime, the
-//! simulator included, runs the same code.
+//! world is two small traits, [`Runtime`] and [`Io`], so that every runtime, the
+//! simulator included, runs the same code; a crate for a runtime implements
+//! [`Adapter`] too and adds nothing else.
 //!
 //! ```text
 //!   Client, Bucket, Watch --requests--> Session <--bytes-- Driver <--poll--> Io (sockets)

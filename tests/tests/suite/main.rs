@@ -36,6 +36,7 @@ mod reads;
 mod reconnect;
 mod refusals;
 mod site;
+mod sockets;
 mod tls;
 mod ttl;
 mod watch;
