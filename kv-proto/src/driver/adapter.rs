@@ -1,16 +1,14 @@
 //! What the adapters of runtimes have in common.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use std::io;
 
-use super::{Client, Connecting, Driver, IntoConfig, Runtime};
+use super::{Client, Connecting, Driver, IntoConfig, Runtime, entropy};
 use crate::config::Config;
 use crate::error::ConnectError;
-use crate::rng::Seed;
 use crate::server::ServerAddr;
 
 /// A [`Runtime`] whose clients connect by themselves: what a crate such as
@@ -81,10 +79,9 @@ impl<A: Adapter> Connector<A> {
         config: impl IntoConfig,
     ) -> Result<(Client, Driver<A>), ConnectError> {
         let config = config.into_config()?;
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|error| ConnectError::Entropy(error.to_string()))?;
+        let seed = entropy::seed()?;
         let runtime = A::new(&config, self.clone());
-        Ok(super::new(runtime, config, Seed::new(entropy)))
+        Ok(super::new(runtime, config, seed))
     }
 
     /// Starts to connect to a server.

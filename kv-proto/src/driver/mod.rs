@@ -20,6 +20,7 @@ mod authenticator;
 mod bucket;
 mod client;
 mod connecting;
+mod entropy;
 mod erase;
 mod event_loop;
 mod into_config;
