@@ -13,8 +13,9 @@ use kv_proto::{
     BucketConfig, Config, ConnectError, Disconnect, LinkErrorKind, ServerAddr, TlsConfig, Update,
 };
 use kv_tests::Direction::ClientToServer;
-use kv_tests::{Port, Proxy, eventually, unique};
+use kv_tests::{Fake, Port, Proxy, eventually, unique};
 use rustix::net::sockopt;
+use serde_json::json;
 
 use crate::site::{Adapter, Duplex, SECOND, Site, config, tests};
 use crate::tls::authority::Authority;
@@ -29,6 +30,7 @@ tests! {
         a_path_where_nobody_listens_says_so
         a_unix_socket_is_one_of_several_servers
         no_certificate_is_for_a_unix_socket
+        no_server_makes_a_client_open_a_path
         what_a_connector_cannot_do_is_told_and_tried_again
         a_connector_has_as_long_as_a_connection_may_take
         tls_comes_above_a_connector
@@ -150,6 +152,28 @@ async fn no_certificate_is_for_a_unix_socket<A: Adapter>(site: Site<A>) {
         assert!(text.contains(&why), "{text}");
     }
     assert_eq!(relay.transcript(ClientToServer), b"");
+}
+
+/// Whatever it announces, over connections that end again and again.
+async fn no_server_makes_a_client_open_a_path<A: Adapter>(site: Site<A>) {
+    let canary = Proxy::start_unix(site.server().addr());
+    let url = canary.url();
+    let path = url.trim_start_matches("unix://").to_owned();
+    let fake = Fake::start(move |conn| {
+        let urls = [&url, &path, &format!("me@{url}"), &format!("{url}:4222")];
+        let encoded = path.replace('/', "%2F");
+        let hosts = [format!("unix:{encoded}"), encoded];
+        let urls: Vec<_> = urls.into_iter().chain(&hosts).collect();
+        conn.handshake_with(&json!({"connect_urls": urls}));
+    });
+    let client = site.connect(&fake.url()).await;
+    eventually("it comes back", || fake.accepted() > 5);
+    let paths = client
+        .servers()
+        .into_iter()
+        .filter_map(|server| server.path().map(str::to_owned));
+    assert_eq!(paths.collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(canary.connections(), 0);
 }
 
 /// The first one and each that replaces it, to the server that the client wants; over no socket here.
