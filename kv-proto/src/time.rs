@@ -241,6 +241,12 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
 }
 
+impl<F: Fn() -> Instant + Send + Sync> Clock for F {
+    fn now(&self) -> Instant {
+        self()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,15 +6,14 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::time;
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use kv_proto::driver::{Io, Runtime, Timer};
-use kv_proto::{Clock, Config, Instant, ServerAddr};
+use kv_proto::driver::{Adapter, Connecting, Driver, Io, Runtime, Timer};
+use kv_proto::{Clock, Config, ServerAddr};
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::net::TcpStream;
 
-use crate::tls::Tls;
+use crate::{Connector, dial};
 
 /// What is read at once at most. Smol's sockets read into initialised memory alone, so it is read here and
 /// copied from here.
@@ -23,107 +22,110 @@ const READ: usize = 32 * 1024;
 /// What is written at once at most, in pieces.
 const PIECES: usize = 64;
 
-pub(crate) struct Smol {
-    clock: SmolClock,
-    tls: Tls,
+/// The runtime of clients on smol.
+#[derive(Debug)]
+pub struct Smol {
+    origin: Instant,
+    connector: Connector,
+    #[cfg(feature = "_tls")]
+    tls: kv_proto::TlsConfig,
 }
 
-#[derive(Clone, Copy)]
-struct SmolClock {
-    origin: time::Instant,
-}
-
-impl Smol {
-    pub(crate) fn new(config: &Config) -> Self {
+impl Adapter for Smol {
+    fn new(_config: &Config, connector: Connector) -> Self {
         Self {
-            tls: Tls::new(config),
-            clock: SmolClock {
-                origin: time::Instant::now(),
-            },
+            origin: Instant::now(),
+            connector,
+            #[cfg(feature = "_tls")]
+            tls: _config.tls_config().clone(),
         }
     }
-}
 
-impl Clock for SmolClock {
-    fn now(&self) -> Instant {
-        Instant::ORIGIN + self.origin.elapsed()
+    fn open(server: ServerAddr) -> Connecting<Socket> {
+        Box::pin(dial::open(server))
+    }
+
+    fn spawn(driver: Driver<Self>) {
+        smol::spawn(driver).detach();
     }
 }
 
 impl Runtime for Smol {
     type Io = Socket;
-    type Dial = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
-    type Secure = Self::Dial;
     type Timer = SmolTimer;
 
-    fn dial(&self, server: &ServerAddr) -> Self::Dial {
-        let server = (server.host().to_owned(), server.port());
-        Box::pin(async move {
-            let stream = TcpStream::connect(server).await?;
-            stream.set_nodelay(true)?;
-            Ok(Socket {
-                stream: Box::new(stream),
-                read: vec![0; READ].into(),
-            })
-        })
+    fn dial(&self, server: &ServerAddr) -> Connecting<Socket> {
+        self.connector.dial(server)
     }
 
+    #[cfg(feature = "_tls")]
     fn can_secure(&self) -> bool {
-        Tls::IS_BUILT
+        true
     }
 
-    fn secure(&self, Socket { stream, read }: Socket, server: &ServerAddr) -> Self::Secure {
-        let securing = self.tls.secure(stream, server);
+    #[cfg(feature = "_tls")]
+    fn secure(&self, Socket { stream, read }: Socket, server: &ServerAddr) -> Connecting<Socket> {
+        let prepared = self.tls.to_server(server);
         Box::pin(async {
-            let stream = securing.await?;
+            let (config, name) = prepared?;
+            let connector = futures_rustls::TlsConnector::from(config);
+            let stream = Box::new(connector.connect(name, stream).await?);
             Ok(Socket { stream, read })
         })
     }
 
     fn timer(&self) -> SmolTimer {
         SmolTimer {
-            origin: self.clock.origin,
+            origin: self.origin,
             armed: None,
+            timer: smol::Timer::never(),
         }
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(self.clock)
+        let origin = self.origin;
+        Arc::new(move || kv_proto::Instant::ORIGIN + origin.elapsed())
     }
 }
 
-pub(crate) struct SmolTimer {
-    origin: time::Instant,
-    armed: Option<(Instant, smol::Timer)>,
+/// Its timer.
+#[derive(Debug)]
+pub struct SmolTimer {
+    origin: Instant,
+    armed: Option<kv_proto::Instant>,
+    timer: smol::Timer,
 }
 
 impl Timer for SmolTimer {
-    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let due = self.origin.checked_add(Duration::from_nanos(at.as_nanos()));
-        let timer = || due.map_or_else(smol::Timer::never, smol::Timer::at);
-        let (armed, timer) = self.armed.get_or_insert_with(|| (at, timer()));
-        if *armed != at {
-            *armed = at;
-            match due {
-                Some(due) => timer.set_at(due),
-                None => *timer = smol::Timer::never(),
-            }
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: kv_proto::Instant) -> Poll<()> {
+        if self.armed.replace(at) != Some(at) {
+            let due = self.origin.checked_add(Duration::from_nanos(at.as_nanos()));
+            self.timer = due.map_or_else(smol::Timer::never, smol::Timer::at);
         }
-        Pin::new(timer).poll(cx).map(|_| self.armed = None)
+        Pin::new(&mut self.timer)
+            .poll(cx)
+            .map(|_| self.armed = None)
     }
 }
 
-/// TCP, or TLS over it.
-pub(crate) type Stream = Box<dyn Bytes>;
-
-pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
-
 /// A connection.
-pub(crate) struct Socket {
-    stream: Stream,
+#[allow(missing_debug_implementations, reason = "a stream can be anything")]
+pub struct Socket {
+    stream: Box<dyn Stream>,
     read: Box<[u8]>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> From<S> for Socket {
+    fn from(stream: S) -> Self {
+        Self {
+            stream: Box::new(stream),
+            read: vec![0; READ].into(),
+        }
+    }
 }
 
 impl Io for Socket {

@@ -5,13 +5,30 @@
 //! Features: `nkeys`, on by default, for NKeys, JWTs and `.creds` files; `tls`, or `tls-aws-lc-rs` for another
 //! cryptography than *ring*'s.
 
+mod dial;
 mod io;
-mod tls;
 
 use core::future::Future;
 
+pub use dial::dial_tcp;
+pub use io::Smol;
 pub use kv_proto::driver::*;
 pub use kv_proto::*;
+
+/// Makes connections; [`connect`] does it with the default one.
+///
+/// ```no_run
+/// # async fn ask_proxy<S>(_: &mut S, _: kv_smol::ServerAddr) -> std::io::Result<()> { Ok(()) }
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let proxied = kv_smol::Connector::new(|server| async move {
+///     let mut stream = kv_smol::dial_tcp("proxy.example.org:1080").await?;
+///     ask_proxy(&mut stream, server).await?;
+///     Ok(stream)
+/// });
+/// let client = proxied.connect("tls://nats.example.org").await?;
+/// # Ok(()) }
+/// ```
+pub type Connector = driver::Connector<Smol>;
 
 /// Connects to NATS and returns once the connection is ready. The client's
 /// driver runs on smol's global executor, until the last handle is dropped.
@@ -30,15 +47,8 @@ pub use kv_proto::*;
 ///
 /// [`ConnectError`]; with [`Config::retry_first_connect`] it waits instead of
 /// failing when no server can be reached.
-pub async fn connect<C>(config: C) -> Result<Client, ConnectError>
-where
-    C: TryInto<Config>,
-    ConnectError: From<C::Error>,
-{
-    let (client, driver) = connect_with_driver(config)?;
-    smol::spawn(driver).detach();
-    client.connected().await?;
-    Ok(client)
+pub async fn connect(config: impl IntoConfig) -> Result<Client, ConnectError> {
+    Connector::default().connect(config).await
 }
 
 /// Makes a client and hands its driver to the caller: a future that moves the
@@ -60,16 +70,8 @@ where
 /// # Errors
 ///
 /// [`ConnectError::InvalidUrl`] and [`ConnectError::Entropy`].
-pub fn connect_with_driver<C>(
-    config: C,
-) -> Result<(Client, impl Future<Output = ()> + Send + 'static), ConnectError>
-where
-    C: TryInto<Config>,
-    ConnectError: From<C::Error>,
-{
-    let config = config.try_into()?;
-    let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy).map_err(|error| ConnectError::Entropy(error.to_string()))?;
-    let runtime = io::Smol::new(&config);
-    Ok(kv_proto::driver::new(runtime, config, Seed::new(entropy)))
+pub fn connect_with_driver(
+    config: impl IntoConfig,
+) -> Result<(Client, impl Future<Output = ()> + Send + 'static), ConnectError> {
+    Connector::default().connect_with_driver(config)
 }

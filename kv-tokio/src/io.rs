@@ -8,88 +8,89 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use kv_proto::driver::{Io, Runtime, Timer};
-use kv_proto::{Clock, Config, Instant, ServerAddr};
+use kv_proto::driver::{Adapter, Connecting, Driver, Io, Runtime, Timer};
+use kv_proto::{Clock, Config, ServerAddr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::tls::Tls;
+use crate::{Connector, dial};
 
-pub(crate) struct Tokio {
-    clock: TokioClock,
-    tls: Tls,
+/// The runtime of clients on tokio.
+#[derive(Debug)]
+pub struct Tokio {
+    /// By tokio's clock, so that a paused one pauses the client too.
+    origin: Instant,
+    connector: Connector,
+    #[cfg(feature = "_tls")]
+    tls: kv_proto::TlsConfig,
 }
 
-/// Tokio's clock, so that a paused one pauses the client too.
-#[derive(Clone, Copy)]
-struct TokioClock {
-    origin: tokio::time::Instant,
-}
-
-impl Tokio {
-    pub(crate) fn new(config: &Config) -> Self {
+impl Adapter for Tokio {
+    fn new(_config: &Config, connector: Connector) -> Self {
         Self {
-            tls: Tls::new(config),
-            clock: TokioClock {
-                origin: tokio::time::Instant::now(),
-            },
+            origin: Instant::now(),
+            connector,
+            #[cfg(feature = "_tls")]
+            tls: _config.tls_config().clone(),
         }
     }
-}
 
-impl Clock for TokioClock {
-    fn now(&self) -> Instant {
-        Instant::ORIGIN + self.origin.elapsed()
+    fn open(server: ServerAddr) -> Connecting<Socket> {
+        Box::pin(dial::open(server))
+    }
+
+    fn spawn(driver: Driver<Self>) {
+        tokio::spawn(driver);
     }
 }
 
 impl Runtime for Tokio {
     type Io = Socket;
-    type Dial = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
-    type Secure = Self::Dial;
     type Timer = TokioTimer;
 
-    fn dial(&self, server: &ServerAddr) -> Self::Dial {
-        let server = server.clone();
-        Box::pin(async move {
-            let stream = TcpStream::connect((server.host(), server.port())).await?;
-            stream.set_nodelay(true)?;
-            Ok(Socket(Box::new(stream)))
-        })
+    fn dial(&self, server: &ServerAddr) -> Connecting<Socket> {
+        self.connector.dial(server)
     }
 
+    #[cfg(feature = "_tls")]
     fn can_secure(&self) -> bool {
-        Tls::IS_BUILT
+        true
     }
 
-    fn secure(&self, Socket(stream): Socket, server: &ServerAddr) -> Self::Secure {
-        let securing = self.tls.secure(stream, server);
-        Box::pin(async { Ok(Socket(securing.await?)) })
+    #[cfg(feature = "_tls")]
+    fn secure(&self, Socket(stream): Socket, server: &ServerAddr) -> Connecting<Socket> {
+        let prepared = self.tls.to_server(server);
+        Box::pin(async {
+            let (config, name) = prepared?;
+            let connector = tokio_rustls::TlsConnector::from(config);
+            Ok(connector.connect(name, stream).await?.into())
+        })
     }
 
     fn timer(&self) -> TokioTimer {
         TokioTimer {
-            origin: self.clock.origin,
+            origin: self.origin,
             sleep: None,
         }
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(self.clock)
+        let origin = self.origin;
+        Arc::new(move || kv_proto::Instant::ORIGIN + origin.elapsed())
     }
 }
 
-pub(crate) struct TokioTimer {
-    origin: tokio::time::Instant,
-    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+/// Its timer.
+#[derive(Debug)]
+pub struct TokioTimer {
+    origin: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer for TokioTimer {
-    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: kv_proto::Instant) -> Poll<()> {
         let at = self.origin + Duration::from_nanos(at.as_nanos());
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if sleep.deadline() != at {
             sleep.as_mut().reset(at);
         }
@@ -97,17 +98,22 @@ impl Timer for TokioTimer {
     }
 }
 
-/// TCP, or TLS over it.
-pub(crate) type Stream = Box<dyn Bytes>;
+/// A connection.
+#[allow(missing_debug_implementations, reason = "a stream can be anything")]
+pub struct Socket(Box<dyn Stream>);
 
-pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A connection. Reads and writes go through futures that hold nothing
-/// across polls, which is tokio's safe way to use uninitialised buffers.
-pub(crate) struct Socket(Stream);
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> From<S> for Socket {
+    fn from(stream: S) -> Self {
+        Self(Box::new(stream))
+    }
+}
 
+/// Reads and writes go through futures that hold nothing across polls, which is
+/// tokio's safe way to use uninitialised buffers.
 impl Io for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         pin!(self.0.read_buf(input)).poll(cx)

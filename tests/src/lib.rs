@@ -5,7 +5,7 @@
 //! | [`Server`] | a running real nats-server with its own directory, port and log | behaviour as servers really have it, restarts, crashes, lame duck |
 //! | [`Cluster`] | three of them as one JetStream cluster | replication, elections |
 //! | [`Domains`] | a hub and a leaf node, each with a JetStream of its own | buckets elsewhere, and the way there lost |
-//! | [`Proxy`] | a TCP proxy with faults that strike at an exact byte | lost acknowledgements, half-open links, frames in pieces |
+//! | [`Proxy`] | a proxy, by TCP or a Unix socket, with faults that strike at an exact byte | lost acknowledgements, half-open links, frames in pieces |
 //! | [`Fake`] | a server that follows a script | answers no real server gives |
 //! | [`Admin`] | a second, independent, naive connection | to look at a server without the code under test |
 //! | [`binary`] | the nats-server of a [`Version`] | found, or installed below the target directory |

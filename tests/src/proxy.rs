@@ -1,4 +1,5 @@
-//! A TCP proxy between a client and a server that breaks what passes, at an exact byte.
+//! A proxy between a client and a server that breaks what passes, at an exact byte. Clients come in by TCP or
+//! through a Unix socket.
 //!
 //! Two threads pump each connection, one for each direction. What a pump holds goes through the rules of
 //! its direction, always in this order:
@@ -17,13 +18,16 @@
 
 mod lane;
 mod pump;
+mod socket;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use lane::Lane;
 use pump::{Shared, accept};
+use socket::{Listener, Place};
 
 /// A way through the proxy.
 #[allow(clippy::exhaustive_enums, reason = "there are two directions")]
@@ -35,42 +39,56 @@ pub enum Direction {
     ServerToClient,
 }
 
-/// A TCP proxy on a port of its own; it closes all its connections when dropped.
+/// A proxy on a port or at a path of its own; it closes all its connections when dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    addr: SocketAddr,
+    place: Place,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
-    /// Listens, and passes each connection on to `upstream`, which is dialled anew for each.
+    /// Listens on a port, and passes each connection on to `upstream`, which is dialled anew for each.
     pub fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap_or_else(|error| panic!("a proxy cannot listen: {error}"));
-        let addr = listener
-            .local_addr()
-            .unwrap_or_else(|error| panic!("a proxy has no address: {error}"));
+        Self::run(Place::tcp(), upstream)
+    }
+
+    /// Listens at the path of a Unix socket, and passes each connection on to `upstream` likewise.
+    pub fn start_unix(upstream: SocketAddr) -> Self {
+        Self::run(Place::unix(), upstream)
+    }
+
+    fn run(listening: io::Result<(Place, Listener)>, upstream: SocketAddr) -> Self {
+        let (place, listener) =
+            listening.unwrap_or_else(|error| panic!("a proxy cannot listen: {error}"));
         let shared = Arc::new(Shared::new(upstream));
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
             move || accept(&listener, &shared)
         });
         Self {
-            addr,
+            place,
             shared,
             acceptor: Some(acceptor),
         }
     }
 
     /// The address it listens on.
+    ///
+    /// # Panics
+    ///
+    /// When it listens at a path.
+    #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        match self.place {
+            Place::Tcp(addr) => addr,
+            Place::Unix(_) => panic!("a path is no address"),
+        }
     }
 
     /// The URL for clients.
     pub fn url(&self) -> String {
-        format!("nats://{}", self.addr)
+        self.place.url()
     }
 
     /// Passes exactly `n` more bytes in this direction, counted from now, then cuts. With 0, cuts when
@@ -176,7 +194,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.state().closing = true;
-        let _ = TcpStream::connect(self.addr); // wakes the acceptor
+        self.place.knock(); // wakes the acceptor
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }

@@ -1,6 +1,5 @@
 //! The event loop: bytes between sockets and the session, and nothing else.
 
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,7 +14,7 @@ use bytes::{Buf, BytesMut};
 
 use super::authenticator::{Asking, Authenticator, Challenge};
 use super::shared::{Shared, State};
-use super::{Io, Runtime, Timer};
+use super::{Connecting, Io, Runtime, Timer};
 use crate::credentials::Credentials;
 use crate::error::{LinkError, LinkErrorKind};
 use crate::link::LinkId;
@@ -65,14 +64,14 @@ struct Transport<R: Runtime> {
 }
 
 enum Stage<R: Runtime> {
-    Dialing(Pin<Box<R::Dial>>),
+    Dialing(Connecting<R::Io>),
     Open {
         io: R::Io,
         input: BytesMut,
         read_hint: usize,
         unflushed: bool,
     },
-    Securing(Pin<Box<R::Secure>>),
+    Securing(Connecting<R::Io>),
     Gone,
 }
 
@@ -173,7 +172,7 @@ impl<R: Runtime> Driver<R> {
     fn act(&mut self, action: LinkAction, cx: &mut Context<'_>) {
         match action {
             LinkAction::Dial { link, server } => {
-                let dial = Box::pin(self.runtime.dial(&server));
+                let dial = self.runtime.dial(&server);
                 self.links.push(Transport {
                     link,
                     stage: Stage::Dialing(dial),
@@ -226,7 +225,7 @@ impl<R: Runtime> Transport<R> {
     /// Begins to make it TLS. What was read before stays behind.
     fn secure(&mut self, runtime: &R, server: &ServerAddr) {
         self.stage = match mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Open { io, .. } => Stage::Securing(Box::pin(runtime.secure(io, server))),
+            Stage::Open { io, .. } => Stage::Securing(runtime.secure(io, server)),
             other @ (Stage::Dialing(_) | Stage::Securing(_) | Stage::Gone) => other,
         };
     }

@@ -3,9 +3,9 @@
 //! A [`Driver`] owns the sockets and moves bytes between them and a
 //! [`Session`](crate::Session); [`Client`], [`Bucket`] and [`Watch`] are handles
 //! that put requests into the same session and wait for their results. The outside
-//! world is two small traits, [`Runtime`] and [`Io`]; an adapter implements
-//! them for its runtime and adds nothing else, so that every runtime, the
-//! simulator included, runs the same code.
+//! world is two small traits, [`Runtime`] and [`Io`], so that every runtime, the
+//! simulator included, runs the same code; a crate for a runtime implements
+//! [`Adapter`] too and adds nothing else.
 //!
 //! ```text
 //!   Client, Bucket, Watch --requests--> Session <--bytes-- Driver <--poll--> Io (sockets)
@@ -15,19 +15,25 @@
 //! The driver holds no protocol knowledge: no retries, no time-outs, no state
 //! beyond wakers and sockets.
 
+mod adapter;
 mod authenticator;
 mod bucket;
 mod client;
+mod connecting;
+mod entropy;
 mod erase;
 mod event_loop;
+mod into_config;
 mod listing;
 mod response;
 mod shared;
 mod value;
 mod watch;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::future::Future;
+use core::future::{Future, ready};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
 
@@ -38,13 +44,16 @@ use crate::rng::Seed;
 use crate::server::ServerAddr;
 use crate::time::{Clock, Instant};
 
+pub use adapter::{Adapter, Connector};
 pub use authenticator::{Authenticator, Challenge};
 pub use bucket::{Bucket, Create, Delete, Get, GetEntry, Purge, Put, Status, UpdateEntry};
 pub use client::{
     BucketNames, BucketStatuses, Client, DeleteBucket, OpenBucket, TimedOut, Timeout,
 };
+pub use connecting::{KEEP_ALIVE, first_to_connect, host_and_port};
 pub use erase::{Erase, PurgeDeletes};
 pub use event_loop::Driver;
+pub use into_config::IntoConfig;
 pub use listing::{History, HistoryStream, KeyStream, Keys};
 pub use response::{Response, Sleep};
 pub use value::IntoValue;
@@ -55,23 +64,24 @@ pub use watch::{OpenWatch, Watch};
 pub trait Runtime: Send + Sync + 'static {
     /// A connected transport.
     type Io: Io;
-    /// Connecting to one server.
-    type Dial: Future<Output = io::Result<Self::Io>> + Send + 'static;
-    /// Making a connection TLS.
-    type Secure: Future<Output = io::Result<Self::Io>> + Send + 'static;
     /// A timer; the driver uses one.
     type Timer: Timer;
 
-    /// Starts to connect to a server.
-    fn dial(&self, server: &ServerAddr) -> Self::Dial;
+    /// Starts to connect to a server. It may take as long as it takes: who does
+    /// not come in time is dropped.
+    fn dial(&self, server: &ServerAddr) -> Connecting<Self::Io>;
 
     /// Returns whether it can make connections TLS.
-    fn can_secure(&self) -> bool;
+    fn can_secure(&self) -> bool {
+        false
+    }
 
     /// Starts to make a connection TLS. The server has to prove that it is the
-    /// host of this address, whatever it says of itself. A runtime that cannot
-    /// gives an error.
-    fn secure(&self, io: Self::Io, server: &ServerAddr) -> Self::Secure;
+    /// host of this address, whatever it says of itself.
+    fn secure(&self, _io: Self::Io, _server: &ServerAddr) -> Connecting<Self::Io> {
+        let text = "this client is built without its feature `tls`";
+        Box::pin(ready(Err(io::Error::new(io::ErrorKind::Unsupported, text))))
+    }
 
     /// Makes a timer.
     fn timer(&self) -> Self::Timer;
@@ -79,6 +89,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Returns the clock that [`Timer`] goes by.
     fn clock(&self) -> Arc<dyn Clock>;
 }
+
+/// A connection that is being made, or made TLS.
+pub type Connecting<S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send>>;
 
 /// A timer that can be set anew at any time.
 pub trait Timer: Unpin + Send + 'static {

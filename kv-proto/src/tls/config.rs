@@ -82,8 +82,8 @@ pub enum InvalidTls {
     /// The operating system trusts nobody, or does not say whom.
     #[error("no certificates of the system: {0}")]
     NoSystemRoots(String),
-    /// No certificate can be for that host.
-    #[error("{0:?} is nothing that a certificate can be for")]
+    /// No certificate can be for that server: a Unix socket, or what is no host.
+    #[error("no certificate can be for {0:?}")]
     Host(String),
 }
 
@@ -115,7 +115,7 @@ impl TlsConfig {
         // The zone of an IPv6 address belongs to this machine, not to the server.
         let host = server.host().split('%').next().unwrap_or_default();
         let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_| io::Error::other(InvalidTls::Host(host.into())))?;
+        let name = name.map_err(|_| io::Error::other(InvalidTls::Host(server.to_string())))?;
         Ok((config, name))
     }
 

@@ -1,13 +1,13 @@
 //! What [`kv_proto::driver`] asks of a runtime: connections, timers and the clock of one process.
 
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use kv_proto::driver::{Io, Runtime, Timer};
+use kv_proto::driver::{Connecting, Io, Runtime, Timer};
 use kv_proto::{Clock, Instant, ServerAddr};
 
 use super::shared::Shared;
@@ -23,25 +23,14 @@ pub(super) struct SimRuntime {
 
 impl Runtime for SimRuntime {
     type Io = SimIo;
-    type Dial = Dial;
-    type Secure = Ready<io::Result<SimIo>>;
     type Timer = SimTimer;
 
-    fn dial(&self, server: &ServerAddr) -> Dial {
+    fn dial(&self, server: &ServerAddr) -> Connecting<SimIo> {
         let wire = self.shared.with(|world| world.dial(self.process, server));
-        Dial(Some(SimIo {
+        Box::pin(Dial(Some(SimIo {
             shared: self.shared.clone(),
             wire,
-        }))
-    }
-
-    fn can_secure(&self) -> bool {
-        false
-    }
-
-    /// No simulated server speaks TLS.
-    fn secure(&self, _: SimIo, _: &ServerAddr) -> Self::Secure {
-        ready(Err(io::ErrorKind::Unsupported.into()))
+        })))
     }
 
     fn timer(&self) -> SimTimer {
@@ -110,7 +99,7 @@ impl Drop for SimTimer {
 
 /// A connection that is being made.
 #[derive(Debug)]
-pub(super) struct Dial(Option<SimIo>);
+struct Dial(Option<SimIo>);
 
 impl Future for Dial {
     type Output = io::Result<SimIo>;

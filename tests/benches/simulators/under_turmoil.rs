@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use kv_proto::driver::{Io, Runtime, Timer};
+use kv_proto::driver::{Connecting, Io, Runtime, Timer};
 use kv_proto::{Clock, Config, Instant, Seed, ServerAddr};
 use kv_sim::server::{self, Cluster, ConnId, ServerId, Version};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -145,21 +145,11 @@ impl Clock for TokioClock {
 
 impl Runtime for Turmoil {
     type Io = Socket;
-    type Dial = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
-    type Secure = Ready<io::Result<Socket>>;
     type Timer = TurmoilTimer;
 
-    fn dial(&self, server: &ServerAddr) -> Self::Dial {
+    fn dial(&self, server: &ServerAddr) -> Connecting<Socket> {
         let server = (server.host().to_owned(), server.port());
         Box::pin(async move { Ok(Socket(TcpStream::connect(server).await?)) })
-    }
-
-    fn can_secure(&self) -> bool {
-        false
-    }
-
-    fn secure(&self, _: Socket, _: &ServerAddr) -> Self::Secure {
-        ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
     fn timer(&self) -> TurmoilTimer {

@@ -1,14 +1,15 @@
 //! The threads of a proxy: one accepts, and two pump the bytes of each connection, one each way.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::Direction;
 use super::lane::{Lane, Step};
+use super::socket::{Listener, Socket};
 
 /// How long the upstream server may take to accept; beyond it, the client is turned away.
 const DIAL: Duration = Duration::from_secs(2);
@@ -36,8 +37,8 @@ pub(super) struct State {
 /// Handles to the sockets of one connection, to close them from any thread.
 #[derive(Debug)]
 pub(super) struct Pair {
-    client: TcpStream,
-    server: TcpStream,
+    client: Socket,
+    server: Socket,
     /// Directions whose stream came to its end.
     ended: usize,
 }
@@ -95,7 +96,7 @@ impl Shared {
     }
 
     /// One direction has ended in good order; the connection is over when both have.
-    fn end(&self, number: usize, to: &TcpStream) {
+    fn end(&self, number: usize, to: &Socket) {
         let _ = to.shutdown(Shutdown::Write);
         let mut state = self.state();
         if let Some(pair) = state.live.get_mut(&number) {
@@ -108,8 +109,11 @@ impl Shared {
 }
 
 /// Takes connections until the proxy closes.
-pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for client in listener.incoming().flatten() {
+pub(super) fn accept(listener: &Listener, shared: &Arc<Shared>) {
+    loop {
+        let Ok(client) = listener.accept() else {
+            continue;
+        };
         let number = {
             let mut state = shared.state();
             if state.closing {
@@ -126,10 +130,10 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn connect(client: TcpStream, number: usize, shared: &Arc<Shared>) -> io::Result<()> {
+fn connect(client: Socket, number: usize, shared: &Arc<Shared>) -> io::Result<()> {
     let server = TcpStream::connect_timeout(&shared.upstream, DIAL)?;
-    client.set_nodelay(true)?;
     server.set_nodelay(true)?;
+    let server = Socket::Tcp(server);
     let up = (client.try_clone()?, server.try_clone()?);
     let down = (server.try_clone()?, client.try_clone()?);
     let pair = Pair {
@@ -148,7 +152,7 @@ fn connect(client: TcpStream, number: usize, shared: &Arc<Shared>) -> io::Result
     Ok(())
 }
 
-fn pump(shared: &Shared, number: usize, way: Direction, mut from: &TcpStream, mut to: &TcpStream) {
+fn pump(shared: &Shared, number: usize, way: Direction, from: &Socket, to: &Socket) {
     let mut buffer = vec![0; READ];
     let mut held = Vec::new(); // read, and not passed; from `start` on
     let mut start = 0;

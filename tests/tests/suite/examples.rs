@@ -69,6 +69,35 @@ fn expect_quickstart(printed: &str, address: &str) {
     assert_eq!(lines.next(), None, "{printed}");
 }
 
+/// On smol, one thread follows what two writers do to one key, and neither of them loses.
+#[test]
+fn settings() {
+    let server = Server::start();
+    for real in [Some(&server), None] {
+        let printed = run("kv-smol", "settings", real);
+        let lines: Vec<_> = printed.lines().collect();
+        let address = real.map_or("127.0.0.1:".into(), |server| server.addr().to_string());
+        assert!(
+            lines[0].starts_with(&format!("connected to {address}")),
+            "{printed}"
+        );
+        let loaded = r#"loaded   {"log.level": "info", "pool.size": "8"}"#;
+        assert_eq!(lines[1], loaded, "{printed}");
+        for told in [
+            r#"Put pool.size b"32""#,
+            r#"Delete log.level b"""#,
+            r#"Put log.target b"stderr""#,
+            r#"Delete pool.size b"""#,
+        ] {
+            assert!(lines.contains(&told), "{told} is missing:\n{printed}");
+        }
+        let last = r#"in force {"log.target": "stderr"}"#;
+        assert_eq!(lines.last(), Some(&last), "{printed}");
+    }
+    let names = Admin::connect(&server).request("$JS.API.STREAM.NAMES", b"");
+    assert_eq!(names["total"], 0, "{names}");
+}
+
 /// The bare session on blocking sockets stores, reads and deletes.
 #[test]
 fn blocking() {

@@ -37,6 +37,7 @@ mod reads;
 mod reconnect;
 mod refusals;
 mod site;
+mod sockets;
 mod tls;
 mod ttl;
 mod watch;

@@ -1,6 +1,7 @@
 //! Where a test runs: an adapter, a version of the server, and what tests share.
 
 mod adapters;
+mod duplex;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,6 +19,7 @@ use kv_tests::{Admin, Server, ServerBuilder, Version, least_permissions, unique}
 use serde_json::{Value, json};
 
 pub(crate) use self::adapters::{Adapter, Smol, Tokio};
+pub(crate) use self::duplex::Duplex;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! TLS against real servers: who is trusted, who is not, and that nothing ever goes back to plaintext.
 
-mod authority;
+pub(crate) mod authority;
 mod hostile;
 mod options;
 

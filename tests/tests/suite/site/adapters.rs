@@ -1,18 +1,32 @@
 //! The adapters that every test runs on.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use kv_proto::driver::Client;
+use kv_proto::driver::{self, Client};
 use kv_proto::{Config, ConnectError};
+
+use super::Duplex;
 
 /// What a test needs of a runtime.
 ///
 /// The driver and spawned tasks run on threads of the runtime, the test itself on the test's own: it may
 /// block, as the harness does.
 pub(crate) trait Adapter: 'static {
+    /// What the adapter is to the driver.
+    type Runtime: driver::Adapter<Io: From<Duplex> + From<Self::Tcp>>;
+
+    /// The runtime's TCP stream.
+    type Tcp: AsFd + Send;
+
+    /// The adapter's `dial_tcp`.
+    fn dial_tcp(addresses: Vec<SocketAddr>) -> impl Future<Output = io::Result<Self::Tcp>> + Send;
+
     /// Runs a test; panics when it takes longer than `limit`.
     fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T;
 
@@ -37,6 +51,13 @@ pub(crate) trait Adapter: 'static {
 pub(crate) struct Tokio;
 
 impl Adapter for Tokio {
+    type Runtime = kv_tokio::Tokio;
+    type Tcp = tokio::net::TcpStream;
+
+    async fn dial_tcp(addresses: Vec<SocketAddr>) -> io::Result<Self::Tcp> {
+        kv_tokio::dial_tcp(&*addresses).await
+    }
+
     fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -79,6 +100,13 @@ impl Adapter for Tokio {
 pub(crate) struct Smol;
 
 impl Adapter for Smol {
+    type Runtime = kv_smol::Smol;
+    type Tcp = smol::net::TcpStream;
+
+    async fn dial_tcp(addresses: Vec<SocketAddr>) -> io::Result<Self::Tcp> {
+        kv_smol::dial_tcp(&*addresses).await
+    }
+
     fn block_on<T>(limit: Duration, test: impl Future<Output = T>) -> T {
         let limited = smol::future::or(async { Some(test.await) }, async {
             smol::Timer::after(limit).await;

@@ -16,20 +16,20 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
 /// An authority that nobody else trusts, and a folder for what servers read.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 /// A certificate and its key, in PEM.
 #[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) cert: String,
-    pub(super) key: String,
+pub(crate) struct Identity {
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -42,22 +42,22 @@ impl Authority {
         }
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// The authority in a file.
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.write("ca", &self.pem())
     }
 
     /// A certificate for these hosts and IP addresses.
-    pub(super) fn issue(&self, names: &[&str]) -> Identity {
+    pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.issue_with(names, |_| {})
     }
 
     /// One that is no longer valid.
-    pub(super) fn issue_expired(&self, names: &[&str]) -> Identity {
+    pub(crate) fn issue_expired(&self, names: &[&str]) -> Identity {
         self.issue_with(names, |params| {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
@@ -81,19 +81,19 @@ impl Authority {
     }
 
     /// Writes an identity into two files.
-    pub(super) fn files(&self, identity: &Identity) -> (PathBuf, PathBuf) {
+    pub(crate) fn files(&self, identity: &Identity) -> (PathBuf, PathBuf) {
         let cert = self.write("cert", &identity.cert);
         (cert, self.write("key", &identity.key))
     }
 
     /// A client's configuration that trusts this authority alone.
-    pub(super) fn trust(&self) -> TlsConfig {
+    pub(crate) fn trust(&self) -> TlsConfig {
         let builder = TlsConfig::builder().ca_pem(self.pem()).unwrap();
         builder.build().unwrap()
     }
 
     /// Starts a server with that identity; `more` is for its `tls` block.
-    pub(super) fn start(&self, server: ServerBuilder, identity: &Identity, more: &str) -> Server {
+    pub(crate) fn start(&self, server: ServerBuilder, identity: &Identity, more: &str) -> Server {
         let (cert, key) = self.files(identity);
         let lines = format!(
             "tls {{ cert_file: {cert:?}, key_file: {key:?}, ca_file: {:?}, {more} }}",
@@ -111,7 +111,7 @@ impl Authority {
 
 impl Identity {
     /// What a server that follows a script shows.
-    pub(super) fn server(&self) -> Arc<ServerConfig> {
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
         let cert = CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -125,6 +125,6 @@ impl Identity {
 }
 
 /// The part of a path that tests name in errors.
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
