@@ -96,6 +96,14 @@ impl Domains {
         self.await_way(true);
     }
 
+    /// Kills the leaf and starts it again. Returns when both know each other.
+    #[track_caller]
+    pub fn restart_leaf(&self) {
+        self.leaf.kill();
+        self.leaf.restart();
+        self.await_way(true);
+    }
+
     #[track_caller]
     fn await_way(&self, open: bool) {
         let deadline = Instant::now() + PATIENCE;

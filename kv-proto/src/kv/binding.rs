@@ -266,3 +266,112 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Bucket `m`, opened by a client whose API this is.
+    fn binding(api: &str, mirror: &Value, domain: Option<&str>) -> Binding {
+        let info = json!({
+            "config": {"name": "KV_m", "max_msgs_per_subject": 1, "mirror": mirror},
+            "created": "2026-11-23T19:10:56Z", "state": {}, "domain": domain,
+        });
+        let api = ApiPrefix::new(api).expect("a prefix");
+        let info = serde_json::from_value(info).expect("a stream");
+        Binding::from_info(&api, info).expect("a bucket")
+    }
+
+    fn mirror_of(stream: &str, external: Option<&str>) -> Value {
+        json!({"name": stream, "external": external.map(|api| json!({"api": api}))})
+    }
+
+    #[test]
+    fn a_bucket_is_written_and_read_behind_its_api() {
+        let rows = [
+            ("$JS.API", "$KV.m.", "$JS.API.DIRECT.GET.KV_m.$KV.m."),
+            (
+                "$JS.hub.API",
+                "$JS.hub.API.$KV.m.",
+                "$JS.hub.API.DIRECT.GET.KV_m.$KV.m.",
+            ),
+            (
+                "JS.acme.API",
+                "JS.acme.API.$KV.m.",
+                "JS.acme.API.DIRECT.GET.KV_m.$KV.m.",
+            ),
+        ];
+        for (api, write, direct) in rows {
+            let bucket = binding(api, &Value::Null, None);
+            assert_eq!(bucket.write_prefix(), write);
+            assert_eq!(bucket.direct_prefix(), direct);
+            assert_eq!(bucket.stored_prefix(), "$KV.m.");
+            assert_eq!(bucket.origin_api().name(), api);
+            assert!(!bucket.is_mirror() && bucket.check_origin().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_mirror_is_read_where_it_is_and_written_where_its_origin_is() {
+        // The client's API, the origin as the mirror names it, where writes go.
+        let rows = [
+            ("$JS.API", None, "$KV.o."),
+            ("$JS.hub.API", None, "$JS.hub.API.$KV.o."),
+            ("$JS.API", Some(""), "$KV.o."),
+            ("$JS.API", Some("$JS.hub.API"), "$JS.hub.API.$KV.o."),
+            ("$JS.API", Some("JS.acme.API."), "JS.acme.API.$KV.o."),
+            ("$JS.leaf.API", Some("$JS.hub.API"), "$JS.hub.API.$KV.o."),
+        ];
+        for (api, external, write) in rows {
+            let mirror = binding(api, &mirror_of("KV_o", external), None);
+            assert_eq!(mirror.write_prefix(), write, "{api} {external:?}");
+            let direct = format!("{api}.DIRECT.GET.KV_m.$KV.o.");
+            assert_eq!(mirror.direct_prefix(), direct);
+            assert!(mirror.is_mirror() && mirror.check_origin().is_ok());
+        }
+        let same = binding("$JS.API", &mirror_of("KV_m", Some("$JS.hub.API")), None);
+        assert!(same.is_mirror());
+        for (api, external) in [
+            ("JS.acme.API", "$JS.hub.API"),
+            ("$JS.hub.API", "JS.acme.API"),
+        ] {
+            let mirror = binding(api, &mirror_of("KV_o", Some(external)), None);
+            let absent = Absent::Under(external.to_string());
+            assert_eq!(mirror.check_origin(), Err(absent));
+        }
+    }
+
+    #[test]
+    fn only_the_stream_that_is_meant_acknowledges() {
+        let acks = |api: &str, mirror: Value, domain: Option<&str>| {
+            let bucket = binding(api, &mirror, domain);
+            let of = move |stream: &str| {
+                ["", "hub", "leaf"].map(|domain| bucket.is_acked_by(stream, domain))
+            };
+            (of("KV_m"), of("KV_o"))
+        };
+        let nobody = [false; 3];
+        let (any, hub) = ([true; 3], [false, true, false]);
+        assert_eq!(acks("$JS.API", Value::Null, None), (any, nobody));
+        assert_eq!(acks("$JS.API", Value::Null, Some("hub")), (hub, nobody));
+        assert_eq!(acks("$JS.hub.API", Value::Null, None), (hub, nobody));
+        let there = || mirror_of("KV_o", Some("$JS.hub.API"));
+        assert_eq!(acks("$JS.API", there(), Some("leaf")), (nobody, hub));
+        let imported = mirror_of("KV_o", Some("JS.acme.API"));
+        assert_eq!(acks("$JS.API", imported, Some("leaf")), (nobody, any));
+        let beside = mirror_of("KV_o", None);
+        assert_eq!(acks("$JS.API", beside, Some("hub")), (nobody, hub));
+    }
+
+    #[test]
+    fn streams_of_one_name_in_two_domains_are_told_apart() {
+        let tag = |api, mirror: Value| binding(api, &mirror, None).tag();
+        let own = tag("$JS.API", Value::Null);
+        let hub = tag("$JS.hub.API", Value::Null);
+        assert_ne!(own, hub);
+        assert_eq!(tag("$JS.API", mirror_of("KV_m", Some("$JS.hub.API"))), hub);
+        assert_ne!(own, tag("$JS.API", mirror_of("KV_o", None)));
+    }
+}

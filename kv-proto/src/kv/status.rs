@@ -210,7 +210,8 @@ impl BucketStatus {
         self.info.config.allow_direct
     }
 
-    /// Returns the domain of the server that answered, if it has one.
+    /// Returns the domain of the server that answered, if it has one. A cluster
+    /// does not tell it in listings.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         self.info.domain.as_deref()

@@ -49,7 +49,7 @@ async fn caught_up(bucket: &Bucket, last: Revision) {
 
 /// Reads and writes through a mirror of `origin`, which is empty.
 async fn through(mirror: &Bucket, origin: &Bucket) {
-    let mut watch = read(mirror.watch(">"), &mirror).await;
+    let mut watch = read(mirror.watch(">"), mirror).await;
     watch.initial().await;
     let first = mirror.put("a", "1").await.unwrap();
     let second = mirror.update("a", "2", first).await.unwrap();

@@ -11,6 +11,7 @@ tests! {
         an_unknown_domain_is_told_at_once
         a_domain_out_of_reach_is_told_at_once
         a_watch_goes_on_when_the_way_is_back
+        a_watch_goes_on_when_the_leaf_is_back
         a_bucket_that_was_deleted_elsewhere_is_never_mistaken
     }
 }
@@ -91,6 +92,24 @@ async fn a_watch_goes_on_when_the_way_is_back<A: Adapter>(site: Site<A>) {
         domains.join();
         assert_eq!(watch.until(last).await.len(), 3);
     }
+}
+
+/// The watch outlives the server that the client is connected to, which has nothing of the bucket.
+async fn a_watch_goes_on_when_the_leaf_is_back<A: Adapter>(site: Site<A>) {
+    let domains = site.own_domains();
+    let client = site.in_domain(domains.leaf(), "hub").await;
+    let new = BucketConfig::new("b").history(20);
+    let bucket = client.create_bucket(new).await.unwrap();
+    let direct = site.connect(&domains.hub().url()).await;
+    let direct = direct.bucket("b").await.unwrap();
+    direct.put("a", "0").await.unwrap();
+    let mut watch = read(bucket.watch(">").heartbeat(SECOND), &bucket).await;
+    assert_eq!(watch.initial().await.len(), 1);
+    domains.restart_leaf();
+    let first = direct.put("a", "1").await.unwrap();
+    assert_eq!(watch.until(first).await.len(), 1);
+    let second = bucket.update("a", "2", first).timeout(10 * SECOND).await;
+    assert_eq!(watch.until(second.unwrap()).await.len(), 1);
 }
 
 /// A bucket that is deleted elsewhere answers no more, and the one of that name here never in its place.
