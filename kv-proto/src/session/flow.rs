@@ -88,9 +88,14 @@ impl Session {
             token,
             span,
         };
-        if let Some(patience) = running.machine.as_ref().and_then(Machine::patience) {
+        if let Some(patience) = machine.patience() {
             let timer = self.timers.arm(self.now + patience, Reason::Retry(id));
             running.pause = Some(timer);
+        }
+        running.asked = self.now;
+        running.repeated = false;
+        if machine.asks() {
+            self.watch_for_silence();
         }
     }
 
@@ -192,7 +197,7 @@ impl Session {
                 Step::Done(Output::Written(Ok(revision))) => {
                     link.mux.complete(token, Some(revision.get()));
                 }
-                Step::Done(Output::Read(Ok(Some(_)))) => {
+                Step::Done(Output::Read(Ok(Some(_)))) if !running.repeated => {
                     link.mux.complete(token, None);
                 }
                 Step::Send(_)

@@ -564,6 +564,7 @@ impl Session {
         self.hungry.clear();
         self.swept.clear();
         self.stop_cleaning();
+        self.end_silence();
         while let Some(id) = self.links.first().map(|link| link.id) {
             self.end_link(id, Disconnect::Closed);
         }
