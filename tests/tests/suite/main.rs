@@ -17,6 +17,7 @@
 
 mod buckets;
 mod cancellation;
+mod cluster;
 mod conditions;
 mod config;
 mod connection;
