@@ -10,6 +10,7 @@ use crate::kv::ask::Asker;
 use crate::kv::entry::Payload;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::link::{Link, LinkId};
+use crate::log::trace;
 use crate::mutant::{self, Mutant};
 use crate::op::{OpId, Output, Phase};
 use crate::out::{HIGH_WATER, Handover};
@@ -81,6 +82,7 @@ impl Session {
         let span = link.outbox.publish(payload, |out| {
             wire::publish_head(out, subject, &reply, headers.as_slice(), payload.len());
         });
+        trace!(link = %link.id, len = span.len(), "request encoded");
         self.stats.frames_out += 1;
         self.stats.bytes_out += span.len();
         running.phase = Phase::Sent {

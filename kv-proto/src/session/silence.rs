@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::Session;
 use crate::link::Link;
+use crate::log::trace;
 use crate::op::{Phase, Running};
 use crate::out::HIGH_WATER;
 use crate::time::Instant;
@@ -50,6 +51,7 @@ impl Session {
                 if let Some(link) = link.filter(|link| self.active == Some(link.id))
                     && let Some(len) = ask_again(running, link)
                 {
+                    trace!(link = %link.id, len, "question asked again");
                     self.stats.frames_out += 1;
                     self.stats.bytes_out += len;
                 }

@@ -95,7 +95,7 @@ pub(crate) fn judge_reads(record: &Record, kept: &[Kept], outage: Duration) {
         let kept = kept
             .get(&entry.revision.get())
             .expect("a revision that was stored");
-        assert_eq!((key, &*kept.value.as_bytes()), (&kept.key, &*entry.value));
+        assert_eq!((key, kept.value.as_bytes()), (&kept.key, &*entry.value));
     }
 }
 
