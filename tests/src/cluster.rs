@@ -146,20 +146,37 @@ impl Cluster {
 
     /// Asks the leader of a stream to step down; false if nobody said that it will.
     pub fn step_down(&self, stream: &str) -> bool {
-        let answer = self.ask(&format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"));
+        let answer = self.ask(&format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"), b"");
         answer.is_some_and(|answer| answer["success"] == true)
+    }
+
+    /// Makes a server the leader of a stream that has a replica there (nats-server 2.11 and newer).
+    #[track_caller]
+    pub fn lead(&self, stream: &str, number: usize) {
+        let wish = json!({"placement": {"preferred": self.server(number).name()}}).to_string();
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
+        let deadline = Instant::now() + PATIENCE;
+        while self.await_leader(stream) != number {
+            let late = Instant::now() >= deadline;
+            assert!(
+                !late,
+                "{stream} does not get another leader in {PATIENCE:?}"
+            );
+            self.ask(&subject, wish.as_bytes());
+            thread::sleep(PAUSE);
+        }
     }
 
     /// What a stream's leader says of it.
     fn info(&self, stream: &str) -> Option<Value> {
-        let info = self.ask(&format!("$JS.API.STREAM.INFO.{stream}"))?;
+        let info = self.ask(&format!("$JS.API.STREAM.INFO.{stream}"), b"")?;
         info["error"].is_null().then_some(info)
     }
 
     /// What the first server that can be reached hands on as an answer.
-    fn ask(&self, subject: &str) -> Option<Value> {
+    fn ask(&self, subject: &str, payload: &[u8]) -> Option<Value> {
         let mut admin = self.servers.iter().find_map(Admin::try_connect)?;
-        admin.try_request(subject, b"", Duration::from_secs(2))
+        admin.try_request(subject, payload, Duration::from_secs(2))
     }
 
     /// Waits for a metadata leader that all know, and then for a stream with a replica on each.
