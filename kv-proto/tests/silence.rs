@@ -1,7 +1,11 @@
 //! What is not answered: a stream without a leader is silent, and so is a server that died with a question that it was
 //! to answer for another one. A question is asked again; what may change something never is.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail loudly"
+)]
 
 mod support;
 
