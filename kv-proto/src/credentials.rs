@@ -84,6 +84,29 @@ pub enum Credentials {
     },
 }
 
+/// A text that is shorter hides nothing, and would be found in every sentence.
+const SHORTEST_SECRET: usize = 4;
+
+impl Credentials {
+    /// Hides what is secret of them in a text of the server that they were sent to; a text that is a part of the
+    /// secret is hidden as a whole.
+    pub(crate) fn hidden_in(&self, text: &str) -> String {
+        let secret = match self {
+            Self::UserPassword { password, .. } => password.expose(),
+            Self::Token(token) => token.expose(),
+            Self::Jwt { jwt, .. } => jwt.expose(),
+            Self::None | Self::NKey { .. } => return text.into(),
+        };
+        if secret.len() < SHORTEST_SECRET {
+            return text.into();
+        }
+        if text.len() >= SHORTEST_SECRET && secret.contains(text) {
+            return "***".into();
+        }
+        text.replace(secret, "***")
+    }
+}
+
 /// An Ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub(crate) [u8; 64]);

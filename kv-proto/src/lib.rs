@@ -13,6 +13,7 @@ mod js;
 mod kv;
 pub mod limits;
 mod link;
+mod log;
 pub mod manual;
 #[cfg(feature = "mutants")]
 pub mod mutant;

@@ -108,6 +108,8 @@ pub(crate) struct Link {
     pub(crate) liveness: Option<TimerId>,
     pub(crate) drained: Option<TimerId>,
     info: Box<ServerInfo>,
+    /// What it was logged in with, to recognise it in what the server says.
+    login: Credentials,
     /// It is TLS, and the server is who it should be.
     secured: bool,
     /// The server goes, and another one is looked for.
@@ -173,6 +175,7 @@ impl Link {
             liveness: None,
             drained: None,
             info: Box::default(),
+            login: Credentials::None,
             secured: false,
             leaving: false,
             inbox_denied: None,
@@ -326,6 +329,7 @@ impl Link {
                 }
             }
         }
+        self.login = credentials.clone();
         let span = self.outbox.frame(|out| {
             wire::connect(out, &options);
             wire::ping(out);
@@ -435,7 +439,8 @@ impl Link {
     /// Sorts an `-ERR` line. Texts that are not known are left to the socket:
     /// the server closes it if it means to.
     pub(crate) fn on_err(&mut self, text: &[u8]) -> Notice {
-        let text = excerpt(text);
+        let text = self.login.hidden_in(&String::from_utf8_lossy(text));
+        let text = excerpt(&text);
         let lower = text.to_ascii_lowercase();
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
         if starts(&["permissions violation for publish to"]) {
@@ -464,6 +469,15 @@ impl Link {
             return Notice::End(Disconnect::Server(text));
         }
         Notice::None
+    }
+
+    /// A breach of the protocol, without what the server was told in confidence.
+    pub(crate) fn discreet(&self, breach: ProtocolError) -> ProtocolError {
+        if let ProtocolError::UnknownVerb { verb } = &breach {
+            let verb = self.login.hidden_in(verb);
+            return ProtocolError::UnknownVerb { verb };
+        }
+        breach
     }
 
     /// A message before the login is complete.
@@ -502,9 +516,12 @@ const FATAL: &[&str] = &[
 /// The longest part of an `-ERR` text that is kept.
 const MAX_ERR_TEXT: usize = 4_400;
 
-fn excerpt(text: &[u8]) -> String {
-    let text = text.get(..MAX_ERR_TEXT).unwrap_or(text);
-    String::from_utf8_lossy(text).into_owned()
+fn excerpt(text: &str) -> String {
+    let mut end = text.len().min(MAX_ERR_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().into()
 }
 
 /// The part between the first and the next double quote.

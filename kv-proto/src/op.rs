@@ -29,6 +29,7 @@ use crate::kv::sweep::PurgedDeletes;
 use crate::link::LinkId;
 use crate::mux::Token;
 use crate::out::Span;
+use crate::time::Instant;
 use crate::timer::TimerId;
 
 /// Names an operation; a name whose operation was taken or cancelled is
@@ -252,6 +253,10 @@ pub(crate) struct Running {
     /// Bytes accounted for: those of the request until the end, then those of
     /// the result.
     pub(crate) held: usize,
+    /// When its request was encoded last.
+    pub(crate) asked: Instant,
+    /// Its request was sent more than once on the same token.
+    pub(crate) repeated: bool,
     /// An event for this operation is queued.
     pub(crate) hinted: bool,
     /// The session asks for itself.

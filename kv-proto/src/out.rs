@@ -15,6 +15,7 @@
 //! ```
 
 use alloc::collections::VecDeque;
+use core::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -57,7 +58,7 @@ pub(crate) enum Handover {
     Whole,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Outbox {
     /// The bytes from `head` to `tail` without those in `large`.
     small: BytesMut,
@@ -72,6 +73,16 @@ pub(crate) struct Outbox {
     /// The tail when the transport last looked: it may have been offered all
     /// of this.
     offered: u64,
+}
+
+/// Shows how much there is, not what: a login, or values.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("held", &self.held())
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Outbox {

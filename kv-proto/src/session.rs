@@ -7,6 +7,7 @@ mod feeds;
 mod flow;
 mod links;
 mod requests;
+mod silence;
 mod sweeps;
 mod usage;
 mod watch_timers;
@@ -101,6 +102,8 @@ pub struct Session {
     ops: Ops,
     /// Operations whose next request waits for a link with room, in order.
     waiting: VecDeque<OpId>,
+    /// When the next question is unanswered for too long, if any is.
+    silence: Option<TimerId>,
     pending_bytes: usize,
     result_bytes: usize,
     watches: Watches,
@@ -230,6 +233,7 @@ impl Session {
             dial_timer: None,
             ops: Ops::default(),
             waiting: VecDeque::new(),
+            silence: None,
             pending_bytes: 0,
             result_bytes: 0,
             watches: Watches::default(),
@@ -404,6 +408,7 @@ impl Session {
         match reason {
             Reason::Deadline(op) => self.on_deadline(op),
             Reason::Retry(op) => self.on_retry(op),
+            Reason::Silence => self.on_silence(),
             Reason::Handshake(link) => self.end_link(link, Disconnect::HandshakeTimedOut),
             Reason::Liveness(link) => self.on_liveness(link),
             Reason::Drained(link) => self.end_link(link, Disconnect::LameDuck),

@@ -18,6 +18,8 @@ pub(crate) enum Reason {
     Deadline(OpId),
     /// The operation waited before its next attempt.
     Retry(OpId),
+    /// Some question may be unanswered for so long that it is asked again.
+    Silence,
     /// The link should be ready by now.
     Handshake(LinkId),
     /// Time to see whether the link's peer is alive.

@@ -16,6 +16,9 @@ const SIZE: usize = 3;
 /// An election may take several rounds of up to nine seconds, and longer when the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between two looks at a cluster that is not yet as it shall be.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Seen once in thirty starts: three servers that never elected anybody.
 const ATTEMPTS: usize = 3;
 
@@ -86,11 +89,94 @@ impl Cluster {
         server.unwrap_or_else(|| panic!("a cluster has no server {number}"))
     }
 
-    /// Asks the leader of a stream to step down, and returns the answer.
+    /// The number of the server that leads a stream; `None` while none does, or none can be asked.
+    pub fn leader(&self, stream: &str) -> Option<usize> {
+        let info = self.info(stream)?;
+        let leader = info["cluster"]["leader"].as_str()?;
+        self.servers
+            .iter()
+            .position(|server| server.name() == leader)
+    }
+
+    /// Waits until some server leads a stream, and returns its number.
+    ///
+    /// # Panics
+    ///
+    /// Here and in what follows: when it takes longer than two elections.
     #[track_caller]
-    pub fn step_down(&self, stream: &str) -> Value {
+    pub fn await_leader(&self, stream: &str) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(leader) = self.leader(stream) {
+                return leader;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{stream} has no leader in {PATIENCE:?}"
+            );
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits until a stream has a leader and its other replicas are up to date: any one server can be lost.
+    #[track_caller]
+    pub fn await_whole(&self, stream: &str) {
+        let whole = || {
+            let info = self.info(stream)?;
+            let replicas = info["cluster"]["replicas"].as_array()?;
+            let current = |replica: &&Value| {
+                replica["current"] == true && replica["lag"].as_u64().unwrap_or(0) == 0
+            };
+            let led = info["cluster"]["leader"]
+                .as_str()
+                .is_some_and(|name| !name.is_empty());
+            Some(led && replicas.iter().filter(current).count() == SIZE - 1)
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while whole() != Some(true) {
+            let late = Instant::now() >= deadline;
+            assert!(
+                !late,
+                "{stream} is not whole in {PATIENCE:?}: {:?}",
+                self.info(stream)
+            );
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Asks the leader of a stream to step down; false if nobody said that it will.
+    pub fn step_down(&self, stream: &str) -> bool {
+        let answer = self.ask(&format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"), b"");
+        answer.is_some_and(|answer| answer["success"] == true)
+    }
+
+    /// Makes a server the leader of a stream that has a replica there (nats-server 2.11 and newer).
+    #[track_caller]
+    pub fn lead(&self, stream: &str, number: usize) {
+        let wish = json!({"placement": {"preferred": self.server(number).name()}}).to_string();
         let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
-        Admin::connect(self.server(0)).request(&subject, b"")
+        let deadline = Instant::now() + PATIENCE;
+        while self.await_leader(stream) != number {
+            let late = Instant::now() >= deadline;
+            assert!(
+                !late,
+                "{stream} does not get another leader in {PATIENCE:?}"
+            );
+            self.ask(&subject, wish.as_bytes());
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// What a stream's leader says of it.
+    fn info(&self, stream: &str) -> Option<Value> {
+        let info = self.ask(&format!("$JS.API.STREAM.INFO.{stream}"), b"")?;
+        info["error"].is_null().then_some(info)
+    }
+
+    /// What the first server that can be reached hands on as an answer.
+    fn ask(&self, subject: &str, payload: &[u8]) -> Option<Value> {
+        let mut admin = self.servers.iter().find_map(Admin::try_connect)?;
+        admin.try_request(subject, payload, Duration::from_secs(2))
     }
 
     /// Waits for a metadata leader that all know, and then for a stream with a replica on each.

@@ -13,6 +13,9 @@ use crate::stream::Stream;
 /// How long a server may take to answer: JetStream answers within milliseconds, but not on a busy disk.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// What is said of a reply that is nothing but a status.
+const STATUS: &str = "status instead of an answer";
+
 /// A connection with which a test looks at a server, and changes it behind the client's back.
 #[derive(Debug)]
 pub struct Admin {
@@ -25,30 +28,36 @@ impl Admin {
     /// Connects with the credentials the server was built with.
     #[track_caller]
     pub fn connect(server: &Server) -> Self {
-        let credentials = match server.login() {
-            Login::Open => json!({}),
-            Login::User { name, password } => json!({"user": name, "pass": password}),
-            Login::Token(token) => json!({"auth_token": token}),
-            Login::Guarded { .. } => json!({"user": OWNER, "pass": OWNER}),
-        };
-        Self::with_credentials(server, &credentials)
+        Self::with_credentials(server, &Self::credentials(server))
+    }
+
+    /// The same, if the server can be reached.
+    pub fn try_connect(server: &Server) -> Option<Self> {
+        Self::try_with_credentials(server, &Self::credentials(server)).ok()
     }
 
     /// Connects with these members in the CONNECT message, such as `{"user": "u", "pass": "p"}`.
     #[track_caller]
     pub fn with_credentials(server: &Server, credentials: &Value) -> Self {
+        let admin = Self::try_with_credentials(server, credentials);
+        admin.unwrap_or_else(|why| panic!("administering {}: {why}", server.addr()))
+    }
+
+    fn try_with_credentials(server: &Server, credentials: &Value) -> Result<Self, String> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let Ok(stream) = Stream::connect(server.addr(), DEADLINE) else {
-            panic!("no server to administer at {}", server.addr());
-        };
+        let deadline = Instant::now() + DEADLINE;
+        let stream =
+            Stream::connect(server.addr(), DEADLINE).map_err(|broken| broken.to_string())?;
         let mut admin = Self {
             stream,
             inbox: format!("_INBOX.admin-{}-{number}", std::process::id()),
             requests: 0,
         };
-        let greeting = admin.line(Instant::now() + DEADLINE);
-        assert!(greeting.starts_with("INFO {"), "server began: {greeting}");
+        let greeting = admin.line(deadline)?;
+        if !greeting.starts_with("INFO {") {
+            return Err(format!("it began with {greeting}"));
+        }
 
         let mut connect = json!({
             "verbose": false, "pedantic": true, "headers": true, "no_responders": true,
@@ -58,9 +67,9 @@ impl Admin {
             connect.extend(more.clone());
         }
         let subscribe = format!("SUB {}.* 1", admin.inbox);
-        admin.write(format!("CONNECT {connect}\r\n{subscribe}\r\nPING\r\n").as_bytes());
-        while admin.control() != "PONG" {}
-        admin
+        admin.write(format!("CONNECT {connect}\r\n{subscribe}\r\nPING\r\n").as_bytes())?;
+        while admin.control(deadline)? != "PONG" {}
+        Ok(admin)
     }
 
     /// Asks, and returns the JSON answer, which may be one that tells of an error.
@@ -76,8 +85,25 @@ impl Admin {
     /// Whether anybody listens to a subject: false if the server says that nobody does.
     #[track_caller]
     pub fn is_served(&mut self, subject: &str) -> bool {
+        let deadline = Instant::now() + DEADLINE;
         let reply = self.send(subject, None, b"");
-        self.answer(&reply).is_ok()
+        match reply.and_then(|reply| self.message(&reply, deadline)) {
+            Ok(_) => true,
+            Err(why) if why.starts_with(STATUS) => false,
+            Err(why) => panic!("asking {subject}: {why}"),
+        }
+    }
+
+    /// Asks, and returns the answer, if there is one that can be read within so much time. After `None` the
+    /// connection may be of no more use.
+    pub fn try_request(
+        &mut self,
+        subject: &str,
+        payload: &[u8],
+        within: Duration,
+    ) -> Option<Value> {
+        let deadline = Instant::now() + within;
+        self.try_exchange(subject, None, payload, deadline).ok()
     }
 
     /// Publishes to a stream and returns its acknowledgement. `headers`, if any, is the whole block from
@@ -103,6 +129,21 @@ impl Admin {
     pub fn stream_info(&mut self, stream: &str) -> Value {
         let body = json!({"subjects_filter": ">"});
         self.api(&format!("STREAM.INFO.{stream}"), &body)
+    }
+
+    /// All messages of a stream, oldest first, as its leader has them: their `seq`, `subject`, `hdrs` and `data`,
+    /// the latter two in base64.
+    #[track_caller]
+    pub fn messages(&mut self, stream: &str) -> Vec<Value> {
+        let info = self.stream_info(stream);
+        let number = |field: &str| info["state"][field].as_u64().unwrap_or(0);
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let mut get = |seq: u64| self.request(&subject, json!({"seq": seq}).to_string().as_bytes());
+        let answers = (number("first_seq")..=number("last_seq")).map(&mut get);
+        answers
+            .map(|mut answer| answer["message"].take())
+            .filter(|message| !message.is_null()) // it was removed
+            .collect()
     }
 
     /// How many consumers a stream has.
@@ -146,6 +187,15 @@ impl Admin {
         self.api(&format!("STREAM.DELETE.{stream}"), &Value::Null);
     }
 
+    fn credentials(server: &Server) -> Value {
+        match server.login() {
+            Login::Open => json!({}),
+            Login::User { name, password } => json!({"user": name, "pass": password}),
+            Login::Token(token) => json!({"auth_token": token}),
+            Login::Guarded { .. } => json!({"user": OWNER, "pass": OWNER}),
+        }
+    }
+
     /// A JetStream request that must succeed.
     #[track_caller]
     fn api(&mut self, verb: &str, body: &Value) -> Value {
@@ -161,20 +211,34 @@ impl Admin {
 
     #[track_caller]
     fn exchange(&mut self, subject: &str, headers: Option<&str>, payload: &[u8]) -> Value {
-        let reply = self.send(subject, headers, payload);
-        let answer = match self.answer(&reply) {
-            Ok(answer) => answer,
-            Err(status) => panic!("status instead of an answer: {status:?}"),
-        };
-        serde_json::from_slice(&answer).unwrap_or_else(|error| {
+        let deadline = Instant::now() + DEADLINE;
+        let answer = self.try_exchange(subject, headers, payload, deadline);
+        answer.unwrap_or_else(|why| panic!("asking {subject}: {why}"))
+    }
+
+    /// An error says in words what came instead of an answer.
+    fn try_exchange(
+        &mut self,
+        subject: &str,
+        headers: Option<&str>,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<Value, String> {
+        let reply = self.send(subject, headers, payload)?;
+        let answer = self.message(&reply, deadline)?;
+        serde_json::from_slice(&answer).map_err(|error| {
             let text = String::from_utf8_lossy(&answer);
-            panic!("the answer on {subject} is no JSON ({error}): {text:?}")
+            format!("the answer is no JSON ({error}): {text:?}")
         })
     }
 
     /// Publishes, and returns the subject for replies.
-    #[track_caller]
-    fn send(&mut self, subject: &str, headers: Option<&str>, payload: &[u8]) -> String {
+    fn send(
+        &mut self,
+        subject: &str,
+        headers: Option<&str>,
+        payload: &[u8],
+    ) -> Result<String, String> {
         self.requests += 1;
         let reply = format!("{}.{}", self.inbox, self.requests);
         let mut frame = match headers {
@@ -189,37 +253,33 @@ impl Admin {
         .into_bytes();
         frame.extend_from_slice(payload);
         frame.extend_from_slice(b"\r\n");
-        self.write(&frame);
-        reply
+        self.write(&frame)?;
+        Ok(reply)
     }
 
-    /// The payload of the next message for `reply`, or the status that it has instead; earlier requests'
-    /// late answers are passed over.
-    #[track_caller]
-    fn answer(&mut self, reply: &str) -> Result<Vec<u8>, String> {
+    /// The payload of the next message for `reply`; earlier requests' late answers are passed over.
+    fn message(&mut self, reply: &str, deadline: Instant) -> Result<Vec<u8>, String> {
         loop {
-            let control = self.control();
+            let control = self.control(deadline)?;
             let words: Vec<&str> = control.split(' ').collect();
             let (headers, total) = match words.as_slice() {
                 ["MSG", _, _, total] | ["MSG", _, _, _, total] => ("0", *total),
                 ["HMSG", _, _, headers, total] | ["HMSG", _, _, _, headers, total] => {
                     (*headers, *total)
                 }
-                _ => panic!("a message was due, but the server sent: {control}"),
+                _ => return Err(format!("a message was due, but the server sent: {control}")),
             };
             let (Ok(headers), Ok(total)) = (headers.parse::<usize>(), total.parse::<usize>())
             else {
-                panic!("lengths that are none: {control}");
+                return Err(format!("lengths that are none: {control}"));
             };
-            let deadline = Instant::now() + DEADLINE;
             let mut body = match self.stream.exact(total + 2, deadline) {
                 Ok(body) => body,
-                Err(broken) => panic!("{broken} after {control}"),
+                Err(broken) => return Err(format!("{broken} after {control}")),
             };
-            assert!(
-                body.ends_with(b"\r\n"),
-                "no end after the payload of {control}"
-            );
+            if !body.ends_with(b"\r\n") {
+                return Err(format!("no end after the payload of {control}"));
+            }
             body.truncate(total);
             if words.get(1) != Some(&reply) {
                 continue;
@@ -227,40 +287,35 @@ impl Admin {
             let payload = body.split_off(headers);
             let status = String::from_utf8_lossy(&body);
             if status.starts_with("NATS/1.0 ") {
-                return Err(status.into_owned());
+                return Err(format!("{STATUS}: {status:?}"));
             }
             return Ok(payload);
         }
     }
 
     /// The next line that is about this connection's business; PING is answered here.
-    #[track_caller]
-    fn control(&mut self) -> String {
-        let deadline = Instant::now() + DEADLINE;
+    fn control(&mut self, deadline: Instant) -> Result<String, String> {
         loop {
-            let line = self.line(deadline);
+            let line = self.line(deadline)?;
             if line == "PING" {
-                self.write(b"PONG\r\n");
+                self.write(b"PONG\r\n")?;
             } else if line.starts_with("-ERR") {
-                panic!("the server said {line}");
+                return Err(format!("the server said {line}"));
             } else if !line.starts_with("INFO ") {
-                return line;
+                return Ok(line);
             }
         }
     }
 
-    #[track_caller]
-    fn line(&mut self, deadline: Instant) -> String {
-        match self.stream.line(deadline) {
-            Ok(line) => line,
-            Err(broken) => panic!("administering a server: {broken}"),
-        }
+    fn line(&mut self, deadline: Instant) -> Result<String, String> {
+        self.stream
+            .line(deadline)
+            .map_err(|broken| broken.to_string())
     }
 
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) {
-        if let Err(broken) = self.stream.write(bytes) {
-            panic!("administering a server: {broken}");
-        }
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.stream
+            .write(bytes)
+            .map_err(|broken| broken.to_string())
     }
 }

@@ -70,6 +70,11 @@ impl Server {
         ServerBuilder::new()
     }
 
+    /// The name by which other servers know it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The URL for clients, without credentials.
     pub fn url(&self) -> String {
         format!("nats://{}", self.addr())

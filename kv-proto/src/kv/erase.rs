@@ -165,7 +165,7 @@ impl Erase {
         }
     }
 
-    const fn purges(&self) -> bool {
+    pub(crate) const fn purges(&self) -> bool {
         matches!(self.stage, Stage::Purge { .. })
     }
 

@@ -309,7 +309,7 @@ impl Manage {
     }
 
     /// Whether the request of this stage changes something.
-    const fn changes(&self) -> bool {
+    pub(crate) const fn changes(&self) -> bool {
         match self.stage {
             Stage::Level | Stage::Fetch | Stage::Compare => false,
             Stage::Create { .. } | Stage::Update { .. } | Stage::Delete => true,

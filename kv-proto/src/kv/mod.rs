@@ -59,6 +59,18 @@ impl Machine {
         }
     }
 
+    /// Returns whether the request has no effect, so that it may be sent again when nobody answers it. What a
+    /// watch asks has patience of its own.
+    pub(crate) const fn asks(&self) -> bool {
+        match self {
+            Self::Write(write) => write.asks(),
+            Self::Read(_) | Self::List(_) => true,
+            Self::Manage(manage) => !manage.changes(),
+            Self::Erase(erase) => !erase.purges(),
+            Self::Ask(_) | Self::Sweep | Self::Sleep => false,
+        }
+    }
+
     pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match self {
             Self::Write(write) => write.answer(answer, around).map(Self::Write),

@@ -221,6 +221,19 @@ impl Write {
         }
     }
 
+    /// Whether the request only asks.
+    pub(crate) const fn asks(&self) -> bool {
+        match self.stage {
+            Stage::Publish | Stage::Doubtful(_) => false,
+            Stage::Probe
+            | Stage::Lookup { .. }
+            | Stage::DirectLookup
+            | Stage::Check(_)
+            | Stage::Verify { .. }
+            | Stage::Search(_) => true,
+        }
+    }
+
     /// Bytes to account for while the write is pending.
     pub(crate) fn weight(&self) -> usize {
         // The key once more in the body of a lookup.

@@ -10,6 +10,7 @@ use crate::kv::ask::Asker;
 use crate::kv::entry::Payload;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::link::{Link, LinkId};
+use crate::log::trace;
 use crate::mutant::{self, Mutant};
 use crate::op::{OpId, Output, Phase};
 use crate::out::{HIGH_WATER, Handover};
@@ -81,6 +82,7 @@ impl Session {
         let span = link.outbox.publish(payload, |out| {
             wire::publish_head(out, subject, &reply, headers.as_slice(), payload.len());
         });
+        trace!(link = %link.id, len = span.len(), "request encoded");
         self.stats.frames_out += 1;
         self.stats.bytes_out += span.len();
         running.phase = Phase::Sent {
@@ -88,9 +90,14 @@ impl Session {
             token,
             span,
         };
-        if let Some(patience) = running.machine.as_ref().and_then(Machine::patience) {
+        if let Some(patience) = machine.patience() {
             let timer = self.timers.arm(self.now + patience, Reason::Retry(id));
             running.pause = Some(timer);
+        }
+        running.asked = self.now;
+        running.repeated = false;
+        if machine.asks() {
+            self.watch_for_silence();
         }
     }
 
@@ -192,7 +199,7 @@ impl Session {
                 Step::Done(Output::Written(Ok(revision))) => {
                     link.mux.complete(token, Some(revision.get()));
                 }
-                Step::Done(Output::Read(Ok(Some(_)))) => {
+                Step::Done(Output::Read(Ok(Some(_)))) if !running.repeated => {
                     link.mux.complete(token, None);
                 }
                 Step::Send(_)

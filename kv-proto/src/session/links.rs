@@ -10,6 +10,7 @@ use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind, Refused};
 use crate::kv::step::Answer;
 use crate::limits::{COPY_THRESHOLD, MAX_LINKS};
 use crate::link::{Link, LinkId, Notice, State};
+use crate::log::{debug, trace, warn};
 use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::op::{OpId, Phase};
@@ -89,6 +90,7 @@ impl Session {
                 let at = self.now + self.config.connect_timeout;
                 link.handshake = Some(self.timers.arm(at, Reason::Handshake(id)));
                 self.links.push(link);
+                debug!(link = %id, %server, "dialing");
                 self.actions
                     .push_back(LinkAction::Dial { link: id, server });
             }
@@ -131,8 +133,9 @@ impl Session {
                 Ok(Some(frame)) if !securing || matches!(frame.op, ServerOp::Err(_)) => frame,
                 Ok(None) if !securing => return,
                 Err(error) if !securing => {
+                    let breach = link.discreet(error);
                     self.stats.protocol_errors += 1;
-                    self.end_link(id, error.into());
+                    self.end_link(id, breach.into());
                     continue;
                 }
                 Ok(_) | Err(_) => {
@@ -142,6 +145,7 @@ impl Session {
                 }
             };
             let len = frame.len;
+            trace!(link = %id, len, "frame received");
             self.stats.frames_in += 1;
             self.stats.bytes_in += u64::try_from(len).unwrap_or(u64::MAX);
             if len < COPY_THRESHOLD {
@@ -213,6 +217,7 @@ impl Session {
     fn secure(&mut self, id: LinkId) {
         let server = self.links.iter().find(|link| link.id == id);
         if let Some(server) = server.map(|link| link.addr.clone()) {
+            debug!(link = %id, %server, "asking for TLS");
             self.actions
                 .push_back(LinkAction::Secure { link: id, server });
         }
@@ -234,6 +239,7 @@ impl Session {
             .link_mut(id)
             .is_some_and(|link| moves && !core::mem::replace(&mut link.leaving, true));
         if news && self.active == Some(id) {
+            debug!(link = %id, "the server is going to leave");
             self.pool.lost(self.now, &mut self.rng);
             self.want_link();
         }
@@ -285,6 +291,7 @@ impl Session {
             self.timers.cancel(timer);
         }
         link.liveness = Some(self.timers.arm(at, Reason::Liveness(id)));
+        debug!(link = %id, server = %link.addr, "connected");
         self.torn.resume_in(&mut link.outbox);
         self.stats.connects += 1;
         self.pool.ready(self.now);
@@ -359,6 +366,10 @@ impl Session {
             return;
         };
         let mut link = self.links.swap_remove(position);
+        if matches!(reason, Disconnect::Protocol(_)) {
+            warn!(link = %id, server = %link.addr, %reason, "the server broke the protocol");
+        }
+        debug!(link = %id, server = %link.addr, %reason, "disconnected");
         let timers = [link.handshake, link.liveness, link.drained];
         for timer in timers.into_iter().flatten() {
             self.timers.cancel(timer);
@@ -555,6 +566,7 @@ impl Session {
             Life::Closing(timer) => self.timers.cancel(timer),
             Life::Starting | Life::Running => {}
         }
+        debug!("closed");
         self.life = Life::Closed(reason);
         self.end_watches();
         for op in self.ops.ids() {
@@ -564,6 +576,7 @@ impl Session {
         self.hungry.clear();
         self.swept.clear();
         self.stop_cleaning();
+        self.end_silence();
         while let Some(id) = self.links.first().map(|link| link.id) {
             self.end_link(id, Disconnect::Closed);
         }

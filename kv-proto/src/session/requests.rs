@@ -368,6 +368,8 @@ impl Session {
             deadline: None,
             pause: None,
             held: 0,
+            asked: self.now,
+            repeated: false,
             hinted: false,
             internal: false,
         });
@@ -391,6 +393,8 @@ impl Session {
             deadline: None,
             pause: None,
             held,
+            asked: self.now,
+            repeated: false,
             hinted: false,
             internal: true,
         });
@@ -440,6 +444,8 @@ impl Session {
             deadline: None,
             pause: None,
             held: weight,
+            asked: self.now,
+            repeated: false,
             hinted: false,
             internal: false,
         });

@@ -34,7 +34,7 @@ tests! {
         a_denied_purge_is_told
         a_mirror_keeps_what_it_has_copied
     }
-    on_the_newest {
+    since_2_11 {
         markers_go_too
     }
 }

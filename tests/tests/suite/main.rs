@@ -1,5 +1,9 @@
 //! The client against real servers, and against hostile ones: each test runs on every adapter, and on
-//! the oldest and the newest nats-server where both can serve it.
+//! the oldest and the newest nats-server where both can serve it. On all five versions:
+//!
+//! ```sh
+//! cargo test -p kv-tests --test suite -- --include-ignored            # or one of them: v2_12 --include-ignored
+//! ```
 //!
 //! A test is an `async fn name<A: Adapter>(site: Site<A>)` that its file lists in [`site::tests!`]; one
 //! that is not listed is dead code, and the compiler says so. Tests share one server for each version,
@@ -13,6 +17,7 @@
 
 mod buckets;
 mod cancellation;
+mod cluster;
 mod conditions;
 mod config;
 mod connection;

@@ -24,10 +24,12 @@ pub(crate) use self::duplex::Duplex;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// How long a whole test may take before it counts as hanging.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_secs(180);
 
-/// Makes tests of functions: `on_both_ends` of those that the oldest and the newest server serve,
-/// `on_the_newest` of those that need a recent one, or none that is real.
+/// Makes tests of functions: `on_both_ends` of those that every server serves, `since_2_11` of those that need a
+/// later one than the oldest, `on_the_newest` of those that need a recent one, or none that is real.
+///
+/// The versions between the oldest and the newest are tested on demand: `-- --include-ignored`.
 macro_rules! tests {
     ($($tests:tt)*) => {
         $crate::site::tests_of! { tokio Tokio $($tests)* }
@@ -38,39 +40,48 @@ macro_rules! tests {
 macro_rules! tests_of {
     ($module:ident $adapter:ident
         $(on_both_ends { $($both:ident)* })?
+        $(since_2_11 { $($recent:ident)* })?
         $(on_the_newest { $($newest:ident)* })?
     ) => {
+        #[allow(unused_imports, reason = "some files have no test of some versions")]
         mod $module {
-            use $crate::site::$adapter as Runtime;
+            use $crate::site::{$adapter as Runtime, tests_on};
 
-            $(mod v2_10 {$(
-                #[test]
-                fn $both() {
-                    let version = kv_tests::Version::V2_10;
-                    $crate::site::run(version, super::super::$both::<super::Runtime>);
-                }
-            )*})?
-
-            mod v2_15 {
-                $($(
-                    #[test]
-                    fn $both() {
-                        let version = kv_tests::Version::V2_15;
-                        $crate::site::run(version, super::super::$both::<super::Runtime>);
-                    }
-                )*)?
-                $($(
-                    #[test]
-                    fn $newest() {
-                        let version = kv_tests::Version::V2_15;
-                        $crate::site::run(version, super::super::$newest::<super::Runtime>);
-                    }
-                )*)?
-            }
+            tests_on! { v2_10 V2_10 always $($($both)*)? }
+            tests_on! { v2_11 V2_11 on_demand $($($both)*)? $($($recent)*)? }
+            tests_on! { v2_12 V2_12 on_demand $($($both)*)? $($($recent)*)? }
+            tests_on! { v2_14 V2_14 on_demand $($($both)*)? $($($recent)*)? }
+            tests_on! { v2_15 V2_15 always $($($both)*)? $($($recent)*)? $($($newest)*)? }
         }
     };
 }
-pub(crate) use {tests, tests_of};
+
+macro_rules! tests_on {
+    ($module:ident $version:ident $when:ident $($test:ident)*) => {
+        mod $module {
+            $($crate::site::test! { $version $when $test })*
+        }
+    };
+}
+
+macro_rules! test {
+    ($version:ident always $test:ident) => {
+        #[test]
+        fn $test() {
+            let test = super::super::$test::<super::Runtime>;
+            $crate::site::run(kv_tests::Version::$version, test);
+        }
+    };
+    ($version:ident on_demand $test:ident) => {
+        #[test]
+        #[ignore = "a version between: --include-ignored"]
+        fn $test() {
+            let test = super::super::$test::<super::Runtime>;
+            $crate::site::run(kv_tests::Version::$version, test);
+        }
+    };
+}
+pub(crate) use {test, tests, tests_of, tests_on};
 
 /// Runs a test against a version of the server.
 pub(crate) fn run<A, F>(version: Version, test: impl FnOnce(Site<A>) -> F)

@@ -309,7 +309,9 @@ async fn certificates_of_the_system_count<A: Adapter>(site: Site<A>) {
 #[test]
 #[ignore = "the test above runs it"]
 fn child_of_the_test_above() {
-    let port = std::env::var("KV_TLS_PORT").expect("the test above says it");
+    let Ok(port) = std::env::var("KV_TLS_PORT") else {
+        return; // not run by the test above, but with all that are ignored
+    };
     for scheme in ["tls", "nats"] {
         let config = Config::new(&format!("{scheme}://localhost:{port}")).unwrap();
         let connected = async { kv_smol::connect(config).await };

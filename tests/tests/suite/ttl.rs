@@ -14,7 +14,7 @@ tests! {
         a_ttl_that_the_bucket_does_not_allow_is_refused_here
         a_ttl_below_a_second_is_refused_here
     }
-    on_the_newest {
+    since_2_11 {
         a_created_value_expires_and_leaves_a_marker
         a_create_over_a_tombstone_keeps_its_ttl
         a_ttl_is_rounded_up_to_whole_seconds

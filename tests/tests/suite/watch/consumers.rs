@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kv_proto::driver::Bucket;
 use kv_proto::{BucketConfig, Entry, Revision};
-use kv_tests::{Admin, Cluster, Version, eventually};
+use kv_tests::{Admin, Cluster, eventually};
 
 use super::{HEARTBEAT, RECOVERY, Reader, await_consumers, fill, read, told};
 use crate::site::{Adapter, SECOND, Site, config, stream, tests};
@@ -153,8 +153,8 @@ async fn synced_entries(bucket: &Bucket) -> Vec<Entry> {
 
 /// A server in lame-duck mode is left for another one of its cluster, and the watch with it: it goes on
 /// there, nothing is lost, and one consumer is left.
-async fn a_server_of_a_cluster_that_leaves<A: Adapter>(_: Site<A>) {
-    let cluster = Cluster::start(Version::V2_15);
+async fn a_server_of_a_cluster_that_leaves<A: Adapter>(site: Site<A>) {
+    let cluster = Cluster::start(site.version());
     let leaving = cluster.server(0);
     let client = A::connect(config(&leaving.url())).await.unwrap();
     let config = BucketConfig::new("b").replicas(3).history(64);

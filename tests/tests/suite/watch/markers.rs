@@ -10,7 +10,7 @@ tests! {
     on_both_ends {
         without_markers_values_vanish_in_silence
     }
-    on_the_newest {
+    since_2_11 {
         a_marker_is_told_apart_from_a_delete
         a_marker_ends_a_key_for_listings
         a_key_that_was_created_again_after_its_marker
