@@ -330,6 +330,7 @@ fn kind_of(call: Call) -> Kind {
         | Call::List
         | Call::Erase { .. }
         | Call::PurgeDeletes { .. }
+        | Call::Ping
         | Call::Sleep => Kind::Value,
     }
 }
