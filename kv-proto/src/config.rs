@@ -39,6 +39,9 @@ pub struct Config {
     pub(crate) reconnect_max: Duration,
     pub(crate) retry_first_connect: bool,
     pub(crate) message_ids: bool,
+    pub(crate) shuffle_servers: bool,
+    pub(crate) max_reconnects: Option<u32>,
+    pub(crate) max_auth_failures: Option<u32>,
     pub(crate) limits: Limits,
     #[cfg(feature = "driver")]
     pub(crate) authenticator: Option<crate::driver::Authenticator>,
@@ -84,6 +87,9 @@ impl Config {
             reconnect_max: Duration::from_secs(10),
             retry_first_connect: false,
             message_ids: true,
+            shuffle_servers: true,
+            max_reconnects: None,
+            max_auth_failures: None,
             limits: Limits::default(),
             #[cfg(feature = "driver")]
             authenticator: None,
@@ -241,8 +247,10 @@ impl Config {
     }
 
     /// Sets the back-off of reconnections: the first attempt comes at a random
-    /// time within `first`, and the window doubles with each round through
-    /// the servers up to `max`. Default 2 s and 10 s.
+    /// time within `first`; and before a server is tried again that could not be
+    /// reached, it rests for a random time within a window of its own, which
+    /// begins with `first` and doubles with each failure up to `max`. Default 2 s
+    /// and 10 s.
     #[must_use]
     pub const fn reconnect_within(mut self, first: Duration, max: Duration) -> Self {
         self.reconnect_spread = first;
@@ -265,6 +273,44 @@ impl Config {
     #[must_use]
     pub const fn message_ids(mut self, ids: bool) -> Self {
         self.message_ids = ids;
+        self
+    }
+
+    /// Tries servers in an order drawn for each client, so that clients which are
+    /// told the same servers spread over them; `false` keeps the order given.
+    /// Either way those that were tried before come later. Default `true`.
+    #[must_use]
+    pub const fn shuffle_servers(mut self, shuffle: bool) -> Self {
+        self.shuffle_servers = shuffle;
+        self
+    }
+
+    /// Ends the client when this many attempts in a row have failed, over all
+    /// servers, since it last had a connection: with
+    /// [`ConnectError::GaveUp`](crate::ConnectError::GaveUp), and whatever is
+    /// pending ends with what is known of it. With 0 it ends with its first
+    /// connection. The same counts before the first connection where that is
+    /// [retried](Self::retry_first_connect). Default: it never gives up.
+    ///
+    /// Attempts to move away from a server that shuts down do not count while
+    /// the connection to it still stands.
+    #[must_use]
+    pub const fn max_reconnects(mut self, attempts: u32) -> Self {
+        self.max_reconnects = Some(attempts);
+        self
+    }
+
+    /// Ends the client when one server has refused its credentials this many
+    /// times and not accepted them in between, with
+    /// [`ConnectError::Failed`](crate::ConnectError::Failed) and
+    /// [`Disconnect::Authentication`](crate::Disconnect::Authentication).
+    /// Default: it never does, and asks for credentials anew each time.
+    ///
+    /// Only logins count: credentials that expire or are revoked end a
+    /// connection, and the next login shows what they are worth.
+    #[must_use]
+    pub const fn max_auth_failures(mut self, times: u32) -> Self {
+        self.max_auth_failures = Some(times);
         self
     }
 

@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod config;
+mod connection;
 mod credentials;
 mod error;
 mod js;
@@ -38,6 +39,7 @@ pub mod wire;
 pub mod driver;
 
 pub use config::Config;
+pub use connection::{ConnectionEvent, EventCursor};
 pub use credentials::{Authentication, Credentials, NoChallenge, Secret, Signature};
 #[cfg(feature = "nkeys")]
 pub use credentials::{InvalidCreds, InvalidNKey, NKey, UserCreds};
@@ -45,7 +47,7 @@ pub use error::{
     BucketError, Cause, ConfigDifference, ConnectError, Disconnect, Doubt, EntryDefect,
     HeaderDefect, InvalidApiPrefix, InvalidBucketName, InvalidConfig, InvalidFilter, InvalidKey,
     InvalidPosition, InvalidSubject, InvalidUrl, InvalidWatch, LinkError, LinkErrorKind, Outcome,
-    ProtocolError, ReadError, Refused, ServerError, WatchError, WriteError,
+    PingError, ProtocolError, ReadError, Refused, ServerError, WatchError, WriteError,
 };
 pub use kv::binding::Binding;
 pub use kv::config::{
@@ -77,3 +79,4 @@ pub use stats::Stats;
 pub use time::{Clock, Instant, Timestamp};
 #[cfg(feature = "_tls")]
 pub use tls::{InvalidTls, TlsBuilder, TlsConfig};
+pub use wire::{ServerInfo, ServerVersion};

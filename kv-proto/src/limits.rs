@@ -38,6 +38,12 @@ pub const MAX_JSON_DEPTH: usize = 32;
 /// drains, one that is being established.
 pub const MAX_LINKS: usize = 3;
 
+/// Most events about the connection that are kept for whoever reads them late.
+pub const MAX_CONNECTION_EVENTS: usize = 128;
+
+/// Longest text of a server or transport in such an event, in bytes.
+pub const MAX_EVENT_TEXT: usize = 512;
+
 /// Frames up to this size are copied out of the read buffer, so that a value
 /// which is kept pins at most [`PINNED`] times its own size.
 pub const COPY_THRESHOLD: usize = 16 * 1024;
@@ -118,8 +124,9 @@ const PER_OP: usize = 8 * 1024;
 const PER_WATCH: usize = 32 * 1024;
 
 /// What a session takes beside all that grows: itself, 256 discovered servers
-/// while they are merged, and the smallest capacities of its queues.
-const FIXED: usize = 1024 * 1024;
+/// while they are merged, the events about its connection, each with a text and
+/// the address of a server, and the smallest capacities of its queues.
+const FIXED: usize = 1024 * 1024 + MAX_CONNECTION_EVENTS * 2 * (MAX_EVENT_TEXT + MAX_SERVER_URL);
 
 impl Limits {
     /// Returns a bound in bytes on everything that a session holds at any

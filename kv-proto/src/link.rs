@@ -21,6 +21,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -30,6 +31,7 @@ use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
 use crate::server::ServerAddr;
+use crate::time::Instant;
 use crate::timer::TimerId;
 use crate::tls::Tls;
 use crate::wire::{self, ConnectOptions, Decoder, ProtocolError, ServerInfo};
@@ -78,8 +80,9 @@ pub(crate) enum Notice {
     None,
     /// `INFO` came: read [`Link::info`].
     Info,
-    /// The server has seen all that was sent before the `PING` that begins there.
-    Pong(u64),
+    /// The server has seen all that was sent before the `PING` that begins there,
+    /// and answered so long after that was queued.
+    Pong(u64, Duration),
     /// The handshake is over.
     Ready,
     /// TLS is wanted from the embedder.
@@ -112,7 +115,9 @@ pub(crate) struct Link {
     login: Credentials,
     /// It is TLS, and the server is who it should be.
     secured: bool,
-    /// The server goes, and another one is looked for.
+    /// The server has said that it goes.
+    pub(crate) warned: bool,
+    /// Another one is looked for.
     pub(crate) leaving: bool,
     /// The subject of the reply inbox, if the server refused it.
     pub(crate) inbox_denied: Option<String>,
@@ -121,8 +126,10 @@ pub(crate) struct Link {
     /// An answer arrived since then: what we send is read.
     answered: bool,
     pings_unanswered: u32,
-    /// Where the `PING`s begin that are not answered; the server answers in order.
-    pings: VecDeque<u64>,
+    /// The `PING`s that are not answered; the server answers in order.
+    pings: VecDeque<Ping>,
+    /// How long the last answer to one took.
+    rtt: Option<Duration>,
     /// Refused publishes whose senders are still to be found out.
     denials: Vec<Denial>,
     /// Publishes that nobody waits for any more, and that can still be refused.
@@ -132,6 +139,13 @@ pub(crate) struct Link {
     /// A `PONG` that the transport has not begun to take: further `PING`s are
     /// answered by it, so a flood of them costs nothing.
     pong: Option<Span>,
+}
+
+#[derive(Debug)]
+struct Ping {
+    /// Where it begins.
+    start: u64,
+    queued_at: Instant,
 }
 
 /// Publishes to one subject that the server refused. It does not say which ones; by the answer to a `PING`
@@ -155,6 +169,9 @@ struct Orphan {
 /// end nothing.
 const MAX_ORPHANS: usize = 256;
 
+/// Most pings that can be under way at the same time because somebody asked.
+const MAX_PINGS: usize = 1_024;
+
 /// Pings that may stay unanswered before the server counts as dead.
 const MAX_PINGS_UNANSWERED: u32 = 2;
 
@@ -177,12 +194,14 @@ impl Link {
             info: Box::default(),
             login: Credentials::None,
             secured: false,
+            warned: false,
             leaving: false,
             inbox_denied: None,
             heard: false,
             answered: false,
             pings_unanswered: 0,
             pings: VecDeque::new(),
+            rtt: None,
             denials: Vec::new(),
             orphans: VecDeque::new(),
             forgotten: None,
@@ -291,7 +310,7 @@ impl Link {
     }
 
     /// Sends `CONNECT` and `PING`; the answer to the latter ends the handshake.
-    pub(crate) fn log_in(&mut self, credentials: &Credentials, config: &Config) {
+    pub(crate) fn log_in(&mut self, now: Instant, credentials: &Credentials, config: &Config) {
         let mut options = ConnectOptions {
             verbose: false,
             pedantic: false,
@@ -334,15 +353,25 @@ impl Link {
             wire::connect(out, &options);
             wire::ping(out);
         });
-        self.pings.push_back(span.start());
+        self.pings.push_back(Ping {
+            start: span.start(),
+            queued_at: now,
+        });
         self.state = State::LoggingIn;
     }
 
-    pub(crate) fn on_pong(&mut self) -> Notice {
+    pub(crate) fn on_pong(&mut self, now: Instant) -> Notice {
         self.answered = true;
-        let answered = self.pings.pop_front();
+        let answered = self.pings.pop_front().map(|ping| {
+            let rtt = now.saturating_duration_since(ping.queued_at);
+            self.rtt = Some(rtt);
+            (ping.start, rtt)
+        });
         if self.state != State::LoggingIn {
-            return answered.map_or(Notice::None, Notice::Pong);
+            return match answered {
+                Some((start, rtt)) => Notice::Pong(start, rtt),
+                None => Notice::None,
+            };
         }
         self.state = State::Ready;
         let inbox = self.mux.prefix();
@@ -359,7 +388,7 @@ impl Link {
     }
 
     /// Checks the peer: returns false when it is dead.
-    pub(crate) fn check_liveness(&mut self) -> bool {
+    pub(crate) fn check_liveness(&mut self, now: Instant) -> bool {
         let heard = core::mem::take(&mut self.heard);
         if core::mem::take(&mut self.answered) || mutant::is(Mutant::SilenceIsLife) {
             self.pings_unanswered = 0;
@@ -374,19 +403,40 @@ impl Link {
             return false;
         }
         self.pings_unanswered += 1;
-        self.ping();
+        self.ping(now);
         true
     }
 
-    fn ping(&mut self) -> u64 {
-        let start = self.outbox.frame(wire::ping).start();
-        self.pings.push_back(start);
-        start
+    fn ping(&mut self, queued_at: Instant) -> Span {
+        let span = self.outbox.frame(wire::ping);
+        let start = span.start();
+        self.pings.push_back(Ping { start, queued_at });
+        span
+    }
+
+    /// Sends a `PING` for somebody who asked; `None` if too many are under way.
+    pub(crate) fn ping_for(&mut self, now: Instant) -> Option<Span> {
+        (self.pings.len() < MAX_PINGS).then(|| self.ping(now))
+    }
+
+    /// How long the server took to answer the last `PING`, that of the login included.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Withdraws a frame of which no byte was handed over; false if it was begun.
+    pub(crate) fn withdraw(&mut self, span: Span) -> bool {
+        let withdrawn = self.outbox.withdraw(span);
+        if withdrawn {
+            // A `PING` that is never sent is never answered.
+            self.pings.retain(|ping| ping.start != span.start());
+        }
+        withdrawn
     }
 
     /// Notes that a publish to that subject was refused, and asks the server for a sign that it has told of
     /// all of them.
-    pub(crate) fn deny(&mut self, subject: &str) {
+    pub(crate) fn deny(&mut self, now: Instant, subject: &str) {
         if let Some(known) = self.denials.iter_mut().find(|one| one.subject == subject) {
             known.count += 1;
             return;
@@ -394,7 +444,7 @@ impl Link {
         if self.denials.len() >= MAX_ORPHANS {
             return;
         }
-        let ping = self.ping();
+        let ping = self.ping(now).start();
         self.denials.push(Denial {
             subject: subject.into(),
             count: 1,
@@ -439,8 +489,7 @@ impl Link {
     /// Sorts an `-ERR` line. Texts that are not known are left to the socket:
     /// the server closes it if it means to.
     pub(crate) fn on_err(&mut self, text: &[u8]) -> Notice {
-        let text = self.login.hidden_in(&String::from_utf8_lossy(text));
-        let text = excerpt(&text);
+        let text = self.discreet_text(text);
         let lower = text.to_ascii_lowercase();
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
         if starts(&["permissions violation for publish to"]) {
@@ -469,6 +518,11 @@ impl Link {
             return Notice::End(Disconnect::Server(text));
         }
         Notice::None
+    }
+
+    /// What a server says, as text of bounded length and without what it was told in confidence.
+    pub(crate) fn discreet_text(&self, text: &[u8]) -> String {
+        excerpt(&self.login.hidden_in(&String::from_utf8_lossy(text)))
     }
 
     /// A breach of the protocol, without what the server was told in confidence.
@@ -531,121 +585,4 @@ fn quoted(text: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::{Rng, Seed};
-    use bytes::Buf;
-
-    fn link() -> Link {
-        let mux = Mux::new("_INBOX", &mut Rng::new(&Seed::from_u64(1)));
-        let url: crate::server::ServerUrl = "localhost".parse().unwrap();
-        let mut link = Link::new(LinkId::from_raw(1), url.addr().clone(), mux);
-        link.state = State::Greeting;
-        link
-    }
-
-    fn written(link: &mut Link) -> Vec<u8> {
-        let mut transmit = link.outbox.transmit();
-        let all = transmit.copy_to_bytes(transmit.remaining());
-        all.to_vec()
-    }
-
-    #[test]
-    fn handshake_in_order() {
-        let mut link = link();
-        let info = br#"{"server_id":"N","version":"2.15.1","headers":true,"max_payload":9}"#;
-        let limits = Limits::default();
-        assert_eq!(link.on_info(info, &limits, Tls::Unknown), Notice::Authorize);
-        assert_eq!(link.max_payload(), 9);
-        link.log_in(&Credentials::None, &Config::new("x").unwrap());
-        let connect = written(&mut link);
-        assert!(connect.starts_with(b"CONNECT {"), "{connect:?}");
-        assert!(connect.ends_with(b"}\r\nPING\r\n"), "{connect:?}");
-        assert_eq!(link.on_pong(), Notice::Ready);
-        assert!(written(&mut link).ends_with(b".* 1\r\n"));
-        assert_eq!(link.on_pong(), Notice::None); // nobody has asked
-    }
-
-    #[test]
-    fn a_server_that_needs_what_we_lack_is_left() {
-        for (json, what) in [
-            (&br#"{"headers":true,"tls_required":true}"#[..], "TLS"),
-            (&br#"{"headers":false}"#[..], "a client without headers"),
-        ] {
-            assert_eq!(
-                link().on_info(json, &Limits::default(), Tls::Unknown),
-                Notice::End(Disconnect::Requires(what))
-            );
-        }
-    }
-
-    #[test]
-    fn errors_by_class() {
-        let mut link = link();
-        link.state = State::Ready;
-        let denied = b"Permissions Violation for Publish to \"$KV.b.k\"";
-        assert_eq!(link.on_err(denied), Notice::PublishDenied("$KV.b.k".into()));
-        for quiet in [
-            "",
-            "Something new",
-            "Invalid Subject",
-            "maximum subscriptions exceeded",
-        ] {
-            assert_eq!(link.on_err(quiet.as_bytes()), Notice::None, "{quiet}");
-        }
-        for fatal in [
-            "Stale Connection",
-            "slow consumer",
-            "Maximum Payload Violation",
-        ] {
-            assert_eq!(
-                link.on_err(fatal.as_bytes()),
-                Notice::End(Disconnect::Server(fatal.into()))
-            );
-        }
-        assert_eq!(
-            link.on_err(b"User Authentication Expired"),
-            Notice::End(Disconnect::Authentication(
-                "User Authentication Expired".into()
-            ))
-        );
-        link.state = State::LoggingIn;
-        assert_eq!(
-            link.on_err(b"whatever"),
-            Notice::End(Disconnect::Server("whatever".into()))
-        );
-    }
-
-    #[test]
-    fn a_flood_of_pings_costs_one_pong() {
-        let mut link = link();
-        for _ in 0..1_000 {
-            link.on_ping();
-        }
-        assert_eq!(written(&mut link), b"PONG\r\n");
-        link.on_ping();
-        assert_eq!(written(&mut link), b"PONG\r\n");
-    }
-
-    #[test]
-    fn a_silent_server_is_dead_after_two_pings() {
-        let mut link = link();
-        assert!(link.check_liveness());
-        assert!(link.check_liveness());
-        assert!(!link.check_liveness());
-        link.answered();
-        assert!(link.check_liveness());
-        assert!(link.check_liveness());
-    }
-
-    #[test]
-    fn a_server_that_only_talks_is_dead_after_four_pings() {
-        let mut link = link();
-        for _ in 0..4 {
-            link.heard();
-            assert!(link.check_liveness());
-        }
-        link.heard();
-        assert!(!link.check_liveness());
-    }
-}
+mod tests;

@@ -188,6 +188,15 @@ mutants! {
     40 BadHeadersEndLink:
         "a message whose headers cannot be read ends its link",
         "async-nats 0.51.0, as measured";
+    41 OrderNotKept:
+        "servers are shuffled although their order is to be kept",
+        "no public thread";
+    42 AttemptsNeverForgotten:
+        "failed attempts are counted over connections, so a client that is often cut off gives up",
+        "no public thread: a counter that nobody sets back";
+    43 ExpiryIsRefusal:
+        "credentials that expire on a connection that stands count as refused",
+        "no public thread: one text for two things";
     61 RefusalForgetsDoubt:
         "a write whose first attempt may have been applied is reported as not applied when a later one is refused",
         "the naive reading of G-OUT-3";

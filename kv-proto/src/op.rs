@@ -13,11 +13,12 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use crate::error::{
-    BucketError, ConfigDifference, Doubt, ReadError, Refused, WatchError, WriteError,
+    BucketError, ConfigDifference, Doubt, PingError, ReadError, Refused, WatchError, WriteError,
 };
 use crate::kv::Machine;
 use crate::kv::ask::{Asker, Heard};
@@ -111,6 +112,8 @@ pub(crate) enum Output {
     Names(Result<Kept<NamesPage>, BucketError>),
     Statuses(Result<Kept<StatusPage>, BucketError>),
     Elapsed(Result<Elapsed, Refused>),
+    /// How long the server took to answer.
+    Pinged(Result<Duration, PingError>),
     /// How many revisions were erased.
     Count(Result<u64, BucketError>),
     Swept(Result<PurgedDeletes, WatchError>),
@@ -139,6 +142,7 @@ impl Output {
             | Self::Names(_)
             | Self::Statuses(_)
             | Self::Elapsed(_)
+            | Self::Pinged(_)
             | Self::Count(_)
             | Self::Swept(_)
             | Self::Heard(..)
@@ -179,8 +183,8 @@ impl<T> fmt::Debug for Kept<T> {
 ///
 /// Implemented for [`Revision`] (writes), `Option<Entry>` (reads), [`Binding`]
 /// (open, create, update), [`BucketStatus`], `()` (delete a bucket),
-/// [`NamesPage`], [`StatusPage`], `u64` (erase), [`PurgedDeletes`] and
-/// [`Elapsed`] (sleep). Sealed.
+/// [`NamesPage`], [`StatusPage`], `u64` (erase), [`PurgedDeletes`],
+/// [`Elapsed`] (sleep) and [`Duration`] (ping). Sealed.
 #[allow(private_bounds, reason = "sealed")]
 pub trait OpResult: FromOutput<Failure = Self::Error> {
     /// How the operation can fail.
@@ -221,6 +225,7 @@ results! {
     NamesPage, BucketError, Names, Kept::open;
     StatusPage, BucketError, Statuses, Kept::open;
     Elapsed, Refused, Elapsed, Ok;
+    Duration, PingError, Pinged, Ok;
     u64, BucketError, Count, Ok;
     PurgedDeletes, WatchError, Swept, Ok;
 }
@@ -331,13 +336,17 @@ impl Ops {
     /// Returns whether any operation still works towards its end; sleeping is
     /// no work.
     pub(crate) fn any_running(&self) -> bool {
-        self.slots.iter().any(|slot| {
-            let machine = slot
-                .running
-                .as_ref()
-                .and_then(|running| running.machine.as_ref());
-            machine.is_some_and(|machine| machine.request().is_some())
-        })
+        self.running().any(|_| true)
+    }
+
+    /// How many of those do that were asked for from outside.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.running().filter(|running| !running.internal).count()
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Running> {
+        let all = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        all.filter(|running| running.machine.as_ref().is_some_and(Machine::works))
     }
 
     /// The names of all operations, in the order of their index.

@@ -1,17 +1,23 @@
 //! The servers a session knows, and the decision when to dial which.
 //!
-//! Servers come from the configuration, in its order, and from the
-//! `connect_urls` that servers announce. Each *round* tries every server once.
-//! The very first round of a client goes without delay; after that every
-//! attempt waits a random time within a window that doubles with each failed
-//! round (full jitter), so that clients which lost a server together do not
-//! come back together.
+//! Servers come from the configuration and from the `connect_urls` that servers
+//! announce. The next one is always that which was tried longest ago; those that
+//! were never tried come first, in an order that is drawn for each client, or in
+//! the order given.
+//!
+//! Each server has a back-off of its own: after each failed attempt it rests for
+//! a random time within a window that doubles (full jitter), so one that refuses
+//! us is left alone while others serve. And when a link is lost, the first attempt
+//! at any server waits a random time, so that clients which lost a server together
+//! do not come back together. Only the very first attempts of a client go without
+//! delay.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::Config;
 use crate::credentials::Credentials;
+use crate::error::Disconnect;
 use crate::limits::MAX_DISCOVERED_SERVERS;
 use crate::mutant::{self, Mutant};
 use crate::rng::Rng;
@@ -24,8 +30,15 @@ struct Server {
     /// From the URL that named the server.
     credentials: Option<Credentials>,
     discovered: bool,
-    /// The round in which it was last tried.
+    /// The number of the last attempt at it; 0 before the first.
     tried: u64,
+    /// The order of those that were never tried.
+    rank: u64,
+    /// Attempts that failed and links that were soon lost, since one lasted.
+    failures: u32,
+    /// How often it refused our credentials since it last took them.
+    refusals: u32,
+    rests_until: Instant,
 }
 
 /// What the pool wants.
@@ -35,83 +48,113 @@ pub(crate) enum Choice {
     Dial(ServerAddr),
     /// Ask again at this time.
     Wait(Instant),
-    /// Every server was tried once and the client shall not retry.
-    GiveUp,
+    /// Make no more attempts.
+    GiveUp(Limit),
+}
+
+/// What makes a client give up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Every server was tried once, and the first connection is not retried.
+    OneRound,
+    /// So many attempts in a row have failed.
+    Attempts(u32),
+    /// A server has refused the credentials too often.
+    Refusals,
 }
 
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// Those configured, then those discovered.
     servers: Vec<Server>,
-    /// Counts rounds; servers with a smaller number are still to be tried.
-    round: u64,
-    /// Rounds that failed since a link was last stable.
-    failed_rounds: u32,
-    /// The next attempt may not come earlier.
-    not_before: Option<Instant>,
+    /// Counts attempts.
+    attempts: u64,
+    /// Attempts that failed since there last was a link.
+    failed: u32,
+    /// What was reached that ends the client, unless a link comes first.
+    reached: Option<Limit>,
+    not_before: Instant,
     /// Some link was ready once.
     connected_before: bool,
     ready_since: Option<Instant>,
+    shuffle: bool,
     retry_first_connect: bool,
+    max_failed: Option<u32>,
+    max_refusals: Option<u32>,
     spread: Duration,
     max: Duration,
 }
 
-/// A link that lived this long resets the back-off.
+/// A link that lived this long resets its server's back-off.
 const STABLE: Duration = Duration::from_secs(10);
 
 impl Pool {
-    pub(crate) fn new(config: &Config) -> Self {
-        let servers = config.servers.iter().map(|url| Server {
-            addr: url.addr().clone(),
-            credentials: url.credentials().cloned(),
-            discovered: false,
-            tried: 0,
-        });
-        Self {
-            servers: servers.collect(),
-            round: 1,
-            failed_rounds: 0,
-            not_before: None,
+    pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
+        let mut pool = Self {
+            servers: Vec::new(),
+            attempts: 0,
+            failed: 0,
+            reached: None,
+            not_before: Instant::ORIGIN,
             connected_before: false,
             ready_since: None,
+            shuffle: config.shuffle_servers || mutant::is(Mutant::OrderNotKept),
             retry_first_connect: config.retry_first_connect,
+            max_failed: config.max_reconnects,
+            max_refusals: config.max_auth_failures,
             spread: config.reconnect_spread,
             max: config.reconnect_max,
+        };
+        for url in &config.servers {
+            if pool.server_mut(url.addr()).is_none() {
+                pool.add(url.addr().clone(), url.credentials().cloned(), rng);
+            }
         }
+        pool
+    }
+
+    fn add(&mut self, addr: ServerAddr, credentials: Option<Credentials>, rng: &mut Rng) {
+        let rank = if self.shuffle { rng.next_u64() } else { 0 };
+        self.servers.push(Server {
+            addr,
+            credentials,
+            discovered: false,
+            tried: 0,
+            rank,
+            failures: 0,
+            refusals: 0,
+            rests_until: Instant::ORIGIN,
+        });
     }
 
     /// Decides, while a link is wanted and none is being made, what to do.
-    /// `avoid` is a server that is going away.
+    /// `avoid` is a server that is going away; there must be another one.
     pub(crate) fn choose(&mut self, now: Instant, avoid: Option<&ServerAddr>) -> Choice {
-        let untried = |server: &Server, round| server.tried < round;
-        if !self.servers.iter().any(|s| untried(s, self.round)) {
-            if !self.connected_before && !self.retry_first_connect {
-                return Choice::GiveUp;
-            }
-            self.round += 1;
-            self.failed_rounds = self.failed_rounds.saturating_add(1);
+        if let Some(limit) = self.reached {
+            return Choice::GiveUp(limit);
         }
-        if let Some(at) = self.not_before
-            && at > now
-        {
-            return Choice::Wait(at);
+        let in_first_round = !self.connected_before && !self.retry_first_connect;
+        if in_first_round && self.servers.iter().all(|server| server.tried > 0) {
+            return Choice::GiveUp(Limit::OneRound);
         }
-        let round = self.round;
-        let next = match self
+        let willing = |server: &&mut Server| avoid != Some(&server.addr);
+        let next = self
             .servers
-            .iter()
-            .position(|s| untried(s, round) && avoid != Some(&s.addr))
-        {
-            Some(next) => next,
-            None => match self.servers.iter().position(|s| untried(s, round)) {
-                Some(next) => next,
-                None => return Choice::GiveUp,
-            },
+            .iter_mut()
+            .filter(willing)
+            .min_by_key(|server| {
+                let rests_until = server.rests_until.max(now);
+                (rests_until, server.tried, server.rank)
+            });
+        let Some(server) = next else {
+            return Choice::GiveUp(Limit::OneRound);
         };
-        let Some(server) = self.servers.get_mut(next) else {
-            return Choice::GiveUp;
-        };
-        server.tried = round;
+        let due = server.rests_until.max(self.not_before);
+        if due > now {
+            return Choice::Wait(due);
+        }
+        self.attempts += 1;
+        server.tried = self.attempts;
         Choice::Dial(server.addr.clone())
     }
 
@@ -120,35 +163,92 @@ impl Pool {
         self.servers.iter().any(|server| server.addr != *addr)
     }
 
-    /// A link became ready: the next round starts with the other servers.
-    pub(crate) fn ready(&mut self, now: Instant) {
+    /// A link became ready.
+    pub(crate) fn ready(&mut self, now: Instant, addr: &ServerAddr) {
         self.connected_before = true;
         self.ready_since = Some(now);
+        self.reached = None;
+        if !mutant::is(Mutant::AttemptsNeverForgotten) {
+            self.failed = 0;
+        }
+        if let Some(server) = self.server_mut(addr) {
+            server.refusals = 0;
+        }
     }
 
-    /// A link was lost or could not be made; the next attempt waits.
-    pub(crate) fn lost(&mut self, now: Instant, rng: &mut Rng) {
-        if let Some(since) = self.ready_since.take() {
-            self.round += 1;
-            if now.saturating_duration_since(since) >= STABLE {
-                self.failed_rounds = 0;
+    /// A link could not be made, while there is another one or not: `alone`.
+    pub(crate) fn failed(
+        &mut self,
+        now: Instant,
+        addr: &ServerAddr,
+        reason: &Disconnect,
+        alone: bool,
+        rng: &mut Rng,
+    ) {
+        let (spread, max) = (self.spread, self.max);
+        let mut refusals = 0;
+        if let Some(server) = self.server_mut(addr) {
+            server.failures = server.failures.saturating_add(1);
+            server.rests_until = now + rng.jitter(window(spread, max, server.failures));
+            if alone && reason.is_refusal() {
+                server.refusals = server.refusals.saturating_add(1);
+            }
+            refusals = server.refusals;
+        }
+        if !alone {
+            return;
+        }
+        self.failed = self.failed.saturating_add(1);
+        if self.max_refusals.is_some_and(|most| refusals >= most) && reason.is_refusal() {
+            self.reach(Limit::Refusals);
+        }
+        self.give_up_if_enough();
+    }
+
+    /// The link in use was lost; the next attempt waits.
+    pub(crate) fn lost(&mut self, now: Instant, addr: &ServerAddr, rng: &mut Rng) {
+        let since = self.ready_since.take();
+        let lasted = since.is_some_and(|since| now.saturating_duration_since(since) >= STABLE);
+        self.wait(now, rng);
+        let (spread, max) = (self.spread, self.max);
+        if let Some(server) = self.server_mut(addr) {
+            server.failures = match lasted {
+                true => 0,
+                false => server.failures.saturating_add(1),
+            };
+            // The wait is all that one short life costs.
+            if server.failures > 1 {
+                server.rests_until = now + rng.jitter(window(spread, max, server.failures));
             }
         }
-        let first_round = !self.connected_before && self.failed_rounds == 0;
-        let untried_left = self.servers.iter().any(|s| s.tried < self.round);
-        let delay = if first_round && untried_left {
-            Duration::ZERO
-        } else {
-            rng.jitter(self.window())
-        };
-        self.not_before = Some(now + delay);
+        self.give_up_if_enough();
     }
 
-    fn window(&self) -> Duration {
-        let doublings = self.failed_rounds.min(16);
-        self.spread
-            .saturating_mul(1 << doublings)
-            .min(self.max.max(self.spread))
+    /// The next attempt waits a random time.
+    pub(crate) fn wait(&mut self, now: Instant, rng: &mut Rng) {
+        self.not_before = now + rng.jitter(self.spread);
+    }
+
+    fn give_up_if_enough(&mut self) {
+        if self.max_failed.is_some_and(|most| self.failed >= most) {
+            self.reach(Limit::Attempts(self.failed));
+        }
+    }
+
+    /// Before the first link, limits count only for a client that retries that.
+    fn reach(&mut self, limit: Limit) {
+        if self.connected_before || self.retry_first_connect {
+            self.reached.get_or_insert(limit);
+        }
+    }
+
+    /// Attempts that failed since there last was a link.
+    pub(crate) fn failed_attempts(&self) -> u32 {
+        self.failed
+    }
+
+    fn server_mut(&mut self, addr: &ServerAddr) -> Option<&mut Server> {
+        self.servers.iter_mut().find(|server| server.addr == *addr)
     }
 
     /// The credentials of the URL that named a server.
@@ -158,32 +258,39 @@ impl Pool {
     }
 
     /// Replaces the discovered servers by those now announced; an empty list
-    /// says nothing (a server without a cluster announces none).
-    pub(crate) fn discover<'a>(&mut self, announced: impl Iterator<Item = &'a str>) {
+    /// says nothing (a server without a cluster announces none). Returns how many
+    /// came and how many went.
+    pub(crate) fn discover<'a>(
+        &mut self,
+        announced: impl Iterator<Item = &'a str>,
+        rng: &mut Rng,
+    ) -> (usize, usize) {
         let mut announced: Vec<ServerAddr> = announced
             .take(MAX_DISCOVERED_SERVERS)
             .filter_map(ServerAddr::discovered)
             .collect();
         if announced.is_empty() {
-            return;
+            return (0, 0);
         }
         announced.sort();
         announced.dedup();
         let stays = |server: &Server| {
             !server.discovered && !mutant::is(Mutant::DiscoveredReplaceConfigured)
         };
+        let before = self.servers.len();
         self.servers
             .retain(|server| stays(server) || announced.binary_search(&server.addr).is_ok());
+        let kept = self.servers.len();
         let mut known: Vec<ServerAddr> = self.servers.iter().map(|s| s.addr.clone()).collect();
         known.sort();
         announced.retain(|addr| known.binary_search(addr).is_err());
-        self.servers
-            .extend(announced.into_iter().map(|addr| Server {
-                addr,
-                credentials: None,
-                discovered: true,
-                tried: 0,
-            }));
+        for addr in announced {
+            self.add(addr, None, rng);
+        }
+        for server in self.servers.iter_mut().skip(kept) {
+            server.discovered = true;
+        }
+        (self.servers.len() - kept, before - kept)
     }
 
     /// The servers known now, configured ones first.
@@ -192,102 +299,11 @@ impl Pool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::Seed;
-    use alloc::format;
-    use alloc::string::ToString;
-
-    const T0: Instant = Instant::ORIGIN;
-
-    fn pool(urls: &str, retry: bool) -> (Pool, Rng) {
-        let config = Config::new(urls)
-            .unwrap()
-            .retry_first_connect(retry)
-            .reconnect_within(Duration::from_millis(100), Duration::from_secs(1));
-        (Pool::new(&config), Rng::new(&Seed::from_u64(5)))
-    }
-
-    fn dialled(choice: Choice) -> ServerAddr {
-        match choice {
-            Choice::Dial(addr) => addr,
-            Choice::Wait(_) | Choice::GiveUp => panic!("{choice:?}"),
-        }
-    }
-
-    #[test]
-    fn the_first_round_has_no_delay_and_then_gives_up() {
-        let (mut pool, mut rng) = pool("a,b", false);
-        assert_eq!(dialled(pool.choose(T0, None)).host(), "a");
-        pool.lost(T0, &mut rng);
-        assert_eq!(dialled(pool.choose(T0, None)).host(), "b");
-        pool.lost(T0, &mut rng);
-        assert_eq!(pool.choose(T0, None), Choice::GiveUp);
-    }
-
-    #[test]
-    fn every_later_attempt_waits_a_random_time_in_a_doubling_window() {
-        let (mut pool, mut rng) = pool("a", true);
-        let mut now = T0;
-        dialled(pool.choose(now, None));
-        for window in [100, 200, 400, 800, 1_000, 1_000] {
-            pool.lost(now, &mut rng);
-            if let Choice::Wait(at) = pool.choose(now, None) {
-                let delay = at.saturating_duration_since(now);
-                assert!(delay <= Duration::from_millis(window), "{delay:?} {window}");
-                now = at;
-            }
-            dialled(pool.choose(now, None));
-        }
-    }
-
-    #[test]
-    fn a_lost_link_is_not_replaced_at_once_even_the_first_time() {
-        let mut delays = Vec::new();
-        for seed in 0..200 {
-            let (mut pool, _) = pool("a", false);
-            let mut rng = Rng::new(&Seed::from_u64(seed));
-            dialled(pool.choose(T0, None));
-            pool.ready(T0);
-            pool.lost(T0, &mut rng);
-            match pool.choose(T0, None) {
-                Choice::Wait(at) => delays.push(at.as_nanos()),
-                Choice::Dial(_) | Choice::GiveUp => delays.push(0),
-            }
-        }
-        delays.sort_unstable();
-        assert!(delays[20] < 20_000_000, "some come early");
-        assert!(delays[180] > 80_000_000, "some come late");
-        assert!(delays[199] <= 100_000_000, "none comes after the window");
-    }
-
-    #[test]
-    fn after_a_loss_the_other_servers_come_first() {
-        let (mut pool, mut rng) = pool("a,b", false);
-        dialled(pool.choose(T0, None));
-        pool.ready(T0);
-        pool.lost(T0, &mut rng);
-        let later = T0 + Duration::from_secs(2);
-        let a: ServerAddr = pool.servers().next().unwrap().clone();
-        assert_eq!(dialled(pool.choose(later, Some(&a))).host(), "b");
-        pool.lost(later, &mut rng);
-        let later = later + Duration::from_secs(2);
-        assert_eq!(dialled(pool.choose(later, Some(&a))).host(), "a");
-    }
-
-    #[test]
-    fn discovered_servers_are_merged_and_bounded() {
-        let (mut pool, _) = pool("a", false);
-        pool.discover(["a:4222", "b:1", "b:1", "", "u:p@c:2"].into_iter());
-        let names = |pool: &Pool| -> Vec<_> { pool.servers().map(ToString::to_string).collect() };
-        assert_eq!(names(&pool), ["a:4222", "b:1", "c:2"]);
-        pool.discover(core::iter::empty());
-        assert_eq!(names(&pool).len(), 3);
-        pool.discover(["c:2", "d:3"].into_iter());
-        assert_eq!(names(&pool), ["a:4222", "c:2", "d:3"]);
-        let many: Vec<_> = (0..100_000).map(|n| format!("h{n}:4222")).collect();
-        pool.discover(many.iter().map(|s| &**s));
-        assert_eq!(names(&pool).len(), 1 + MAX_DISCOVERED_SERVERS);
-    }
+/// The window in which the attempt after so many failures falls.
+fn window(spread: Duration, max: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    spread.saturating_mul(1 << doublings).min(max.max(spread))
 }
+
+#[cfg(test)]
+mod tests;

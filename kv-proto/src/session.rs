@@ -1,8 +1,11 @@
 //! One client's whole life over many sockets, as a value.
 
 mod cleanup;
+mod closing;
+mod connection;
 mod credit;
 mod deliveries;
+mod denials;
 mod feeds;
 mod flow;
 mod links;
@@ -20,6 +23,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 use crate::config::Config;
+use crate::connection::ConnectionLog;
 use crate::error::{ConnectError, Disconnect};
 use crate::kv::sweep::Sweep;
 use crate::kv::watch::{WatchId, Watches};
@@ -123,6 +127,9 @@ pub struct Session {
     connection_hinted: bool,
     life: Life,
     last_disconnect: Option<Disconnect>,
+    /// Operations that the end cut short.
+    unfinished: usize,
+    log: ConnectionLog,
     stats: Stats,
     torn: TornFrame,
 }
@@ -184,7 +191,8 @@ pub enum Event {
     /// [`next_update`](Session::next_update), or its
     /// [`watch_state`](Session::watch_state).
     Watch(WatchId),
-    /// The connection changed: look at [`state`](Session::state).
+    /// The connection changed: look at [`state`](Session::state), or at the
+    /// [events](Session::next_connection_event).
     Connection,
 }
 
@@ -219,12 +227,13 @@ impl Session {
     /// randomness; take it from the operating system outside of tests.
     #[must_use]
     pub fn new(now: Instant, config: Config, seed: Seed) -> Self {
+        let mut rng = Rng::new(&seed);
         let mut session = Self {
             now,
             limits_before_login: config.limits.before_login(),
-            rng: Rng::new(&seed),
             timers: Timers::default(),
-            pool: Pool::new(&config),
+            pool: Pool::new(&config, &mut rng),
+            rng,
             config,
             links: Vec::new(),
             active: None,
@@ -249,6 +258,8 @@ impl Session {
             connection_hinted: false,
             life: Life::Starting,
             last_disconnect: None,
+            unfinished: 0,
+            log: ConnectionLog::default(),
             stats: Stats::default(),
             torn: TornFrame::default(),
         };
@@ -309,51 +320,6 @@ impl Session {
         let missing = known.map_or(1, |link| link.decoder.missing(have));
         // Room grows with what was received, never with what is announced.
         missing.min(have).max(READ_AHEAD)
-    }
-
-    /// Returns whether there is a connection.
-    #[must_use]
-    pub fn state(&self) -> ConnectionState {
-        match (&self.life, self.active) {
-            (Life::Closed(_), _) => ConnectionState::Closed,
-            (Life::Closing(_), _) => ConnectionState::Closing,
-            (_, Some(_)) => ConnectionState::Connected,
-            (Life::Starting, None) => ConnectionState::Connecting,
-            (Life::Running, None) => ConnectionState::Reconnecting,
-        }
-    }
-
-    /// Returns why the session ended, if it ended without being asked to.
-    #[must_use]
-    pub const fn failure(&self) -> Option<&ConnectError> {
-        match &self.life {
-            Life::Closed(reason) => reason.as_ref(),
-            Life::Starting | Life::Running | Life::Closing(_) => None,
-        }
-    }
-
-    /// Returns why the last link ended.
-    #[must_use]
-    pub const fn last_disconnect(&self) -> Option<&Disconnect> {
-        self.last_disconnect.as_ref()
-    }
-
-    /// Returns the server of the connection in use.
-    #[must_use]
-    pub fn server(&self) -> Option<&ServerAddr> {
-        self.active_link().map(|link| &link.addr)
-    }
-
-    /// Returns the servers known now: those configured, then those that
-    /// servers announced.
-    pub fn servers(&self) -> impl Iterator<Item = &ServerAddr> {
-        self.pool.servers()
-    }
-
-    /// Returns the counters.
-    #[must_use]
-    pub const fn stats(&self) -> &Stats {
-        &self.stats
     }
 
     /// Returns the current instant as the session knows it: the largest that
@@ -419,13 +385,6 @@ impl Session {
             Reason::Cleanup => self.on_cleanup_timer(),
             Reason::Watch(id, timer) => self.on_watch_timer(id, timer),
             Reason::Close => self.finish(None),
-        }
-    }
-
-    fn hint_connection(&mut self) {
-        if !self.connection_hinted {
-            self.connection_hinted = true;
-            self.events.push_back(Event::Connection);
         }
     }
 

@@ -6,6 +6,18 @@
 pub struct Stats {
     /// Connections that were ready; the first one is no reconnection.
     pub connects: u64,
+    /// Connections of those that have ended, in whatever way: by moves to other
+    /// servers and by the end of the session too.
+    pub disconnects: u64,
+    /// Attempts to connect that have failed.
+    pub failed_attempts: u64,
+    /// Times that a server refused the credentials, or no longer accepted them.
+    pub authentication_failures: u64,
+    /// Errors that servers reported (`-ERR`), whether or not they ended a
+    /// connection.
+    pub server_errors: u64,
+    /// Servers that announced their shutdown.
+    pub lame_ducks: u64,
     /// Protocol frames received.
     pub frames_in: u64,
     /// Bytes of those frames.

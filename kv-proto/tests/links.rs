@@ -65,7 +65,10 @@ fn an_error_in_the_handshake_ends_the_link() {
 #[test]
 fn an_error_in_the_handshake_leads_to_the_next_server() {
     let (_, bucket) = World::with_bucket(config());
-    let mut world = World::new(Config::new("one:1,two:2").unwrap(), 1);
+    let mut world = World::new(
+        Config::new("one:1,two:2").unwrap().shuffle_servers(false),
+        1,
+    );
     world.peer.streams = World::with_bucket(config()).0.peer.streams;
     let op = world.put(&bucket, "k", "v");
     world.dial();

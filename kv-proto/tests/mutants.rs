@@ -18,14 +18,15 @@ mod watch_scenes;
 use bytes::{Buf, Bytes};
 use kv_proto::mutant::{self, Mutant};
 use kv_proto::{
-    BucketConfig, CreateOptions, Entry, GetOptions, LinkErrorKind, ReadError, Revision, WriteError,
+    BucketConfig, Config, ConnectionEvent, ConnectionState, CreateOptions, Entry, EventCursor,
+    GetOptions, LinkErrorKind, ReadError, Revision, WriteError,
 };
 use support::embedder::{PUT, World, config, key, seconds};
 use support::peer::Rule;
 use watch_scenes::Scene;
 
 /// The bug, the scene, what it shows in correct code, and what with the bug.
-const SCENES: [(Mutant, Scene, &str, &str); 18] = [
+const SCENES: [(Mutant, Scene, &str, &str); 21] = [
     (
         Mutant::CreateWithoutCondition,
         a_rival_replaces_the_tombstone,
@@ -83,6 +84,24 @@ const SCENES: [(Mutant, Scene, &str, &str); 18] = [
     (
         Mutant::SecondAuthErrorIsFinal,
         the_credentials_are_refused_until_they_are_known,
+        "Connected",
+        "Closed",
+    ),
+    (
+        Mutant::OrderNotKept,
+        servers_are_tried_in_order,
+        "one:1 two:2 three:3 four:4",
+        "three:3 one:1 four:4 two:2",
+    ),
+    (
+        Mutant::AttemptsNeverForgotten,
+        attempts_fail_between_connections,
+        "Connected",
+        "Closed",
+    ),
+    (
+        Mutant::ExpiryIsRefusal,
+        credentials_expire_again_and_again,
         "Connected",
         "Closed",
     ),
@@ -361,6 +380,49 @@ fn the_credentials_are_refused_until_they_are_known() -> String {
         world.dial();
     }
     pass(&mut world, 60);
+    format!("{:?}", world.session.state())
+}
+
+fn servers_are_tried_in_order() -> String {
+    let config = Config::new("one:1,two:2,three:3,four:4").unwrap();
+    let mut world = World::new(config.shuffle_servers(false), 1);
+    world.down = true;
+    let mut cursor = EventCursor::default();
+    world.settle();
+    let next = || world.session.next_connection_event(&mut cursor);
+    let tried = std::iter::from_fn(next).filter_map(|event| match event {
+        ConnectionEvent::Failed { server, .. } => Some(server.to_string()),
+        _ => None,
+    });
+    tried.collect::<Vec<_>>().join(" ")
+}
+
+fn attempts_fail_between_connections() -> String {
+    let mut world = World::with_bucket(config().max_reconnects(3)).0;
+    for _ in 0..4 {
+        let link = world.link();
+        world.cut(link, LinkErrorKind::Read);
+        world.down = true;
+        while let Some(next) = world.session.poll_timeout()
+            && world.session.state() == ConnectionState::Reconnecting
+            && world.down
+        {
+            world.at(next.max(world.now));
+            world.down = !world.dial();
+        }
+        world.down = false;
+        pass(&mut world, 60);
+    }
+    format!("{:?}", world.session.state())
+}
+
+fn credentials_expire_again_and_again() -> String {
+    let mut world = World::with_bucket(config().max_auth_failures(1)).0;
+    for _ in 0..4 {
+        let link = world.link();
+        world.inject(link, b"-ERR 'User Authentication Expired'\r\n");
+        pass(&mut world, 60);
+    }
     format!("{:?}", world.session.state())
 }
 

@@ -208,7 +208,7 @@ fn once_secured_always_secured() {
     assert_eq!(world.session.servers().count(), 1, "announced in clear");
     world.greet(r#"INFO {"headers":true,"connect_info":true,"connect_urls":["two:2"]}"#);
     assert_eq!(world.session.servers().count(), 2);
-    for server in ["one:1", "two:2", "one:1"] {
+    for server in ["two:2", "one:1", "two:2"] {
         let lost = link_error(LinkErrorKind::Read);
         world.session.handle_closed(NOW, world.link, lost);
         let Some(LinkAction::Dial {

@@ -1,6 +1,7 @@
 //! One client: a session, its clock, and what it waits for.
 
 mod ask;
+mod ledger;
 mod told;
 mod watch;
 
@@ -20,6 +21,7 @@ use crate::profile::Profile;
 use crate::server::FIRST_PORT;
 use crate::server::rng::Rng;
 
+pub(crate) use self::ledger::{Ended, Ledger};
 pub(crate) use self::watch::{Bookmark, Follower};
 
 /// A result that a client waits for.
@@ -33,6 +35,7 @@ pub(crate) enum Ticket {
     Statuses(Op<StatusPage>),
     Erase(Op<u64>),
     PurgeDeletes(Op<PurgedDeletes>),
+    Ping(Op<Duration>),
     Sleep(Op<Elapsed>),
 }
 
@@ -47,6 +50,7 @@ impl Ticket {
             Self::Statuses(op) => op.id(),
             Self::Erase(op) => op.id(),
             Self::PurgeDeletes(op) => op.id(),
+            Self::Ping(op) => op.id(),
             Self::Sleep(op) => op.id(),
         }
     }
@@ -107,6 +111,9 @@ pub(crate) struct Client {
     pub(crate) consumers_made: u64,
     /// How often it has asked for one.
     pub(crate) consumers_asked: u64,
+    /// What the session has told of its connections.
+    pub(crate) ledger: Ledger,
+    pub(crate) has_dialled: bool,
     /// A frame was torn before it said whose it was, since results were last taken.
     pub(crate) torn: bool,
 }
@@ -152,6 +159,8 @@ impl Client {
             consumers_made: 0,
             consumers_asked: 0,
             small_limits: profile.clients.small_limits,
+            ledger: Ledger::default(),
+            has_dialled: false,
             torn: false,
             set_back: Duration::ZERO,
         }
@@ -162,6 +171,8 @@ impl Client {
         self.life += 1;
         let local = self.clock.show(now);
         self.session = new_session(self.id, profile, self.domain, &mut self.rng, local);
+        self.ledger = Ledger::default();
+        self.has_dialled = false;
         self.binding = None;
         self.pending.clear();
         self.consumers_made = 0;
@@ -268,6 +279,16 @@ impl Client {
     }
 }
 
+/// The server that a client is told first: each another one.
+pub(crate) fn first_url(id: usize, profile: &Profile) -> String {
+    url(id, profile)
+}
+
+fn url(at: usize, profile: &Profile) -> String {
+    let server = at % usize::from(profile.servers.max(1));
+    format!("nats://127.0.0.1:{}", usize::from(FIRST_PORT) + server)
+}
+
 fn new_session(
     id: usize,
     profile: &Profile,
@@ -277,13 +298,8 @@ fn new_session(
 ) -> Session {
     let clients = &profile.clients;
     let count = if clients.all_urls { profile.servers } else { 1 };
-    // Each begins with another server.
-    let urls: Vec<String> = (0..usize::from(count))
-        .map(|at| {
-            let server = (at + id) % usize::from(profile.servers.max(1));
-            format!("nats://127.0.0.1:{}", usize::from(FIRST_PORT) + server)
-        })
-        .collect();
+    let urls = (0..usize::from(count)).map(|at| url(id + at, profile));
+    let urls: Vec<String> = urls.collect();
     let millis = |ms: u32| Duration::from_millis(u64::from(ms));
     let config = Config::new(&urls.join(","))
         .unwrap_or_else(|_| Config::with_servers(Vec::new()))
@@ -296,7 +312,16 @@ fn new_session(
             millis(clients.reconnect_max_ms),
         )
         .retry_first_connect(true)
-        .limits(limits(clients.small_limits));
+        .limits(limits(clients.small_limits))
+        .shuffle_servers(clients.shuffle);
+    let config = match clients.max_reconnects {
+        0 => config,
+        most => config.max_reconnects(u32::from(most)),
+    };
+    let config = match clients.auth_failures {
+        0 => config,
+        most => config.max_auth_failures(u32::from(most)),
+    };
     let config = if profile.auth {
         config.user(USER, PASSWORD)
     } else {

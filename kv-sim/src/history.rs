@@ -74,6 +74,8 @@ pub enum Call {
         /// The least age.
         older_ms: u32,
     },
+    /// See how long the server takes to answer.
+    Ping,
     /// Wait.
     Sleep,
 }
@@ -101,6 +103,7 @@ impl Call {
             Self::Erase { all: false } => "erase",
             Self::Erase { all: true } => "erase all",
             Self::PurgeDeletes { .. } => "purge deletes",
+            Self::Ping => "ping",
             Self::Sleep => "sleep",
         }
     }
@@ -133,6 +136,7 @@ impl Call {
             | Self::List
             | Self::Erase { .. }
             | Self::PurgeDeletes { .. }
+            | Self::Ping
             | Self::Sleep => None,
         }
     }
@@ -152,6 +156,7 @@ impl Call {
             | Self::List
             | Self::Erase { .. }
             | Self::PurgeDeletes { .. }
+            | Self::Ping
             | Self::Sleep => None,
         }
     }

@@ -121,6 +121,12 @@ pub struct Clients {
     pub all_urls: bool,
     /// Whether the limits are so small that they are met.
     pub small_limits: bool,
+    /// Whether each draws an order of the servers, or keeps the given one.
+    pub shuffle: bool,
+    /// How many attempts in a row may fail before one ends; 0 for any number.
+    pub max_reconnects: u8,
+    /// How often a server may refuse the credentials before one ends; 0 for any number.
+    pub auth_failures: u8,
 }
 
 /// What a run is like.
@@ -176,7 +182,7 @@ impl Profile {
         let slow = latency_us > 300 || lazy_us > 1_000 || quantum_us > 1_000;
         let narrow = if slow { 4_000 } else { 80 };
         let storm_ms = rng.pick(&[400, 1_500, 4_000, 8_000]);
-        Self {
+        let mut profile = Self {
             version,
             servers,
             auth: rng.chance(30),
@@ -220,6 +226,9 @@ impl Profile {
                 hints: rng.chance(70),
                 all_urls: rng.chance(60),
                 small_limits: rng.chance(10),
+                shuffle: true,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             keys: rng.pick(&[1, 2, 5, 20]),
             hostile: mix == Mix::Hostile,
@@ -228,6 +237,15 @@ impl Profile {
                 flow_limit: rng.pick(&[0, 0, 4_096, 16_384, 65_536]),
                 wide_replies: version >= Version::V2_14 && rng.chance(30),
             },
+        };
+        let clients = &mut profile.clients;
+        clients.shuffle = rng.chance(70);
+        if rng.chance(15) {
+            clients.max_reconnects = rng.pick(&[1, 2, 3, 8]);
         }
+        if rng.chance(15) {
+            clients.auth_failures = rng.pick(&[1, 2, 3]);
+        }
+        profile
     }
 }

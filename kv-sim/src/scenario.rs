@@ -77,6 +77,8 @@ pub enum Ask {
     EraseKeys { key: Option<u8> },
     /// Remove tombstones of some age.
     PurgeDeletes { older_ms: u32 },
+    /// See how long the server takes to answer.
+    Ping,
     /// Wait.
     Sleep { ms: u16 },
 }

@@ -122,6 +122,12 @@ pub enum Violation {
         size: usize,
         limit: usize,
     },
+    /// A session dialled a server that was not next, or once too often.
+    DialledWrong { client: usize, what: String },
+    /// What a session told of its connections is not what it did.
+    Mistold { client: usize, what: String },
+    /// A session ended by itself, and nothing had happened that it should end for.
+    GaveUpEarly { client: usize, reason: String },
     /// A client stayed on a server that had announced to go.
     Stayed { client: usize },
     /// After the storm a client did not come to rest.
@@ -178,6 +184,9 @@ impl Violation {
             | Self::Spins { .. }
             | Self::Malformed { .. }
             | Self::Oversize { .. }
+            | Self::DialledWrong { .. }
+            | Self::Mistold { .. }
+            | Self::GaveUpEarly { .. }
             | Self::Stayed { .. }
             | Self::Unsettled { .. }
             | Self::Panicked { .. }
@@ -196,6 +205,9 @@ impl Violation {
         | Self::Spins { client, .. }
         | Self::Malformed { client }
         | Self::Oversize { client, .. }
+        | Self::DialledWrong { client, .. }
+        | Self::Mistold { client, .. }
+        | Self::GaveUpEarly { client, .. }
         | Self::Stayed { client }
         | Self::Unsettled { client, .. } = self
         {

@@ -16,6 +16,7 @@
 mod agenda;
 mod calm;
 mod consumers;
+mod events;
 mod faults;
 mod leave;
 mod links;
@@ -326,6 +327,7 @@ impl<'a> World<'a> {
             }
         }
         self.take_results(client, false);
+        self.follow_events(client);
         // What was read makes room, which the servers are told.
         if self.read_watches(client) {
             self.follow_links(client);

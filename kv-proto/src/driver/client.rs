@@ -1,4 +1,4 @@
-//! The handle of a client: its connection, and buckets as a whole.
+//! The handle of a client: buckets as a whole, and time.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::bucket::Bucket;
 use super::response::{Response, Sleep};
 use super::shared::Shared;
-use crate::error::{BucketError, ConnectError, Disconnect, InvalidBucketName};
+use crate::error::{BucketError, InvalidBucketName};
 use crate::kv::binding::Binding;
 use crate::kv::config::BucketConfig;
 use crate::kv::list::{NamesPage, StatusPage};
@@ -23,9 +23,6 @@ use crate::kv::status::BucketStatus;
 use crate::name::BucketName;
 use crate::op::OpResult;
 use crate::options::CallOptions;
-use crate::server::ServerAddr;
-use crate::session::ConnectionState;
-use crate::stats::Stats;
 use crate::time::Instant;
 
 /// A client: one connection at a time, shared by all its clones and by the
@@ -52,79 +49,6 @@ impl Client {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
-    }
-
-    // ---- the connection ---------------------------------------------------
-
-    /// Waits until the client is connected for the first time.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError`] if it gave up; see
-    /// [`Config::retry_first_connect`](crate::Config::retry_first_connect).
-    pub async fn connected(&self) -> Result<(), ConnectError> {
-        poll_fn(|cx| {
-            let mut state = self.shared().lock();
-            match state.session.state() {
-                ConnectionState::Connecting => {
-                    state.wait_for_connection(cx);
-                    Poll::Pending
-                }
-                ConnectionState::Connected | ConnectionState::Reconnecting => Poll::Ready(Ok(())),
-                ConnectionState::Closing | ConnectionState::Closed => {
-                    let failure = state.session.failure().cloned();
-                    Poll::Ready(Err(failure.unwrap_or(ConnectError::Closed)))
-                }
-            }
-        })
-        .await
-    }
-
-    /// Accepts no more requests, finishes those that were made within
-    /// [`Config::close_timeout`](crate::Config::close_timeout), and closes the
-    /// connection.
-    pub async fn close(&self) {
-        self.shared().with(|session, now| session.close(now));
-        poll_fn(|cx| {
-            let mut state = self.shared().lock();
-            if state.session.state() == ConnectionState::Closed {
-                return Poll::Ready(());
-            }
-            state.wait_for_connection(cx);
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Returns whether there is a connection.
-    #[must_use]
-    pub fn state(&self) -> ConnectionState {
-        self.shared().lock().session.state()
-    }
-
-    /// Returns the server of the connection in use.
-    #[must_use]
-    pub fn server(&self) -> Option<ServerAddr> {
-        self.shared().lock().session.server().cloned()
-    }
-
-    /// Returns the servers known now: those configured, then those that
-    /// servers announced.
-    #[must_use]
-    pub fn servers(&self) -> Vec<ServerAddr> {
-        self.shared().lock().session.servers().cloned().collect()
-    }
-
-    /// Returns why the last connection ended.
-    #[must_use]
-    pub fn last_disconnect(&self) -> Option<Disconnect> {
-        self.shared().lock().session.last_disconnect().cloned()
-    }
-
-    /// Returns the counters.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        *self.shared().lock().session.stats()
     }
 
     // ---- buckets ----------------------------------------------------------

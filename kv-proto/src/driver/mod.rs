@@ -20,6 +20,7 @@ mod authenticator;
 mod bucket;
 mod client;
 mod connecting;
+mod connection;
 mod entropy;
 mod erase;
 mod event_loop;
@@ -51,6 +52,7 @@ pub use client::{
     BucketNames, BucketStatuses, Client, DeleteBucket, OpenBucket, TimedOut, Timeout,
 };
 pub use connecting::{KEEP_ALIVE, first_to_connect, host_and_port};
+pub use connection::{Closed, ConnectionEvents, MeasureRtt};
 pub use erase::{Erase, PurgeDeletes};
 pub use event_loop::Driver;
 pub use into_config::IntoConfig;

@@ -1,5 +1,6 @@
 //! The session behind its lock, and who waits for what.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
@@ -28,6 +29,9 @@ pub(super) struct State {
     /// By [`WatchId::index`].
     watches: Wakers,
     connection: Vec<Waker>,
+    /// Who waits for the next event about the connection, by a number of its own.
+    listeners: BTreeMap<u64, Waker>,
+    last_listener: u64,
     /// The driver, if it went to sleep and was not woken since.
     driver: Option<Waker>,
 }
@@ -41,6 +45,8 @@ impl Shared {
                 ops: Wakers::default(),
                 watches: Wakers::default(),
                 connection: Vec::new(),
+                listeners: BTreeMap::new(),
+                last_listener: 0,
                 driver: None,
             }),
             clock,
@@ -134,6 +140,20 @@ impl State {
         }
     }
 
+    /// Makes the number of another listener.
+    pub(super) fn number_listener(&mut self) -> u64 {
+        self.last_listener += 1;
+        self.last_listener
+    }
+
+    pub(super) fn wait_for_event(&mut self, listener: u64, cx: &Context<'_>) {
+        self.listeners.insert(listener, cx.waker().clone());
+    }
+
+    pub(super) fn forget_listener(&mut self, listener: u64) {
+        self.listeners.remove(&listener);
+    }
+
     pub(super) fn wait_for_work(&mut self, cx: &Context<'_>) {
         match &mut self.driver {
             Some(known) => known.clone_from(cx.waker()),
@@ -147,7 +167,11 @@ impl State {
             match event {
                 Event::Op(id) => wakers.extend(self.ops.take(id.index())),
                 Event::Watch(id) => wakers.extend(self.watches.take(id.index())),
-                Event::Connection => wakers.append(&mut self.connection),
+                Event::Connection => {
+                    wakers.append(&mut self.connection);
+                    let listeners = core::mem::take(&mut self.listeners);
+                    wakers.extend(listeners.into_values());
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ pub(crate) mod write;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::error::{Refused, WatchError};
+use crate::error::{PingError, Refused, WatchError};
 use crate::op::{Elapsed, Output};
 use crate::out::Handover;
 use crate::time::Instant;
@@ -41,6 +41,8 @@ pub(crate) enum Machine {
     Erase(Erase),
     /// Waits for its parts.
     Sweep,
+    /// Asks for nothing but a sign of life.
+    Ping,
     /// Waits for its deadline.
     Sleep,
 }
@@ -55,7 +57,7 @@ impl Machine {
             Self::List(list) => Some(list.request()),
             Self::Ask(ask) => Some(ask.request()),
             Self::Erase(erase) => Some(erase.request()),
-            Self::Sweep | Self::Sleep => None,
+            Self::Sweep | Self::Ping | Self::Sleep => None,
         }
     }
 
@@ -67,8 +69,13 @@ impl Machine {
             Self::Read(_) | Self::List(_) => true,
             Self::Manage(manage) => !manage.changes(),
             Self::Erase(erase) => !erase.purges(),
-            Self::Ask(_) | Self::Sweep | Self::Sleep => false,
+            Self::Ask(_) | Self::Sweep | Self::Sleep | Self::Ping => false,
         }
+    }
+
+    /// Whether it has something to send, and waits for what comes back.
+    pub(crate) fn works(&self) -> bool {
+        matches!(self, Self::Ping) || self.request().is_some()
     }
 
     pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
@@ -82,7 +89,8 @@ impl Machine {
             Self::List(list) => list.answer(answer, around).map(Self::List),
             Self::Ask(ask) => ask.answer(answer, around).map(Self::Ask),
             Self::Erase(erase) => erase.answer(answer, around).map(Self::Erase),
-            Self::Sweep | Self::Sleep => Step::Ignore(self),
+            Self::Ping if matches!(answer, Answer::LinkLost(_)) => Step::Send(self),
+            Self::Sweep | Self::Ping | Self::Sleep => Step::Ignore(self),
         }
     }
 
@@ -96,6 +104,7 @@ impl Machine {
             | Self::Ask(_)
             | Self::Erase(_)
             | Self::Sweep
+            | Self::Ping
             | Self::Sleep => None,
         }
     }
@@ -111,6 +120,7 @@ impl Machine {
             | Self::Ask(_)
             | Self::Erase(_)
             | Self::Sweep
+            | Self::Ping
             | Self::Sleep => false,
         }
     }
@@ -127,6 +137,10 @@ impl Machine {
                 Ending::Deadline => WatchError::TimedOut,
                 Ending::Closed => WatchError::Closed,
             })),
+            Self::Ping => Output::Pinged(Err(match ending {
+                Ending::Deadline => PingError::TimedOut,
+                Ending::Closed => PingError::Closed,
+            })),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -141,6 +155,7 @@ impl Machine {
             Self::Ask(ask) => ask.refuse(refused),
             Self::Erase(erase) => erase.output(Err(refused.into())),
             Self::Sweep => Output::Swept(Err(refused.into())),
+            Self::Ping => Output::Pinged(Err(refused.into())),
             Self::Sleep => Output::Elapsed(Ok(Elapsed)),
         }
     }
@@ -153,7 +168,7 @@ impl Machine {
             Self::Manage(manage) => manage.weight(),
             Self::Erase(erase) => erase.weight(),
             // What a watch asks is accounted for with its filters.
-            Self::List(_) | Self::Ask(_) | Self::Sweep | Self::Sleep => 0,
+            Self::List(_) | Self::Ask(_) | Self::Sweep | Self::Ping | Self::Sleep => 0,
         }
     }
 }

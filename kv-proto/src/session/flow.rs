@@ -50,6 +50,14 @@ impl Session {
         let Some(machine) = &running.machine else {
             return;
         };
+        if matches!((machine, &running.phase), (Machine::Ping, Phase::Waiting)) {
+            let Some(span) = link.ping_for(self.now) else {
+                return self.refuse(id, Refused::Full);
+            };
+            let (link, token) = (link.id, link.mux.claim(id, None));
+            running.phase = Phase::Sent { link, token, span };
+            return;
+        }
         let Some(request) = machine
             .request()
             .filter(|_| matches!(running.phase, Phase::Waiting))
@@ -331,7 +339,7 @@ impl Session {
                 let Some(known) = known else {
                     return Handover::Whole;
                 };
-                if known.outbox.withdraw(span) {
+                if known.withdraw(span) {
                     known.mux.complete(token, None);
                     Handover::None
                 } else {
@@ -381,6 +389,7 @@ impl Session {
             | Output::Names(_)
             | Output::Statuses(_)
             | Output::Elapsed(_)
+            | Output::Pinged(_)
             | Output::Count(_)) => output,
         };
         let Some(running) = self.ops.get_mut(id) else {
@@ -487,6 +496,7 @@ fn overflow(output: Output) -> Output {
         | Output::Bound(_)
         | Output::Deleted(_)
         | Output::Elapsed(_)
+        | Output::Pinged(_)
         | Output::Count(_)
         | Output::Swept(_)
         | Output::Heard(..)

@@ -1,10 +1,11 @@
-//! What happens to links: dialling, handshake, input, loss, and closing.
+//! What happens to links: dialling, handshake, input, and loss.
 
 use alloc::vec::Vec;
 
 use bytes::{Buf, BytesMut};
 
 use super::{Life, LinkAction, Session};
+use crate::connection::{ConnectionEvent, brief};
 use crate::credentials::{Credentials, NoChallenge};
 use crate::error::{ConnectError, Disconnect, LinkError, LinkErrorKind, Refused};
 use crate::kv::step::Answer;
@@ -15,7 +16,8 @@ use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::op::{OpId, Phase};
 use crate::out::Handover;
-use crate::pool::Choice;
+use crate::pool::{Choice, Limit};
+use crate::server::ServerAddr;
 use crate::time::Instant;
 use crate::timer::Reason;
 use crate::tls::Tls;
@@ -56,7 +58,7 @@ impl Session {
         if let Some(link) = known
             && link.state == State::Authorizing
         {
-            link.log_in(credentials, &self.config);
+            link.log_in(self.now, credentials, &self.config);
         }
     }
 
@@ -76,7 +78,8 @@ impl Session {
             return;
         }
         let making = self.links.iter().any(|link| !link.is_logged_in());
-        let leaving = self.active_link().filter(|link| link.info().ldm);
+        let leaving = self.active_link().filter(|link| link.leaving);
+        let leaving = leaving.filter(|link| self.pool.has_other_than(&link.addr));
         let avoid = leaving.map(|link| link.addr.clone());
         if making || (self.active.is_some() && avoid.is_none()) {
             return;
@@ -100,12 +103,17 @@ impl Session {
                 }
                 self.dial_timer = Some(self.timers.arm(at, Reason::Dial));
             }
-            Choice::GiveUp => {
-                let last = self.last_disconnect.clone();
-                let reason = last.map_or(ConnectError::Closed, ConnectError::Failed);
-                self.finish(Some(reason));
-            }
+            Choice::GiveUp(limit) => self.give_up(limit),
         }
+    }
+
+    fn give_up(&mut self, limit: Limit) {
+        let reason = match (self.last_disconnect.clone(), limit) {
+            (Some(last), Limit::Attempts(attempts)) => ConnectError::GaveUp { attempts, last },
+            (Some(last), Limit::OneRound | Limit::Refusals) => ConnectError::Failed(last),
+            (None, Limit::OneRound | Limit::Attempts(_) | Limit::Refusals) => ConnectError::Closed,
+        };
+        self.finish(Some(reason));
     }
 
     // ---- reading ----------------------------------------------------------
@@ -179,8 +187,12 @@ impl Session {
             }
             ServerOp::Message(_) => Notice::End(Link::unexpected()),
             ServerOp::Info(json) => link.on_info(json, &self.config.limits, self.config.tls),
-            ServerOp::Pong => link.on_pong(),
-            ServerOp::Err(text) => link.on_err(text),
+            ServerOp::Pong => link.on_pong(self.now),
+            ServerOp::Err(text) => {
+                let notice = link.on_err(text);
+                self.note_error(id, text, &notice);
+                notice
+            }
             ServerOp::Ping => {
                 link.on_ping();
                 Notice::None
@@ -200,7 +212,10 @@ impl Session {
                 self.authorize(id);
             }
             Notice::Ready => self.on_ready(id),
-            Notice::Pong(answered) => self.settle_denials(id, answered),
+            Notice::Pong(start, rtt) => {
+                self.settle_denials(id, start);
+                self.end_ping(id, start, rtt);
+            }
             Notice::PublishDenied(subject) => self.on_denied(id, &subject),
             Notice::InboxDenied => self.on_deaf(id),
             Notice::FeedDenied(sid, subject) => self.on_feed_denied(sid, subject),
@@ -210,6 +225,21 @@ impl Session {
                 }
                 self.end_link(id, reason);
             }
+        }
+    }
+
+    /// Takes note of an `-ERR`, and tells of one that the link survives.
+    fn note_error(&mut self, id: LinkId, text: &[u8], notice: &Notice) {
+        self.stats.server_errors += 1;
+        if matches!(notice, Notice::End(_)) {
+            return;
+        }
+        if let Some(link) = self.links.iter().find(|link| link.id == id) {
+            self.tell(ConnectionEvent::ServerError {
+                link: id,
+                server: link.addr.clone(),
+                text: brief(&link.discreet_text(text)),
+            });
         }
     }
 
@@ -228,19 +258,36 @@ impl Session {
         let Some(link) = self.links.iter().find(|link| link.id == id) else {
             return;
         };
-        let info = link.info();
-        self.pool
-            .discover(info.connect_urls.iter().map(|url| &**url));
-        let moves = info.ldm && link.state == State::Ready && self.pool.has_other_than(&link.addr);
+        let urls = link.info().connect_urls.iter().map(|url| &**url);
+        let (added, removed) = self.pool.discover(urls, &mut self.rng);
+        let leaves = link.info().ldm && link.is_logged_in();
+        let server = link.addr.clone();
         let max_payload = link.max_payload();
+        if added + removed > 0 {
+            self.tell(ConnectionEvent::ServersChanged { added, removed });
+        }
         self.refuse_larger(id, max_payload);
+        if leaves {
+            self.on_lame_duck(id, server);
+        }
+    }
+
+    /// A server has announced that it goes: the client moves, if it knows where to.
+    fn on_lame_duck(&mut self, id: LinkId, server: ServerAddr) {
         // Being told again must not put the move off.
-        let news = self
-            .link_mut(id)
-            .is_some_and(|link| moves && !core::mem::replace(&mut link.leaving, true));
-        if news && self.active == Some(id) {
+        let moves = self.pool.has_other_than(&server);
+        let Some(link) = self.link_mut(id) else {
+            return;
+        };
+        let news = !core::mem::replace(&mut link.warned, true);
+        let begins = moves && !core::mem::replace(&mut link.leaving, moves);
+        if news {
             debug!(link = %id, "the server is going to leave");
-            self.pool.lost(self.now, &mut self.rng);
+            self.stats.lame_ducks += 1;
+            self.tell(ConnectionEvent::LameDuck { link: id, server });
+        }
+        if begins && self.active == Some(id) {
+            self.pool.wait(self.now, &mut self.rng);
             self.want_link();
         }
     }
@@ -272,7 +319,7 @@ impl Session {
             None => self.config.authentication.credentials(nonce),
         };
         match credentials {
-            Ok(Some(credentials)) => link.log_in(&credentials, &self.config),
+            Ok(Some(credentials)) => link.log_in(self.now, &credentials, &self.config),
             Ok(None) => self.actions.push_back(LinkAction::Authenticate {
                 link: id,
                 server: link.addr.clone(),
@@ -293,17 +340,18 @@ impl Session {
         link.liveness = Some(self.timers.arm(at, Reason::Liveness(id)));
         debug!(link = %id, server = %link.addr, "connected");
         self.torn.resume_in(&mut link.outbox);
+        let server = link.addr.clone();
         self.stats.connects += 1;
-        self.pool.ready(self.now);
+        self.pool.ready(self.now, &server);
         if matches!(self.life, Life::Starting) {
             self.life = Life::Running;
         }
+        self.tell(ConnectionEvent::Connected { link: id, server });
         if let Some(former) = self.active.replace(id) {
             self.leave_link(former);
             self.drain(former);
         }
         self.clean_up();
-        self.hint_connection();
     }
 
     /// Lets a link that was replaced finish what is in flight on it.
@@ -335,7 +383,7 @@ impl Session {
         let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
             return;
         };
-        if link.check_liveness() {
+        if link.check_liveness(self.now) {
             link.liveness = Some(self.timers.arm(at, Reason::Liveness(id)));
         } else {
             self.end_link(id, Disconnect::Stale);
@@ -387,10 +435,7 @@ impl Session {
             self.active = None;
             self.hint_connection();
         }
-        // A link that was replaced, or that is closed on purpose, is no failure.
-        if was_active || !link.is_logged_in() {
-            self.pool.lost(self.now, &mut self.rng);
-        }
+        self.note_end(&link, was_active, &reason);
         let gives_up = mutant::is(Mutant::SecondAuthErrorIsFinal) && self.is_refused_again(&reason);
         self.last_disconnect = Some(reason);
         self.leave_link(id);
@@ -405,6 +450,38 @@ impl Session {
             self.finish(self.last_disconnect.clone().map(ConnectError::Failed));
         }
         self.want_link();
+    }
+
+    /// Takes note of the end of a link. One that was replaced, or closed on purpose, is no failure.
+    fn note_end(&mut self, link: &Link, was_active: bool, reason: &Disconnect) {
+        let (id, server) = (link.id, link.addr.clone());
+        let expired = mutant::is(Mutant::ExpiryIsRefusal) && reason.is_refusal() && was_active;
+        if !link.is_logged_in() || expired {
+            let (now, alone) = (self.now, self.active.is_none());
+            self.pool.failed(now, &server, reason, alone, &mut self.rng);
+        } else if was_active {
+            self.pool.lost(self.now, &server, &mut self.rng);
+        }
+        let refused = matches!(reason, Disconnect::Authentication(_));
+        self.stats.authentication_failures += u64::from(refused);
+        let reason = reason.brief();
+        if link.is_logged_in() {
+            self.stats.disconnects += 1;
+            self.tell(ConnectionEvent::Disconnected {
+                link: id,
+                server,
+                reason,
+            });
+        } else if reason != Disconnect::Closed {
+            self.stats.failed_attempts += 1;
+            let attempts = self.pool.failed_attempts();
+            self.tell(ConnectionEvent::Failed {
+                link: id,
+                server,
+                reason,
+                attempts,
+            });
+        }
     }
 
     /// The credentials were refused, and so they were the last time.
@@ -424,7 +501,7 @@ impl Session {
 
     /// The operations in flight on a link in the order of their frames, and
     /// how much of each frame was handed over.
-    fn in_flight_on(
+    pub(super) fn in_flight_on(
         &self,
         id: LinkId,
         handover: impl Fn(crate::out::Span) -> Handover,
@@ -438,7 +515,7 @@ impl Session {
             .collect()
     }
 
-    fn handed_over_on(&self, op: OpId, id: LinkId) -> Option<Handover> {
+    pub(super) fn handed_over_on(&self, op: OpId, id: LinkId) -> Option<Handover> {
         let link = self.links.iter().find(|link| link.id == id)?;
         let span = self.sent_on(op, id)?;
         Some(link.outbox.handover(span, false))
@@ -449,140 +526,5 @@ impl Session {
             Phase::Sent { link, span, .. } if link == id => Some(span),
             Phase::Sent { .. } | Phase::Waiting | Phase::Paused | Phase::Ended(_) => None,
         }
-    }
-
-    /// The server refused a publish to a subject, and does not say which one.
-    fn on_denied(&mut self, id: LinkId, subject: &str) {
-        self.on_flow_denied(id, subject);
-        if self.sent_to(id, subject).is_empty() {
-            return; // nobody waits for it any more
-        }
-        if let Some(link) = self.link_mut(id) {
-            link.deny(subject);
-        }
-    }
-
-    /// Ends publishes of which the server has refused as many as it has seen. If it has refused fewer, one
-    /// of them had its effect before the permission went, and its acknowledgement is lost: then nobody can
-    /// tell which, and all wait for what their deadlines bring.
-    fn settle_denials(&mut self, id: LinkId, answered: u64) {
-        let Some(link) = self.link_mut(id) else {
-            return;
-        };
-        for (denial, orphans) in link.told_denials(answered) {
-            let mut sent = self.sent_to(id, &denial.subject);
-            sent.retain(|(_, span)| span.start() < denial.ping);
-            if sent.len() + orphans <= denial.count {
-                for (op, _) in sent {
-                    self.answer(op, Answer::Denied(denial.subject.clone()));
-                }
-            }
-        }
-    }
-
-    /// The operations whose request to that subject was handed over whole.
-    fn sent_to(&self, id: LinkId, subject: &str) -> Vec<(OpId, crate::out::Span)> {
-        let mut found = Vec::new();
-        for op in self.ops.ids() {
-            let is_to = || {
-                let machine = self.ops.get(op)?.machine.as_ref()?;
-                Some(machine.request()?.is_to(subject))
-            };
-            if self.handed_over_on(op, id) == Some(Handover::Whole)
-                && is_to() == Some(true)
-                && let Some(span) = self.sent_on(op, id)
-            {
-                found.push((op, span));
-            }
-        }
-        found
-    }
-
-    /// The server refused the reply inbox, so the answers to what was sent are
-    /// lost; what is sent from now on is refused here.
-    fn on_deaf(&mut self, id: LinkId) {
-        for (op, _) in self.in_flight_on(id, |_| Handover::Whole) {
-            let handover = if self.take_back(op, id) {
-                Handover::None
-            } else {
-                Handover::Whole // what is begun is finished
-            };
-            self.answer(op, Answer::LinkLost(handover));
-        }
-    }
-
-    /// Withdraws the frame of an operation from a link, if it was not begun.
-    fn take_back(&mut self, op: OpId, id: LinkId) -> bool {
-        let Some(span) = self.sent_on(op, id) else {
-            return false;
-        };
-        let known = self.links.iter_mut().find(|known| known.id == id);
-        known.is_some_and(|known| known.outbox.withdraw(span))
-    }
-
-    // ---- closing ----------------------------------------------------------
-
-    /// Accepts no more requests, finishes those that were accepted within
-    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends.
-    pub fn close(&mut self, now: Instant) {
-        self.advance_to(now);
-        if matches!(self.life, Life::Starting | Life::Running) {
-            let at = self.now + self.config.close_timeout;
-            self.life = Life::Closing(self.timers.arm(at, Reason::Close));
-            self.end_watches();
-            self.hint_connection();
-            self.finish_if_idle();
-        }
-    }
-
-    /// Ends at once: every operation ends with what is known of it, and every
-    /// link is closed. For embedders whose event loop is going away.
-    pub fn abort(&mut self, now: Instant) {
-        self.advance_to(now);
-        self.finish(None);
-    }
-
-    /// Ends a closing session that has nothing left to do, and links that were
-    /// replaced and have nothing left to do.
-    pub(super) fn finish_if_idle(&mut self) {
-        let draining = self.links.iter().find(|link| link.state == State::Draining);
-        if let Some(id) = draining.map(|link| link.id) {
-            self.end_drained(id);
-        }
-        if matches!(self.life, Life::Closing(_))
-            && !self.ops.any_running()
-            && self
-                .links
-                .iter()
-                .all(|link| link.outbox.is_empty() || !link.is_logged_in())
-        {
-            self.finish(None);
-        }
-    }
-
-    pub(super) fn finish(&mut self, reason: Option<ConnectError>) {
-        match self.life {
-            Life::Closed(_) => return,
-            Life::Closing(timer) => self.timers.cancel(timer),
-            Life::Starting | Life::Running => {}
-        }
-        debug!("closed");
-        self.life = Life::Closed(reason);
-        self.end_watches();
-        for op in self.ops.ids() {
-            self.end_op(op, crate::kv::step::Ending::Closed);
-        }
-        self.waiting.clear();
-        self.hungry.clear();
-        self.swept.clear();
-        self.stop_cleaning();
-        self.end_silence();
-        while let Some(id) = self.links.first().map(|link| link.id) {
-            self.end_link(id, Disconnect::Closed);
-        }
-        if let Some(timer) = self.dial_timer.take() {
-            self.timers.cancel(timer);
-        }
-        self.hint_connection();
     }
 }

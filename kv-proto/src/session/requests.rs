@@ -429,8 +429,8 @@ impl Session {
         self.advance_to(now);
         let weight = machine.weight();
         self.check_room(weight)?;
-        let request_size = machine.request().map(|request| request.size());
-        let size = request_size.unwrap_or(0);
+        let works = machine.works();
+        let size = machine.request().map_or(0, |request| request.size());
         let server = self
             .active_link()
             .map_or(usize::MAX, |link| link.max_payload());
@@ -455,7 +455,7 @@ impl Session {
         if let Some(running) = self.ops.get_mut(id) {
             running.deadline = Some(timer);
         }
-        if request_size.is_some() {
+        if works {
             self.waiting.push_back(id);
             self.pump();
         }

@@ -32,7 +32,7 @@ impl Client {
             (ms, _) => Duration::from_millis(u64::from(ms)),
         };
         let (key, call) = self.concrete(ask);
-        if self.binding.is_none() && call != Call::Manage && call != Call::Sleep {
+        if self.binding.is_none() && ![Call::Manage, Call::Ping, Call::Sleep].contains(&call) {
             return None;
         }
         let id = history.begin(self.id, key, call, now);
@@ -91,6 +91,7 @@ impl Client {
                 (key.unwrap_or(0), Call::Erase { all })
             }
             Ask::PurgeDeletes { older_ms } => (0, Call::PurgeDeletes { older_ms }),
+            Ask::Ping => (0, Call::Ping),
             Ask::Sleep { .. } => (0, Call::Sleep),
         }
     }
@@ -133,6 +134,11 @@ impl Client {
             Ask::Statuses => {
                 let asked = session.bucket_statuses(local, 0, options);
                 asked.map(Ticket::Statuses).map_err(manage)
+            }
+            Ask::Ping => {
+                let refused = |refused| super::told::of_refused(&refused);
+                let asked = session.ping(local, options);
+                asked.map(Ticket::Ping).map_err(refused)
             }
             Ask::Sleep { .. } => {
                 let slept = session.sleep(local, timeout);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kv_proto::{
-    BucketError, Cause as WriteCause, Doubt, Entry, Instant, PurgedDeletes, ReadError, Refused,
-    ResetReason, Revision, WatchError, WriteError,
+    BucketError, Cause as WriteCause, Doubt, Entry, Instant, PingError, PurgedDeletes, ReadError,
+    Refused, ResetReason, Revision, WatchError, WriteError,
 };
 
 use super::{Client, Pending, Ticket};
@@ -55,6 +55,13 @@ impl Client {
                     tombstones,
                 },
                 Err(error) => Answer::Failed(of_watch(&error)),
+            },
+            Ticket::Ping(op) => match session.take(op)? {
+                Ok(_) => Answer::Done,
+                Err(PingError::Refused(refused)) => of_refused(&refused),
+                Err(PingError::TimedOut) => Answer::Failed(Cause::TimedOut),
+                Err(PingError::Closed) => Answer::Failed(Cause::Closed),
+                Err(_) => Answer::Failed(Cause::Other),
             },
             Ticket::Sleep(op) => match session.take(op)? {
                 Ok(_) => Answer::Done,

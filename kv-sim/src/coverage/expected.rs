@@ -41,7 +41,7 @@ const READ: [&str; 8] = [
 ];
 
 /// The table of evidence, row by row, and what shows that clients recover.
-const ROWS: [Point; 47] = [
+const ROWS: [Point; 50] = [
     // Never sent.
     Point("nothing left", "not applied: full"),
     Point("nothing left", "not applied: too large"),
@@ -99,6 +99,9 @@ const ROWS: [Point; 47] = [
     Point("disconnected", "lame duck"),
     Point("disconnected", "closed"),
     Point("connected again", ""),
+    Point("ended by itself", "attempts"),
+    Point("ended by itself", "credentials"),
+    Point("ping", ""),
     Point("reply that nobody waits for", ""),
 ];
 

@@ -113,6 +113,7 @@ fn draw_ask(rng: &mut Rng, profile: &Profile) -> Ask {
         95..96 => Ask::Open,
         96..97 => Ask::Names,
         97..98 => Ask::Statuses,
+        98..99 => Ask::Ping,
         _ => Ask::Sleep { ms: 100 },
     }
 }

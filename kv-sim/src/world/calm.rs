@@ -353,6 +353,11 @@ impl World<'_> {
                 what: "does not close".into(),
             });
         }
+        let untold = self.clients.iter().find(|one| !one.ledger.is_over());
+        if let Some(client) = untold.map(|client| client.id) {
+            let what = "its end".into();
+            return self.broken(Violation::Mistold { client, what });
+        }
         for client in &self.clients {
             let usage = client.session.usage();
             if usage.links + usage.timers + usage.reply_slots > 0 {

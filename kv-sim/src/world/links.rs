@@ -37,6 +37,7 @@ impl World<'_> {
     }
 
     fn dial(&mut self, client: usize, link: LinkId, addr: &ServerAddr) {
+        self.check_dial(client, link, addr);
         let Some(dialler) = self.clients.get_mut(client) else {
             return;
         };

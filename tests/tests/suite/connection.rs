@@ -45,7 +45,7 @@ async fn closing_finishes_what_was_asked_for<A: Adapter>(site: Site<A>) {
         .map(|number| begin(bucket.put(format!("k{number}"), vec![1; 10_000])))
         .collect();
     let read = begin(bucket.get("never"));
-    client.close().await;
+    assert!(client.close().await.is_complete());
     assert_eq!(client.state(), ConnectionState::Closed);
     for put in all(puts).await {
         put.unwrap();
@@ -74,7 +74,8 @@ async fn closing_gives_up_after_its_time<A: Adapter>(site: Site<A>) {
         proxy.bytes(ClientToServer) > sent + 100
     });
     let began = Instant::now();
-    at_once(client.close()).await;
+    let closed = at_once(client.close()).await;
+    assert_eq!(closed.unfinished, 3);
     assert!(began.elapsed() >= limit);
     assert_eq!(put.await, Err(WriteError::Unknown(Doubt::Closed)));
     assert_eq!(get.await, Err(ReadError::Closed));

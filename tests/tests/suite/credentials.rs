@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kv_proto::driver::Challenge;
 use kv_proto::{
-    BucketConfig, Config, ConnectError, Credentials, Disconnect, LinkErrorKind, NKey, Signature,
-    UserCreds,
+    BucketConfig, Config, ConnectError, ConnectionEvent, Credentials, Disconnect, LinkErrorKind,
+    NKey, Signature, UserCreds,
 };
 use kv_tests::{Server, eventually};
 use nkeys::KeyPair;
@@ -189,9 +189,19 @@ async fn an_expired_jwt_is_an_authentication_error<A: Adapter>(site: Site<A>) {
         let answer = challenge.sign_with(&users[which]);
         async move { Ok(answer?) }
     });
-    let client = A::connect(renewed).await.unwrap();
+    // What expires on a connection is not refused: the next login shows what it is worth.
+    let client = A::connect(renewed.max_auth_failures(1)).await.unwrap();
+    let mut events = client.events();
     let bucket = client.create_bucket(BucketConfig::new("b")).await.unwrap();
     eventually("the JWT is over", || client.stats().connects == 2);
+    let told = [events.next().await, events.next().await];
+    let [
+        Some(ConnectionEvent::Disconnected { .. }),
+        Some(ConnectionEvent::Connected { .. }),
+    ] = told
+    else {
+        panic!("{told:?}");
+    };
     let reason = client.last_disconnect().unwrap();
     assert!(
         matches!(reason, Disconnect::Authentication(_)),

@@ -26,6 +26,7 @@ mod credentials;
 mod denied;
 mod domains;
 mod erase;
+mod events;
 mod examples;
 mod handshake;
 mod history;

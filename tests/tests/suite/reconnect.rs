@@ -260,9 +260,8 @@ async fn cuts_at_every_byte_of_an_answer_are_survived<A: Adapter>(site: Site<A>)
 async fn a_client_moves_from_a_server_that_leaves<A: Adapter>(site: Site<A>) {
     let leaving = site.own_server().start();
     let staying = site.server();
-    let client = site
-        .connect(&format!("{},{}", leaving.url(), staying.url()))
-        .await;
+    let config = config(&format!("{},{}", leaving.url(), staying.url())).shuffle_servers(false);
+    let client = site.connect_with(config).await;
     assert_eq!(client.server().unwrap().port(), leaving.port());
     leaving.lame_duck();
     eventually("the client has moved", || {

@@ -70,7 +70,7 @@ impl World<'_> {
         self.begin_again(id)
     }
 
-    fn begin_again(&mut self, id: usize) -> Option<()> {
+    pub(in crate::world) fn begin_again(&mut self, id: usize) -> Option<()> {
         let client = self.clients.get_mut(id)?;
         client.end_followers(self.now, false, &mut self.history);
         client.begin_again(&self.scenario.profile, self.now);

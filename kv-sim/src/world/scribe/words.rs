@@ -26,7 +26,9 @@ pub(super) fn title(call: Call, key: u8, ask: Ask) -> String {
         Call::GetRevision { revision } => format!("get k{key} at revision {revision}"),
         Call::Manage => format!("{ask:?}").to_lowercase(),
         Call::PurgeDeletes { older_ms } => format!("{name} older than {older_ms} ms"),
-        Call::Erase { all: true } | Call::Watch | Call::List | Call::Sleep => name.into(),
+        Call::Erase { all: true } | Call::Watch | Call::List | Call::Ping | Call::Sleep => {
+            name.into()
+        }
     }
 }
 

@@ -47,6 +47,9 @@ fn a_purge_hides_nothing_of_another_filter() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -181,6 +184,9 @@ fn flow_control_is_no_entry() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -286,6 +292,9 @@ fn a_reader_that_stopped_starves_nobody() {
                 hints: false,
                 all_urls: false,
                 small_limits: true,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 16384,
@@ -387,6 +396,9 @@ fn who_is_fed_in_vain_rests() {
                 hints: true,
                 all_urls: true,
                 small_limits: true,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 4096,

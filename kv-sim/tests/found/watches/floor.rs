@@ -45,6 +45,9 @@ fn an_older_revision_that_comes_back_is_not_waited_for() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -188,6 +191,9 @@ fn a_start_behind_the_floor_owes_nothing() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 0,

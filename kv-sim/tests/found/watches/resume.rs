@@ -46,6 +46,9 @@ fn flow_control_that_is_held_keeps_the_place() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -199,6 +202,9 @@ fn what_a_lagging_replica_sends_again_is_no_rewind() {
                 hints: true,
                 all_urls: false,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 65536,

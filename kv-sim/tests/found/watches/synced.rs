@@ -44,6 +44,9 @@ fn a_replica_that_is_behind_owes_what_was_acknowledged() {
                 hints: true,
                 all_urls: false,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 0,
@@ -128,6 +131,9 @@ fn nothing_pending_is_no_proof() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -299,6 +305,9 @@ fn who_leads_now_may_have_been_behind_when_it_counted() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                shuffle: false,
+                max_reconnects: 0,
+                auth_failures: 0,
             },
             consumers: Consumers {
                 flow_limit: 65536,
