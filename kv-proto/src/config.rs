@@ -39,6 +39,7 @@ pub struct Config {
     pub(crate) reconnect_max: Duration,
     pub(crate) retry_first_connect: bool,
     pub(crate) message_ids: bool,
+    pub(crate) reads_never_go_back: bool,
     pub(crate) limits: Limits,
     #[cfg(feature = "driver")]
     pub(crate) authenticator: Option<crate::driver::Authenticator>,
@@ -84,6 +85,7 @@ impl Config {
             reconnect_max: Duration::from_secs(10),
             retry_first_connect: false,
             message_ids: true,
+            reads_never_go_back: true,
             limits: Limits::default(),
             #[cfg(feature = "driver")]
             authenticator: None,
@@ -265,6 +267,19 @@ impl Config {
     #[must_use]
     pub const fn message_ids(mut self, ids: bool) -> Self {
         self.message_ids = ids;
+        self
+    }
+
+    /// Sets whether a read may be answered with less than this client knows already: with a revision older
+    /// than one of the same key that a write was acknowledged with or a read returned, or with nothing.
+    ///
+    /// By default it may not. Any replica is asked first, and one that is behind costs a second request, to the
+    /// leader of the bucket's stream; see [`ReadError::Stale`](crate::ReadError::Stale). With `false` each
+    /// read takes the first answer, and nothing is remembered of keys;
+    /// [`GetOptions::any_replica`](crate::GetOptions::any_replica) does so for one read.
+    #[must_use]
+    pub const fn reads_never_go_back(mut self, never: bool) -> Self {
+        self.reads_never_go_back = never;
         self
     }
 
