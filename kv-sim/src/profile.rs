@@ -121,6 +121,8 @@ pub struct Clients {
     pub all_urls: bool,
     /// Whether the limits are so small that they are met.
     pub small_limits: bool,
+    /// Whether they remember of only a few keys how far they have come.
+    pub few_floors: bool,
 }
 
 /// What a run is like.
@@ -176,7 +178,7 @@ impl Profile {
         let slow = latency_us > 300 || lazy_us > 1_000 || quantum_us > 1_000;
         let narrow = if slow { 4_000 } else { 80 };
         let storm_ms = rng.pick(&[400, 1_500, 4_000, 8_000]);
-        Self {
+        let mut profile = Self {
             version,
             servers,
             auth: rng.chance(30),
@@ -220,6 +222,7 @@ impl Profile {
                 hints: rng.chance(70),
                 all_urls: rng.chance(60),
                 small_limits: rng.chance(10),
+                few_floors: false,
             },
             keys: rng.pick(&[1, 2, 5, 20]),
             hostile: mix == Mix::Hostile,
@@ -228,6 +231,8 @@ impl Profile {
                 flow_limit: rng.pick(&[0, 0, 4_096, 16_384, 65_536]),
                 wide_replies: version >= Version::V2_14 && rng.chance(30),
             },
-        }
+        };
+        profile.clients.few_floors = rng.chance(25);
+        profile
     }
 }

@@ -42,6 +42,7 @@ fn two_purges_of_one_revision_are_told_apart() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                few_floors: false,
             },
             keys: 20,
             consumers: Consumers::default(),

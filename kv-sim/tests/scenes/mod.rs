@@ -40,6 +40,7 @@ pub(crate) fn fair(clients: u8) -> Profile {
             hints: true,
             all_urls: true,
             small_limits: false,
+            few_floors: false,
         },
         keys: 2,
         consumers: Consumers::default(),

@@ -47,6 +47,7 @@ fn a_purge_hides_nothing_of_another_filter() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -181,6 +182,7 @@ fn flow_control_is_no_entry() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -286,6 +288,7 @@ fn a_reader_that_stopped_starves_nobody() {
                 hints: false,
                 all_urls: false,
                 small_limits: true,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 16384,
@@ -387,6 +390,7 @@ fn who_is_fed_in_vain_rests() {
                 hints: true,
                 all_urls: true,
                 small_limits: true,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,

@@ -45,6 +45,7 @@ fn an_older_revision_that_comes_back_is_not_waited_for() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -188,6 +189,7 @@ fn a_start_behind_the_floor_owes_nothing() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 0,

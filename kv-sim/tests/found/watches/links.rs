@@ -45,6 +45,7 @@ fn heartbeats_do_not_show_that_the_server_hears_us() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,
@@ -120,6 +121,7 @@ fn the_deadline_of_requests_is_none_of_watches() {
                 hints: true,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,

@@ -46,6 +46,7 @@ fn flow_control_that_is_held_keeps_the_place() {
                 hints: false,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -199,6 +200,7 @@ fn what_a_lagging_replica_sends_again_is_no_rewind() {
                 hints: true,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,

@@ -44,6 +44,7 @@ fn a_replica_that_is_behind_owes_what_was_acknowledged() {
                 hints: true,
                 all_urls: false,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 0,
@@ -128,6 +129,7 @@ fn nothing_pending_is_no_proof() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -299,6 +301,7 @@ fn who_leads_now_may_have_been_behind_when_it_counted() {
                 hints: true,
                 all_urls: true,
                 small_limits: false,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,
