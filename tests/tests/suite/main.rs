@@ -22,6 +22,7 @@ mod denied;
 mod domains;
 mod erase;
 mod examples;
+mod floors;
 mod handshake;
 mod history;
 mod hostile;
