@@ -26,9 +26,11 @@ impl Check<'_> {
         let vouched =
             self.history.forgetful || self.history.resurfaces || self.oracle.lives_by(at) > 1;
         let is_shown = |state: Option<&Commit>| is_answer(state, answer);
-        // A leader's word may be all there is, and one that was deposed may have given it.
+        // A leader's word may be all there is, and one that was deposed may have given it; who may not ask
+        // a leader has a replica's.
         let said = || {
-            let from = self.history.oldest_view(record.called, at, true);
+            let leader = !self.history.denied;
+            let from = self.history.oldest_view(record.called, at, leader);
             let mut states = self.oracle.states(record.key, from, at);
             states.any(is_shown)
         };

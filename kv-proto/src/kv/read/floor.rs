@@ -153,7 +153,10 @@ impl Read {
             around.floors.settle(binding, key, &self.floor, 0);
             return Step::Done(Output::Read(Ok(None)));
         }
-        let can_end_alone = info.config.allow_msg_ttl && info.config.max_msgs_per_subject != 1;
+        // Which of the older ones it is only a leader can say.
+        let can_end_alone = info.config.allow_msg_ttl
+            && info.config.max_msgs_per_subject != 1
+            && !self.leader_denied;
         let explained = alone
             || (last >= reached && can_end_alone)
             || around.floors.doubt(binding, key, &self.floor, around.now);
