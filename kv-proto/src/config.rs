@@ -42,6 +42,7 @@ pub struct Config {
     pub(crate) shuffle_servers: bool,
     pub(crate) max_reconnects: Option<u32>,
     pub(crate) max_auth_failures: Option<u32>,
+    pub(crate) reads_never_go_back: bool,
     pub(crate) limits: Limits,
     #[cfg(feature = "driver")]
     pub(crate) authenticator: Option<crate::driver::Authenticator>,
@@ -90,6 +91,7 @@ impl Config {
             shuffle_servers: true,
             max_reconnects: None,
             max_auth_failures: None,
+            reads_never_go_back: true,
             limits: Limits::default(),
             #[cfg(feature = "driver")]
             authenticator: None,
@@ -311,6 +313,19 @@ impl Config {
     #[must_use]
     pub const fn max_auth_failures(mut self, times: u32) -> Self {
         self.max_auth_failures = Some(times);
+        self
+    }
+
+    /// Sets whether a read may be answered with less than this client knows already: with a revision older
+    /// than one of the same key that a write was acknowledged with or a read returned, or with nothing.
+    ///
+    /// By default it may not. Any replica is asked first, and one that is behind costs a second request, to the
+    /// leader of the bucket's stream; see [`ReadError::Stale`](crate::ReadError::Stale). With `false` each
+    /// read takes the first answer, and nothing is remembered of keys;
+    /// [`GetOptions::any_replica`](crate::GetOptions::any_replica) does so for one read.
+    #[must_use]
+    pub const fn reads_never_go_back(mut self, never: bool) -> Self {
+        self.reads_never_go_back = never;
         self
     }
 

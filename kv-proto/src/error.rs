@@ -9,6 +9,7 @@ mod connection;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use thiserror::Error;
 
@@ -268,6 +269,16 @@ pub enum ReadError {
     /// No answer came before the deadline.
     #[error("timed out")]
     TimedOut,
+    /// Until the deadline the bucket's leader showed less than this client was told before: it has just become
+    /// the leader and is behind, it is one no more, or the bucket has lost its end. The last is taken for the
+    /// truth when it has lasted for 30 s.
+    #[error("bucket shows {}, and the key was at {floor}", Shown(seen))]
+    Stale {
+        /// The revision that was shown last; `None` for no such key.
+        seen: Option<Revision>,
+        /// The newest revision of the key that this client was acknowledged or told.
+        floor: Revision,
+    },
     /// The client was closed first.
     #[error("client was closed")]
     Closed,
@@ -308,15 +319,29 @@ pub enum EntryDefect {
     Body,
 }
 
+/// What a replica shows of a key.
+struct Shown<'a>(&'a Option<Revision>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(revision) => write!(f, "revision {revision}"),
+            None => f.write_str("no such key"),
+        }
+    }
+}
+
 impl ReadError {
     /// Returns whether the same read may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refused) => *refused == Refused::Full,
-            Self::Unreachable { .. } | Self::Unavailable | Self::TimedOut | Self::ResultsFull => {
-                true
-            }
+            Self::Unreachable { .. }
+            | Self::Unavailable
+            | Self::TimedOut
+            | Self::Stale { .. }
+            | Self::ResultsFull => true,
             Self::Server(error) => error.is_transient(),
             Self::InvalidKey(_)
             | Self::BucketNotFound

@@ -75,6 +75,7 @@ const JSON_GROWTH: usize = 160;
 ///     max_message: 64 * 1024,
 ///     max_watches: 16,
 ///     max_watch_bytes: 256 * 1024,
+///     max_floor_bytes: 256 * 1024,
 ///     ..Limits::default()
 /// };
 /// assert!(small.worst_case_bytes() < 24 * 1024 * 1024);
@@ -111,6 +112,10 @@ pub struct Limits {
     /// reached, the watch that holds most gives back the newest half of it,
     /// pauses, and asks for it again later: nothing is lost. Default 64 MiB.
     pub max_watch_bytes: usize,
+    /// Most bytes of what is known of keys, so that reads never go back: enough for some 100,000 keys of
+    /// 30 bytes. Of what does not fit, the keys that were read and written longest ago are forgotten; a read
+    /// of a key that may be one of them asks the leader more often. Default 16 MiB.
+    pub max_floor_bytes: usize,
 }
 
 /// What one operation takes beside its key, value and result: its place in
@@ -151,6 +156,7 @@ impl Limits {
             PINNED * (self.max_watch_bytes + self.max_message),
             self.max_watches * PER_WATCH,
             self.max_ops * PER_OP,
+            self.max_floor_bytes,
             FIXED,
         ];
         parts.into_iter().fold(0, usize::saturating_add)
@@ -180,6 +186,7 @@ impl Default for Limits {
             max_result_bytes: 64 * 1024 * 1024,
             max_watches: 1_024,
             max_watch_bytes: 64 * 1024 * 1024,
+            max_floor_bytes: 16 * 1024 * 1024,
         }
     }
 }

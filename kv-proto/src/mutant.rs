@@ -167,6 +167,9 @@ mutants! {
     32 MaxPayloadNeverChanges:
         "the largest payload stays what the first INFO of a link said",
         "nats.go #480, where the limit of the account comes with a second INFO";
+    33 FloorIgnored:
+        "an answer that is older than what was told before is taken as it is",
+        "the reads after writes of nats-server #4710";
     34 NobodyIsNotFound:
         "a direct get that nobody answers is reported as a key that is not there",
         "no public thread; measured: a get from a bucket that was deleted meets a 503";
@@ -197,10 +200,22 @@ mutants! {
     43 ExpiryIsRefusal:
         "credentials that expire on a connection that stands count as refused",
         "no public thread: one text for two things";
-    61 RefusalForgetsDoubt:
+    44 FloorOutlivesBucket:
+        "what was known of keys is kept when their bucket begins anew",
+        "no public thread: the same mistake as that of watches in nats.rs #795";
+    45 NothingIsAboveTheFloor:
+        "a replica's answer that a key is not there is never taken for an old one",
+        "no public thread: a comparison of revisions alone misses it";
+    46 ForgottenFloorIsNone:
+        "what is known of a key that was long not used is forgotten without a trace",
+        "no public thread: the classic mistake of a cache that promises are built on";
+    47 LeaderIsBelieved:
+        "the first leader that is asked is believed",
+        "no public thread; a leader that was deposed answers until it knows";
+    48 RefusalForgetsDoubt:
         "a write whose first attempt may have been applied is reported as not applied when a later one is refused",
         "the naive reading of G-OUT-3";
-    63 NameChanges:
+    49 NameChanges:
         "a write that is sent again has another id",
         "no public thread; what makes the id useless";
 }

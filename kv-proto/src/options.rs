@@ -110,4 +110,12 @@ impl GetOptions {
         self.read.leader = true;
         self
     }
+
+    /// Takes the first answer, even if it is older than what this client was told of the key before: see
+    /// [`Config::reads_never_go_back`](crate::Config::reads_never_go_back).
+    #[must_use]
+    pub const fn any_replica(mut self) -> Self {
+        self.read.any_age = true;
+        self
+    }
 }

@@ -25,6 +25,7 @@ use bytes::BytesMut;
 use crate::config::Config;
 use crate::connection::ConnectionLog;
 use crate::error::{ConnectError, Disconnect};
+use crate::kv::floors::Floors;
 use crate::kv::sweep::Sweep;
 use crate::kv::watch::{WatchId, Watches};
 use crate::limits::Limits;
@@ -121,6 +122,7 @@ pub struct Session {
     last_sid: u64,
     cleanup: Cleanup,
     sweeps: BTreeMap<OpId, Sweep>,
+    floors: Floors,
     /// Sweeps that have something to look at.
     swept: BTreeSet<OpId>,
     events: VecDeque<Event>,
@@ -234,6 +236,7 @@ impl Session {
             timers: Timers::default(),
             pool: Pool::new(&config, &mut rng),
             rng,
+            floors: Floors::new(config.reads_never_go_back, config.limits.max_floor_bytes),
             config,
             links: Vec::new(),
             active: None,

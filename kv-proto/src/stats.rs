@@ -28,6 +28,12 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Messages that nobody waited for: late or doubled replies.
     pub stray_messages: u64,
+    /// Replies to reads that were older than what this client knew, and were asked for again.
+    pub stale_replies: u64,
+    /// Replies to reads that a leader was asked about, because it was forgotten how much this client knew.
+    pub vague_replies: u64,
+    /// Times that what was known of a bucket's keys no longer held: it had begun anew, or lost its end.
+    pub floors_dropped: u64,
     /// Times a server broke the protocol.
     pub protocol_errors: u64,
 }

@@ -32,6 +32,7 @@ fn small() -> Limits {
         limits.max_pending_bytes = 1024 * 1024;
         limits.max_result_bytes = 1024 * 1024;
         limits.max_message = 128 * 1024;
+        limits.max_floor_bytes = 64 * 1024;
     })
 }
 

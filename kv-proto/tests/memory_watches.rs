@@ -30,6 +30,7 @@ fn small() -> Limits {
         limits.max_message = 64 * 1024;
         limits.max_watches = 64;
         limits.max_watch_bytes = 1024 * 1024;
+        limits.max_floor_bytes = 64 * 1024;
     })
 }
 

@@ -11,6 +11,8 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "support/floor_scenes.rs"]
+mod floor_scenes;
 mod support;
 #[path = "support/watch_scenes.rs"]
 mod watch_scenes;
@@ -159,6 +161,7 @@ const SCENES: [(Mutant, Scene, &str, &str); 21] = [
 #[test]
 fn each_planted_bug_shows() {
     let scenes = SCENES.iter().chain(&watch_scenes::SCENES);
+    let scenes = scenes.chain(&floor_scenes::SCENES);
     for &(mutant, scene, correct, wrong) in scenes.clone() {
         let name = mutant.name();
         mutant::plant(None);

@@ -56,7 +56,7 @@ impl Bug {
                 Mutant::ConditionNotChecked => &["ConditionIgnored"],
                 Mutant::StoredTwice => &["AppliedTwice", "Unaccounted"],
                 Mutant::AcknowledgedAndDropped => &["NotItsRevision"],
-                Mutant::StaleLeaderRead => &["NotSeen"],
+                Mutant::StaleLeaderRead => &["NotSeen", "WentBack"],
                 Mutant::RefusedAndStored => &["AppliedAfterAll", "Unaccounted"],
                 Mutant::ConsumerLeftBehind => &["LeftBehind"],
                 Mutant::RewindNotTold | Mutant::CommitUnseen => {
@@ -127,7 +127,12 @@ const fn client_shows_as(mutant: kv_proto::mutant::Mutant) -> &'static [&'static
         Mutant::LameDuckIgnored => &["Stayed"],
         Mutant::DiscoveredReplaceConfigured => &["Reconnecting, last"],
         Mutant::MaxPayloadNeverChanges => &["Oversize"],
-        Mutant::NobodyIsNotFound => &["NotSeen"],
+        Mutant::NobodyIsNotFound => &["NotSeen", "WentBack"],
+        Mutant::FloorIgnored
+        | Mutant::NothingIsAboveTheFloor
+        | Mutant::ForgottenFloorIsNone
+        | Mutant::LeaderIsBelieved => &["WentBack"],
+        Mutant::FloorOutlivesBucket => &["NeverStale"],
         Mutant::DeadlineRestarts => &["Overdue"],
         Mutant::SilenceIsLife => &["timed out", "TimedOut"],
         Mutant::BadHeadersEndLink => &["UncausedDisconnect"],

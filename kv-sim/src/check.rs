@@ -5,6 +5,7 @@
 //! applied has its commit in that time; one that was not applied has none, ever; whoever was refused for a
 //! revision could have seen it.
 
+mod floors;
 mod removals;
 mod watch;
 
@@ -148,6 +149,7 @@ impl Check<'_> {
             }
             Answer::Conflict(None) | Answer::Done | Answer::Removed { .. } => None,
             Answer::Failed(cause) => self.cause(record, *at, *cause),
+            Answer::Stale { seen, floor } => self.stale(record, *at, *seen, *floor),
             Answer::Found { .. } | Answer::Absent | Answer::Malformed(_) => {
                 self.read(record, *at, answer)
             }
@@ -202,13 +204,14 @@ impl Check<'_> {
             return None;
         }
         let leader = record.call == Call::GetLeader;
-        if self.history.echoes && !leader {
-            return self.read_late(record, at, answer);
-        }
-        if let Call::GetRevision { revision } = record.call {
-            return self.read_revision(record, at, revision, answer);
-        }
-        self.seen(record, at, leader, |state| is_answer(state, answer))
+        let unseen = if self.history.echoes && !leader {
+            self.read_late(record, at, answer)
+        } else if let Call::GetRevision { revision } = record.call {
+            self.read_revision(record, at, revision, answer)
+        } else {
+            self.seen(record, at, leader, |state| is_answer(state, answer))
+        };
+        unseen.or_else(|| self.went_back(record, at, answer))
     }
 
     /// Where answers come twice, the second copy can be taken for the answer to a later read of the same key:

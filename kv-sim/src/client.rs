@@ -17,7 +17,7 @@ use kv_proto::{
 use crate::clock::Clock;
 use crate::history::{Answer, CallId};
 use crate::oracle::{BUCKET, MARKER_TTL};
-use crate::profile::Profile;
+use crate::profile::{Clients, Profile};
 use crate::server::FIRST_PORT;
 use crate::server::rng::Rng;
 
@@ -120,6 +120,8 @@ pub(crate) struct Client {
 
 /// Late timers are late by at most this.
 const LATENESS: Duration = Duration::from_millis(50);
+/// Room for what is known of one key, and of the one before.
+const FEW_FLOORS: usize = 9_000;
 /// The password of every run that wants one.
 pub(crate) const USER: &str = "sim";
 pub(crate) const PASSWORD: &str = "s3cret";
@@ -312,7 +314,7 @@ fn new_session(
             millis(clients.reconnect_max_ms),
         )
         .retry_first_connect(true)
-        .limits(limits(clients.small_limits))
+        .limits(limits(clients))
         .shuffle_servers(clients.shuffle);
     let config = match clients.max_reconnects {
         0 => config,
@@ -336,18 +338,19 @@ fn new_session(
     Session::new(local, config, Seed::from_u64(rng.next()))
 }
 
-pub(crate) fn limits(small: bool) -> Limits {
-    if !small {
-        return Limits::default();
+pub(crate) fn limits(clients: &Clients) -> Limits {
+    let mut limits = Limits::default();
+    if clients.small_limits {
+        limits.max_ops = 8;
+        limits.max_pending_bytes = 8_000;
+        limits.max_result_bytes = 8_000;
+        limits.max_watches = 3;
+        limits.max_watch_bytes = 2_000;
     }
-    Limits {
-        max_ops: 8,
-        max_pending_bytes: 8_000,
-        max_result_bytes: 8_000,
-        max_watches: 3,
-        max_watch_bytes: 2_000,
-        ..Limits::default()
+    if clients.few_floors {
+        limits.max_floor_bytes = FEW_FLOORS;
     }
+    limits
 }
 
 pub(crate) fn bucket_config(profile: &Profile) -> BucketConfig {

@@ -114,6 +114,9 @@ impl Coverage {
         let counts = [
             ("connected again", stats.connects.saturating_sub(1)),
             ("reply that nobody waits for", stats.stray_messages),
+            ("reply below the floor", stats.stale_replies),
+            ("reply below what was forgotten", stats.vague_replies),
+            ("floors dropped", stats.floors_dropped),
         ];
         for (point, _) in counts.iter().filter(|(_, count)| *count > 0) {
             self.hit(point);

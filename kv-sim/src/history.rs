@@ -192,6 +192,13 @@ pub enum Answer {
     Absent,
     /// The read found something that is no entry.
     Malformed(Option<u64>),
+    /// The read was shown too little until its deadline.
+    Stale {
+        /// The revision that was shown last, 0 for none.
+        seen: u64,
+        /// The revision that the client knew.
+        floor: u64,
+    },
     /// The read failed.
     Failed(Cause),
     /// So much was removed.
@@ -278,6 +285,7 @@ impl Answer {
             } => "found tombstone",
             Self::Absent => "absent",
             Self::Malformed(_) => "malformed entry",
+            Self::Stale { .. } => "failed: stale",
             Self::Failed(cause) => match cause {
                 Cause::Full => "failed: full",
                 Cause::Closed => "failed: closed",
@@ -325,6 +333,8 @@ pub struct Record {
     pub id: CallId,
     /// Who called.
     pub client: usize,
+    /// The number of its session: one that is dropped is followed by another, which knows nothing.
+    pub life: u32,
     /// The key's number.
     pub key: u8,
     /// What was asked for.
@@ -348,6 +358,7 @@ impl Record {
         Self {
             id,
             client,
+            life: 0,
             key,
             call,
             called,
@@ -395,6 +406,10 @@ pub struct History {
     /// Whether the servers are so old that several filters are covered by a wider one (up to 2.14): a watch
     /// then also goes on behind what it was sent and did not want.
     pub covered: bool,
+    /// Whether clients forget how far keys have come: then they have no more than a leader's word.
+    pub forgetful: bool,
+    /// Whether the newest revision of a key can end before older ones do, which then show again.
+    pub resurfaces: bool,
     /// Whether a client may not ask the leader: what it finds out after a conflict is then some replica's
     /// word.
     pub leader_denied: bool,

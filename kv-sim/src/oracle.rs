@@ -299,6 +299,29 @@ impl Oracle {
             .map(|commit| self.commits.get(commit?))
     }
 
+    /// The states of a commit's key from the commit on, up to some moment.
+    pub(crate) fn states_from(
+        &self,
+        commit: &Commit,
+        to: Instant,
+    ) -> impl Iterator<Item = Option<&Commit>> {
+        let states = self
+            .keys
+            .get(&commit.key)
+            .map(|life| life.states.as_slice())
+            .unwrap_or_default();
+        let (at, revision) = (commit.at, commit.revision);
+        let shown = |state: &State| self.commits.get(state.commit?);
+        let is_it = move |state: &State| {
+            state.since == at && shown(state).is_some_and(|one| one.revision == revision)
+        };
+        states
+            .iter()
+            .skip_while(move |state| !is_it(state))
+            .take_while(move |state| state.since <= to)
+            .map(shown)
+    }
+
     /// Whether the bucket was missing at some moment between two others.
     pub(crate) fn was_missing(&self, from: Instant, to: Instant) -> bool {
         let first = self.exists.partition_point(|(at, _)| *at < from);

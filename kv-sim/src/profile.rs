@@ -127,6 +127,8 @@ pub struct Clients {
     pub max_reconnects: u8,
     /// How often a server may refuse the credentials before one ends; 0 for any number.
     pub auth_failures: u8,
+    /// Whether they remember of only a few keys how far they have come.
+    pub few_floors: bool,
 }
 
 /// What a run is like.
@@ -229,6 +231,7 @@ impl Profile {
                 shuffle: true,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             keys: rng.pick(&[1, 2, 5, 20]),
             hostile: mix == Mix::Hostile,
@@ -246,6 +249,7 @@ impl Profile {
         if rng.chance(15) {
             clients.auth_failures = rng.pick(&[1, 2, 3]);
         }
+        profile.clients.few_floors = rng.chance(25);
         profile
     }
 }

@@ -36,6 +36,10 @@ pub enum Violation {
     Unaccounted { revision: u64 },
     /// I-1, I-2: no state of the key in that time fits the answer.
     NotSeen { call: CallId },
+    /// I-2: a read was told something older than what its client knew when it asked.
+    WentBack { call: CallId, floor: u64 },
+    /// I-2: "stale", of a read for which there was no reason to doubt what it was shown.
+    NeverStale { call: CallId, floor: u64 },
     /// I-1: the time to live is not the one asked for.
     OtherTtl {
         call: CallId,
@@ -148,6 +152,8 @@ impl Violation {
             | Self::CreatedOverValue { call, .. }
             | Self::NeverAskedFor { call, .. }
             | Self::NotSeen { call }
+            | Self::WentBack { call, .. }
+            | Self::NeverStale { call, .. }
             | Self::OtherTtl { call, .. }
             | Self::SentAfterAll { call }
             | Self::NeverSent { call, .. }

@@ -247,7 +247,7 @@ impl<'a> World<'a> {
 
     /// Nothing grows past the limits that the client was given.
     fn check_limits(&mut self, client: usize) {
-        let limits = crate::client::limits(self.scenario.profile.clients.small_limits);
+        let limits = crate::client::limits(&self.scenario.profile.clients);
         let Some(usage) = self.clients.get(client).map(|one| one.session.usage()) else {
             return;
         };

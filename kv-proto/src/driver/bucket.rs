@@ -168,7 +168,10 @@ impl Bucket {
 
     /// Reads a value; `None` if the key does not exist or is deleted.
     ///
-    /// Any replica may answer: see [`Get::leader`].
+    /// Any replica may answer, but never with less than this client knows: than
+    /// its own writes of the key that were acknowledged, and what it read
+    /// before; see [`ReadError::Stale`]. For what others wrote, see
+    /// [`Get::leader`].
     ///
     /// # Errors
     ///
@@ -360,6 +363,14 @@ impl GetEntry {
         self
     }
 
+    /// Takes the first answer, even if it is older than what this client was
+    /// told of the key before: see
+    /// [`Config::reads_never_go_back`](crate::Config::reads_never_go_back).
+    pub fn any_replica(mut self) -> Self {
+        self.options = self.options.any_replica();
+        self
+    }
+
     fn start(self) -> Reading {
         Reading(self.key.map(|key| {
             Response::start(self.bucket.client.shared(), |session, now| {
@@ -378,6 +389,12 @@ impl Get {
     /// Asks the leader of the bucket's stream instead of any replica.
     pub fn leader(self) -> Self {
         Self(self.0.leader())
+    }
+
+    /// Takes the first answer, even if it is older than what this client was
+    /// told of the key before.
+    pub fn any_replica(self) -> Self {
+        Self(self.0.any_replica())
     }
 
     /// Sets the deadline of this request, counted from the time it is awaited.

@@ -166,6 +166,9 @@ pub(crate) struct StreamState {
     #[serde(deserialize_with = "some_timestamp")]
     pub(crate) last_ts: Option<Timestamp>,
     pub(crate) num_subjects: u64,
+    /// The messages on each subject that was asked for.
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) subjects: BTreeMap<String, u64>,
     pub(crate) num_deleted: u64,
     pub(crate) consumer_count: u64,
 }

@@ -137,6 +137,17 @@ impl Binding {
         &self.0.origin.api
     }
 
+    /// The stream that numbers the revisions, and whose JetStream API serves it: a mirror's are its origin's.
+    pub(crate) fn numbered_by(&self) -> (&str, &str, Option<&str>) {
+        let Origin {
+            stream,
+            api,
+            unreachable,
+            ..
+        } = &self.0.origin;
+        (stream, api.as_str(), unreachable.as_deref())
+    }
+
     /// Whether that API can be asked from here.
     pub(crate) fn check_origin(&self) -> Result<(), Absent> {
         match &self.0.origin.unreachable {

@@ -6,6 +6,7 @@ pub(crate) mod binding;
 pub(crate) mod config;
 pub(crate) mod entry;
 pub(crate) mod erase;
+pub(crate) mod floors;
 pub(crate) mod list;
 pub(crate) mod manage;
 pub(crate) mod read;

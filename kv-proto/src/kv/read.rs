@@ -8,7 +8,10 @@
 //! ```
 //!
 //! A read has no effect, so whatever happens to its request it is sent again
-//! until the deadline.
+//! until the deadline. What it shows may be older than what this client was told
+//! before: then others are asked, as [`floor`] says.
+
+mod floor;
 
 use alloc::format;
 use alloc::string::ToString;
@@ -17,6 +20,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde_json::json;
 
+use self::floor::Whom;
+
 use crate::error::{EntryDefect, ReadError};
 use crate::js::error::ServerError;
 use crate::js::message::{ApiReply, StoredMessage};
@@ -24,6 +29,7 @@ use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Damaged, Entry, Revision, Stored};
+use crate::kv::floors::Floor;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
 use crate::mux::Class;
@@ -36,6 +42,8 @@ pub(crate) struct ReadOptions {
     pub(crate) revision: Option<Revision>,
     /// Ask the stream's leader instead of any replica.
     pub(crate) leader: bool,
+    /// The answer may be older than what is known.
+    pub(crate) any_age: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,8 @@ enum Stage {
     Direct,
     Leader,
     Probe,
+    /// Does the leader know of what is known of the key, and is it there?
+    Verify,
 }
 
 #[derive(Debug)]
@@ -50,13 +60,22 @@ pub(crate) struct Read {
     binding: Binding,
     key: Key,
     revision: Option<Revision>,
-    /// Only the leader's word counts.
-    from_leader: bool,
+    whom: Whom,
     stage: Stage,
     /// The JSON of the request, where it has one.
     body: Bytes,
     /// Nobody answered the last attempt.
     unanswered: bool,
+    /// What is known of the key, if that is not to be undercut.
+    floor: Floor,
+    /// What was shown last below the floor, 0 for nothing.
+    shown: u64,
+    /// A leader that was asked about it could not explain it.
+    unexplained: bool,
+    /// The leader's next answer is the truth.
+    believing: bool,
+    /// The leader may not be asked.
+    leader_denied: bool,
 }
 
 static EMPTY: Bytes = Bytes::new();
@@ -72,15 +91,24 @@ pub(crate) fn last_by_subject(subject: &str) -> Bytes {
 }
 
 impl Read {
-    pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions) -> Self {
+    pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions, floor: Floor) -> Self {
         let read = Self {
             binding,
             key,
             revision: options.revision,
-            from_leader: options.leader,
+            whom: if options.leader {
+                Whom::Leader
+            } else {
+                Whom::Anyone
+            },
             stage: Stage::Direct,
             body: Bytes::new(),
             unanswered: false,
+            floor,
+            shown: 0,
+            unexplained: false,
+            believing: false,
+            leader_denied: false,
         };
         let direct = read.binding.allow_direct();
         read.asking_again(direct)
@@ -88,7 +116,7 @@ impl Read {
 
     /// The question itself, to whomever it is for; `direct` tells whether replicas may answer.
     fn asking_again(self, direct: bool) -> Self {
-        if direct && !self.from_leader {
+        if direct && self.whom == Whom::Anyone {
             self.asking_anyone()
         } else {
             self.asking_the_leader()
@@ -127,9 +155,19 @@ impl Read {
                 class: Some(Class::Entries),
                 ..Request::api(api, subject::DIRECT_GET, stream, &self.body)
             },
+            (Stage::Leader, _) if self.whom == Whom::Origin => {
+                self.of_origin(subject::STREAM_MSG_GET)
+            }
             (Stage::Leader, _) => Request::api(api, subject::STREAM_MSG_GET, stream, &self.body),
+            (Stage::Verify, _) => self.of_origin(subject::STREAM_INFO),
             (Stage::Probe, _) => Request::api(api, subject::STREAM_INFO, stream, &EMPTY),
         }
+    }
+
+    /// A call about the stream that numbers the revisions.
+    fn of_origin(&self, call: &'static str) -> Request<'_> {
+        let (api, stream) = (self.binding.origin_api(), self.binding.acks_from());
+        Request::api(api, call, stream, &self.body)
     }
 
     /// Bytes to account for while the read is pending.
@@ -142,15 +180,25 @@ impl Read {
             (Stage::Direct, Answer::Reply(reply)) => self.on_direct(&reply, around),
             (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
             (Stage::Probe, Answer::Reply(reply)) => self.on_probed(&reply, around),
+            (Stage::Verify, Answer::Reply(reply)) => self.on_verified(&reply, around),
             (Stage::Direct, Answer::NoResponders) if mutant::is(Mutant::NobodyIsNotFound) => {
                 Step::Done(Output::Read(Ok(None)))
             }
-            (Stage::Direct | Stage::Leader, Answer::NoResponders) => Step::Send(self.probing()),
+            (Stage::Leader | Stage::Verify, Answer::NoResponders) if self.asks_for_a_mirror() => {
+                self.on_silent_origin(around)
+            }
+            (Stage::Direct | Stage::Leader | Stage::Verify, Answer::NoResponders) => {
+                Step::Send(self.probing())
+            }
             (Stage::Probe, Answer::NoResponders) => match around.absent(self.binding.api()) {
                 Some(absent) => failed(absent.into()),
                 None => Step::Pause(self.retrying(), around.pause()),
             },
             (Stage::Probe, Answer::Denied(_)) => Step::Pause(self.retrying(), around.pause()),
+            (Stage::Leader, Answer::Denied(_)) if self.whom == Whom::Origin => {
+                self.on_leader_denied(around)
+            }
+            (Stage::Verify, Answer::Denied(_)) => self.on_state_denied(around),
             (Stage::Direct | Stage::Leader, Answer::Denied(subject)) => {
                 failed(ReadError::Denied { subject })
             }
@@ -161,6 +209,7 @@ impl Read {
     /// Ends a read from outside.
     pub(crate) fn end(self, ending: Ending) -> Output {
         Output::Read(Err(match ending {
+            Ending::Deadline if self.unexplained => self.stale(),
             Ending::Deadline if self.unanswered => ReadError::Unavailable,
             Ending::Deadline => ReadError::TimedOut,
             Ending::Closed => ReadError::Closed,
@@ -179,7 +228,7 @@ impl Read {
         };
         match headers.status() {
             None => {}
-            Some(status) if status.code == 404 => return Step::Done(Output::Read(Ok(None))),
+            Some(status) if status.code == 404 => return self.on_nothing(around),
             Some(status) => {
                 let text = alloc::string::String::from_utf8_lossy(status.description);
                 let error = ServerError::from_status(status.code, &text);
@@ -190,18 +239,16 @@ impl Read {
                 };
             }
         }
-        self.judge(Stored::from_direct(headers, reply.payload))
+        self.judge(Stored::from_direct(headers, reply.payload), around)
     }
 
     fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match StoredMessage::parse(reply.payload.bytes) {
             Ok(ApiReply::Success(message)) => {
                 let stored = Stored::from_leader(message, around.limits);
-                self.judge(stored)
+                self.judge(stored, around)
             }
-            Ok(ApiReply::Failure(error)) if error.is_no_message() => {
-                Step::Done(Output::Read(Ok(None)))
-            }
+            Ok(ApiReply::Failure(error)) if error.is_no_message() => self.on_nothing(around),
             Ok(ApiReply::Failure(error)) => self.on_failure(error, around),
             Err(_) => failed(ReadError::Malformed {
                 revision: None,
@@ -227,7 +274,9 @@ impl Read {
     }
 
     fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
-        if error.is_stream_not_found() {
+        if error.is_stream_not_found() && self.asks_for_a_mirror() {
+            self.on_silent_origin(around)
+        } else if error.is_stream_not_found() {
             failed(ReadError::BucketNotFound)
         } else if error.is_not_enabled() {
             failed(ReadError::NoJetStream)
@@ -239,8 +288,20 @@ impl Read {
         }
     }
 
-    /// Compares what came with what was asked for.
-    fn judge(self, stored: Result<Stored<'_>, Damaged>) -> Step<Self> {
+    /// The key has no revision, or not that one.
+    fn on_nothing(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        if !self.admits(0, around) {
+            return self.look_further(0, around);
+        }
+        Step::Done(Output::Read(Ok(None)))
+    }
+
+    /// Compares what came with what was asked for, and with what is known.
+    fn judge(
+        mut self,
+        stored: Result<Stored<'_>, Damaged>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
         let stored = match stored {
             Ok(stored) => stored,
             // Damage to another key's revision is nothing to this one.
@@ -253,25 +314,36 @@ impl Read {
             Err(Damaged {
                 revision, defect, ..
             }) => {
+                if let Some(revision) = revision
+                    && !self.admits(revision.get(), around)
+                {
+                    return self.look_further(revision.get(), around);
+                }
                 return failed(ReadError::Malformed { revision, defect });
             }
         };
-        let is_our_key = self.is_our_key(&stored.subject);
-        match self.revision {
-            // A copy of an answer to somebody else.
-            Some(wanted) if wanted != stored.revision => Step::Ignore(self),
-            _ if !is_our_key => self.on_other_key(),
-            Some(_) | None => Step::Done(Output::Read(Ok(Some(Entry {
-                bucket: self.binding.name().clone(),
-                key: self.key,
-                length: u64::try_from(stored.value.len()).unwrap_or(u64::MAX),
-                value: stored.value,
-                revision: stored.revision,
-                created: stored.created,
-                operation: stored.operation,
-                delta: 0,
-            })))),
+        if self
+            .revision
+            .is_some_and(|wanted| wanted != stored.revision)
+        {
+            return Step::Ignore(self); // a copy of an answer to somebody else
         }
+        if !self.is_our_key(&stored.subject) {
+            return self.on_other_key();
+        }
+        if !self.admits(stored.revision.get(), around) {
+            return self.look_further(stored.revision.get(), around);
+        }
+        Step::Done(Output::Read(Ok(Some(Entry {
+            bucket: self.binding.name().clone(),
+            key: self.key,
+            length: u64::try_from(stored.value.len()).unwrap_or(u64::MAX),
+            value: stored.value,
+            revision: stored.revision,
+            created: stored.created,
+            operation: stored.operation,
+            delta: 0,
+        }))))
     }
 }
 

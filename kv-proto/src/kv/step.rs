@@ -13,11 +13,13 @@ use crate::error::{BucketError, Cause, ReadError, WatchError};
 use crate::js::message::ApiReply;
 use crate::js::subject::{self, ApiPrefix};
 use crate::kv::entry::Payload;
+use crate::kv::floors::Floors;
 use crate::limits::{Limits, MAX_API_REPLY};
 use crate::mux::Class;
 use crate::op::Output;
 use crate::out::Handover;
 use crate::rng::Rng;
+use crate::stats::Stats;
 use crate::time::Instant;
 use crate::wire::{self, Header, HeaderValue, Headers};
 
@@ -144,6 +146,9 @@ impl<'a> Reply<'a> {
 pub(crate) struct Surroundings<'a> {
     pub(crate) rng: &'a mut Rng,
     pub(crate) limits: &'a Limits,
+    /// What this client knows of keys.
+    pub(crate) floors: &'a mut Floors,
+    pub(crate) stats: &'a mut Stats,
     pub(crate) now: Instant,
     /// The server that answers says that it has JetStream.
     pub(crate) jetstream: bool,

@@ -240,11 +240,18 @@ impl Write {
         2 * self.key.len() + self.value.len()
     }
 
-    pub(crate) fn answer(
-        mut self,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        let (binding, key) = (self.binding.clone(), self.key.clone());
+        let step = self.take(answer, around);
+        if let Step::Done(Output::Written(result)) = &step
+            && let Some(revision) = revision_told(result)
+        {
+            around.floors.note(&binding, &key, revision.get());
+        }
+        step
+    }
+
+    fn take(mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match core::mem::replace(&mut self.stage, Stage::Publish) {
             Stage::Publish => self.on_published(answer, None, around),
             Stage::Doubtful(doubts) => self.on_published(answer, Some(doubts), around),
@@ -613,6 +620,15 @@ impl Write {
 
     fn stored_subject(&self) -> alloc::vec::Vec<u8> {
         [self.binding.stored_prefix().as_bytes(), self.key.as_bytes()].concat()
+    }
+}
+
+/// The revision that a writer is told its key has reached.
+const fn revision_told(result: &Result<Revision, WriteError>) -> Option<Revision> {
+    match result {
+        Ok(revision) | Err(WriteError::Exists { revision }) => Some(*revision),
+        Err(WriteError::Conflict { current, .. }) => *current,
+        Err(WriteError::InvalidKey(_) | WriteError::NotApplied(_) | WriteError::Unknown(_)) => None,
     }
 }
 

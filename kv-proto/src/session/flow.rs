@@ -179,6 +179,8 @@ impl Session {
         let mut around = Surroundings {
             rng: &mut self.rng,
             limits: &self.config.limits,
+            floors: &mut self.floors,
+            stats: &mut self.stats,
             now: self.now,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
         };
@@ -395,6 +397,9 @@ impl Session {
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
+        if let Output::Bound(Ok(binding)) = &output {
+            self.floors.meet(binding);
+        }
         if matches!(output, Output::Deleted(Ok(()))) {
             // The bucket's sequences start again if it is created again.
             for link in &mut self.links {

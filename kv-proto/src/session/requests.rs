@@ -11,6 +11,7 @@ use crate::kv::Machine;
 use crate::kv::binding::Binding;
 use crate::kv::config::BucketConfig;
 use crate::kv::entry::{Entry, Revision};
+use crate::kv::floors::Floor;
 use crate::kv::list::{List, NamesPage, StatusPage, What};
 use crate::kv::manage::{Goal, Manage};
 use crate::kv::read::Read;
@@ -179,7 +180,9 @@ impl Session {
     /// returned as an entry, a key without any revision as `None`.
     ///
     /// Any replica may answer, so another client's latest write can be
-    /// missing: see [`GetOptions::leader`].
+    /// missing: see [`GetOptions::leader`]. What this client wrote or read of the
+    /// key, with its end known when it asks, is never missing:
+    /// [`ReadError::Stale`](crate::ReadError::Stale) comes instead.
     ///
     /// # Errors
     ///
@@ -195,7 +198,12 @@ impl Session {
             // 0 stands for "no revision" everywhere, so there is nothing to ask.
             self.start_ended(now, Output::Read(Ok(None)))?
         } else {
-            let read = Read::new(bucket.clone(), key, options.read);
+            let floor = if options.read.any_age || options.read.revision.is_some() {
+                Floor::default()
+            } else {
+                self.floors.of(bucket, &key)
+            };
+            let read = Read::new(bucket.clone(), key, options.read, floor);
             self.start(now, Machine::Read(read), options.timeout)?
         };
         Ok(Op::new(id))

@@ -472,7 +472,10 @@ impl Peer {
                 }
                 None => not_found(),
             },
-            "STREAM.INFO" => self.streams.get(name).map_or_else(not_found, Stream::info),
+            "STREAM.INFO" => self.streams.get(name).map_or_else(not_found, |stream| {
+                let asked = if body.is_empty() { json!({}) } else { parsed() };
+                stream.info_of(asked["subjects_filter"].as_str())
+            }),
             "STREAM.DELETE" => {
                 assert!(body.is_empty(), "a delete has no body");
                 self.consumers.of_stream_gone(name);
@@ -552,6 +555,20 @@ impl Stream {
 
     fn by_seq(&self, seq: u64) -> Option<(u64, &Message)> {
         Some((seq, self.messages.get(&seq)?))
+    }
+
+    /// The state, with the number of messages on each subject that a filter takes.
+    fn info_of(&self, filter: Option<&str>) -> Value {
+        let mut counts = BTreeMap::<&str, u64>::new();
+        let taken = |m: &&Message| filter.is_some_and(|filter| matches(filter, &m.subject));
+        for message in self.messages.values().filter(taken) {
+            *counts.entry(&message.subject).or_default() += 1;
+        }
+        let mut info = self.info();
+        if !counts.is_empty() {
+            info["state"]["subjects"] = json!(counts);
+        }
+        info
     }
 
     fn info(&self) -> Value {

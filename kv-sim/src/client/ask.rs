@@ -36,6 +36,9 @@ impl Client {
             return None;
         }
         let id = history.begin(self.id, key, call, now);
+        if let Some(record) = history.record(id) {
+            record.life = self.life;
+        }
         let local = self.local(now);
         let begun = self.request(local, id, key, ask, call, timeout);
         match begun {

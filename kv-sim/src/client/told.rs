@@ -89,6 +89,10 @@ fn of_read(result: Result<Option<Entry>, ReadError>) -> Answer {
         Err(ReadError::Malformed { revision, .. }) => {
             Answer::Malformed(revision.map(Revision::get))
         }
+        Err(ReadError::Stale { seen, floor }) => Answer::Stale {
+            seen: seen.map_or(0, Revision::get),
+            floor: floor.get(),
+        },
         Err(error) => Answer::Failed(match error {
             ReadError::Refused(refused) => refusal(&refused),
             ReadError::BucketNotFound => Cause::NoBucket,

@@ -41,7 +41,7 @@ const READ: [&str; 8] = [
 ];
 
 /// The table of evidence, row by row, and what shows that clients recover.
-const ROWS: [Point; 50] = [
+const ROWS: [Point; 54] = [
     // Never sent.
     Point("nothing left", "not applied: full"),
     Point("nothing left", "not applied: too large"),
@@ -103,6 +103,11 @@ const ROWS: [Point; 50] = [
     Point("ended by itself", "credentials"),
     Point("ping", ""),
     Point("reply that nobody waits for", ""),
+    // What clients know of keys, and what they are shown.
+    Point("reply below the floor", ""),
+    Point("reply below what was forgotten", ""),
+    Point("floors dropped", ""),
+    Point("get", "failed: stale"),
 ];
 
 /// Faults that wait for something to meet: they are counted when they are set, and again when they do.

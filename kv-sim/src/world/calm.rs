@@ -6,10 +6,11 @@ use kv_proto::{ConnectionState, Disconnect};
 
 use super::World;
 use super::faults::UNREACHABLE;
-use crate::history::{Answer, CallId, Cause};
+use crate::history::{Answer, CallId, Cause, Record};
 use crate::oracle::STREAM;
 use crate::picture::Side;
 use crate::scenario::Ask;
+use crate::server::Change;
 use crate::violation::Violation;
 
 /// Enough for one request and its answer in fair weather.
@@ -240,6 +241,7 @@ impl World<'_> {
         }
         self.run_while(PATIENCE, Self::is_waiting);
         let doubtful = self.judge_probes(first);
+        self.probe_stale(first);
         for client in doubtful {
             // A stream that lost its end can make a client doubt the first acknowledgement, not the second.
             let again = self.history.next_id();
@@ -250,6 +252,38 @@ impl World<'_> {
                 let what = "doubts for ever".into();
                 return self.broken(Violation::Unsettled { client, what });
             }
+        }
+    }
+
+    /// Whether a leader was elected that lacked what was committed.
+    fn has_lost_its_end(&self) -> bool {
+        let mut journal = self.cluster.journal().iter();
+        journal.any(|event| matches!(event.change, Change::Rewound { .. }))
+    }
+
+    /// A stream of several replicas that lost its end shows less than clients know, who believe it in the end.
+    fn probe_stale(&mut self, first: CallId) {
+        let from = usize::try_from(first.0).unwrap_or(0);
+        let probes = self.history.calls.get(from..).unwrap_or_default();
+        let is_stale = |record: &&Record| matches!(record.answer, Some((_, Answer::Stale { .. })));
+        let stale: Vec<(usize, u8)> = probes
+            .iter()
+            .filter(is_stale)
+            .map(|record| (record.client, record.key))
+            .collect();
+        if stale.is_empty() || !self.violations.is_empty() {
+            return;
+        }
+        let again = self.history.next_id();
+        for (client, key) in stale {
+            self.ask_calmly(client, Ask::Get { key });
+        }
+        self.run_while(PATIENCE, Self::is_waiting);
+        let from = usize::try_from(again.0).unwrap_or(0);
+        let mut probes = self.history.calls.iter().skip(from);
+        if let Some(client) = probes.find(is_stale).map(|record| record.client) {
+            let what = "finds the bucket stale for ever".into();
+            self.broken(Violation::Unsettled { client, what });
         }
     }
 
@@ -272,6 +306,8 @@ impl World<'_> {
             "F-S3 re-created behind a call",
         ];
         let rewound = anew.iter().any(|fault| self.coverage.has(fault));
+        // What a leader shows can be less than what clients know.
+        let reduced = rewound || self.coverage.has("F-S15 erased") || self.has_lost_its_end();
         let mut doubtful = Vec::new();
         let probes = self.history.calls.get(from..).unwrap_or_default();
         let failed =
@@ -285,6 +321,7 @@ impl World<'_> {
                     Some(Answer::NotApplied(_) | Answer::Unknown(_) | Answer::Failed(_)) | None => {
                         true
                     }
+                    Some(Answer::Stale { .. }) => !reduced,
                     Some(_) => false,
                 },
             );

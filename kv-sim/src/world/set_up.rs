@@ -73,6 +73,8 @@ impl<'a> World<'a> {
             history: History {
                 replicated: profile.bucket.replicas > 1,
                 lenient: profile.bucket.replicas > 1 && profile.version <= Version::V2_11,
+                forgetful: profile.clients.few_floors,
+                resurfaces: profile.bucket.markers && profile.bucket.history > 1,
                 covered: profile.version < Version::V2_15,
                 ..History::default()
             },

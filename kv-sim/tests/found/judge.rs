@@ -45,6 +45,7 @@ fn two_purges_of_one_revision_are_told_apart() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             keys: 20,
             consumers: Consumers::default(),

@@ -43,6 +43,7 @@ pub(crate) fn fair(clients: u8) -> Profile {
             shuffle: false,
             max_reconnects: 0,
             auth_failures: 0,
+            few_floors: false,
         },
         keys: 2,
         consumers: Consumers::default(),

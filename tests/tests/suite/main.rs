@@ -28,6 +28,7 @@ mod domains;
 mod erase;
 mod events;
 mod examples;
+mod floors;
 mod handshake;
 mod history;
 mod hostile;

@@ -65,6 +65,7 @@ fn reads_are_as_old_as_a_replica_can_be() {
         run.call(Call::Put, 9, 11, Answer::Applied(2));
         run.stores(10, 2, 1);
         run.call(call, 20, 21, found(1, 0));
+        run.last().client = 1;
         run.verdict()
     };
     assert_eq!(read(Call::Get), []);
@@ -120,6 +121,7 @@ fn an_echo_was_true_once() {
         run.call(Call::Put, 9, 11, Answer::Applied(2));
         run.stores(10, 2, 1);
         run.call(call, 20, 21, answer);
+        run.last().client = 1;
         run.verdict()
     };
     let call = CallId(2);

@@ -55,7 +55,9 @@ pub(super) fn answer(answer: &Answer) -> Words {
             let at = revision.map_or(String::new(), |revision| format!(" @{revision}"));
             (format!("{name}{at}"), Tone::Doubt)
         }
-        Answer::NotApplied(_) | Answer::Failed(_) => (name.into(), Tone::Bad),
+        Answer::NotApplied(_) | Answer::Failed(_) | Answer::Stale { .. } => {
+            (name.into(), Tone::Bad)
+        }
         Answer::Removed { revisions, .. } => (format!("removed {revisions}"), Tone::Good),
         Answer::Done => (name.into(), Tone::Good),
     };
@@ -75,6 +77,7 @@ pub(super) fn answer(answer: &Answer) -> Words {
         | Answer::Unknown(_)
         | Answer::Absent
         | Answer::Malformed(_)
+        | Answer::Stale { .. }
         | Answer::Failed(_)
         | Answer::Removed { .. }
         | Answer::Done => format!("{answer:?}"),

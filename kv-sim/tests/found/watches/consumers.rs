@@ -50,6 +50,7 @@ fn a_purge_hides_nothing_of_another_filter() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -187,6 +188,7 @@ fn flow_control_is_no_entry() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -295,6 +297,7 @@ fn a_reader_that_stopped_starves_nobody() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 16384,
@@ -399,6 +402,7 @@ fn who_is_fed_in_vain_rests() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,

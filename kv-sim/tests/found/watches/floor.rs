@@ -48,6 +48,7 @@ fn an_older_revision_that_comes_back_is_not_waited_for() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -194,6 +195,7 @@ fn a_start_behind_the_floor_owes_nothing() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 0,

@@ -48,6 +48,7 @@ fn heartbeats_do_not_show_that_the_server_hears_us() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,
@@ -126,6 +127,7 @@ fn the_deadline_of_requests_is_none_of_watches() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,

@@ -49,6 +49,7 @@ fn flow_control_that_is_held_keeps_the_place() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -205,6 +206,7 @@ fn what_a_lagging_replica_sends_again_is_no_rewind() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,

@@ -47,6 +47,7 @@ fn a_replica_that_is_behind_owes_what_was_acknowledged() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 0,
@@ -134,6 +135,7 @@ fn nothing_pending_is_no_proof() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -308,6 +310,7 @@ fn who_leads_now_may_have_been_behind_when_it_counted() {
                 shuffle: false,
                 max_reconnects: 0,
                 auth_failures: 0,
+                few_floors: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,

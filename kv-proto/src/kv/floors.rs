@@ -1,0 +1,399 @@
+//! Floors: how far keys are known to have come, so that reads never go back.
+//!
+//! Any replica may answer a read, and one that is behind shows what was before. So a read compares what it is
+//! shown with its key's floor: the newest revision that this client was acknowledged or told of it. A floor
+//! holds within one life of the bucket, whose revisions begin at 1.
+//!
+//! The table is bounded. It has two generations: what is looked at is or becomes part of the younger one, and
+//! when that is full, the older one is forgotten as a whole and the younger one takes its place. One number
+//! for each bucket stays of what was forgotten, the highest of its floors. A key that is not in the table
+//! may have had a floor up to there: what is shown of it below that number may be too old, and a leader has
+//! to say. That costs a request and never makes an answer wrong.
+
+use alloc::collections::BTreeMap;
+use core::cmp::Ordering;
+use core::mem;
+use core::time::Duration;
+
+use crate::kv::binding::Binding;
+use crate::mutant::{self, Mutant};
+use crate::name::Key;
+use crate::time::{Instant, Timestamp};
+
+/// How long a leader can be one no more without knowing: it looks every ten seconds whether it has heard of a
+/// majority within ten. What leaders have said for longer than that is the truth.
+const OLD_LEADER: Duration = Duration::from_secs(30);
+
+/// What an entry takes beside its key: its place in a tree whose nodes can be half empty.
+const PER_KEY: usize = 144;
+
+/// What a bucket takes beside its keys.
+const PER_BUCKET: usize = 4_096;
+
+/// What a read knows of its key when it begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Floor {
+    known: Known,
+    /// When the bucket was created to which that belongs, as far as known.
+    incarnation: Option<Timestamp>,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// The newest revision that was acknowledged or told.
+    reached: u64,
+    /// It may have been newer, up to this one: that was forgotten.
+    perhaps: u64,
+    word: Word,
+}
+
+/// What leaders said that is below the floor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Word {
+    #[default]
+    Nothing,
+    /// Something since then, which may be the word of an old leader.
+    Doubted(Instant),
+    /// The truth is this revision, 0 for none: what was above it was removed.
+    Settled(u64),
+}
+
+/// What is to be thought of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is as new as all that was told before.
+    Good,
+    /// It may be older than something that was forgotten.
+    Vague,
+    /// It is older.
+    Old,
+}
+
+impl Floor {
+    /// The newest revision that was acknowledged or told, 0 for none.
+    pub(crate) const fn reached(&self) -> u64 {
+        self.known.reached
+    }
+
+    /// When the bucket was created to which it belongs, as far as known.
+    pub(crate) const fn incarnation(&self) -> Option<Timestamp> {
+        self.incarnation
+    }
+
+    /// Whether a revision that is shown is no news.
+    pub(crate) fn knows(&self, shown: u64) -> bool {
+        let doubted = matches!(self.known.word, Word::Doubted(_));
+        shown == self.known.reached && self.known.perhaps == 0 && !doubted
+    }
+
+    /// Judges what is shown, 0 for nothing.
+    pub(crate) fn judge(&self, shown: u64) -> Judgement {
+        let Known {
+            reached,
+            perhaps,
+            word,
+        } = self.known;
+        let removed = match word {
+            Word::Settled(truth) if truth == shown => return Judgement::Good,
+            Word::Settled(truth) => truth < reached,
+            Word::Nothing | Word::Doubted(_) => false,
+        };
+        if shown < reached || (removed && shown == reached) {
+            Judgement::Old
+        } else if shown < perhaps {
+            Judgement::Vague
+        } else {
+            Judgement::Good
+        }
+    }
+}
+
+impl Known {
+    /// What is left of a key that may have come so far.
+    const fn forgotten(perhaps: u64) -> Self {
+        Self {
+            reached: 0,
+            perhaps,
+            word: Word::Nothing,
+        }
+    }
+
+    /// The newest revision that it may have come to.
+    fn highest(&self) -> u64 {
+        self.reached.max(self.perhaps)
+    }
+
+    /// Takes note of a revision that was acknowledged or told.
+    fn note(&mut self, revision: u64) {
+        let doubted = matches!(self.word, Word::Doubted(_));
+        if revision > self.reached || (revision == self.reached && doubted) {
+            self.reached = revision;
+            self.word = Word::Nothing;
+        }
+        if self.perhaps <= revision {
+            self.perhaps = 0;
+        }
+    }
+}
+
+/// The floors of all keys of all buckets.
+#[derive(Debug)]
+pub(crate) struct Floors {
+    /// The most that a generation weighs; `None` if no floors are wanted.
+    capacity: Option<usize>,
+    buckets: BTreeMap<Numbered, Bucket>,
+    /// What the younger generation weighs.
+    weight: usize,
+    /// The highest floor of buckets of which nothing is left.
+    forgotten: u64,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    incarnation: Option<Timestamp>,
+    /// The highest floor of keys that are not here any more.
+    forgotten: u64,
+    young: BTreeMap<Key, Known>,
+    old: BTreeMap<Key, Known>,
+}
+
+/// A bucket by who numbers its revisions: a mirror has those of its origin.
+#[derive(Clone, Debug)]
+struct Numbered(Binding);
+
+impl Floors {
+    /// Makes a table that takes at most so many bytes, or none at all.
+    pub(crate) const fn new(wanted: bool, bytes: usize) -> Self {
+        Self {
+            capacity: if wanted { Some(bytes / 2) } else { None },
+            buckets: BTreeMap::new(),
+            weight: 0,
+            forgotten: 0,
+        }
+    }
+
+    /// What is known of a key.
+    pub(crate) fn of(&mut self, binding: &Binding, key: &Key) -> Floor {
+        if self.capacity.is_none() {
+            return Floor::default();
+        }
+        let Some(bucket) = self.buckets.get_mut(&Numbered(binding.clone())) else {
+            let known = Known::forgotten(self.forgotten);
+            return Floor {
+                known,
+                incarnation: None,
+            };
+        };
+        let incarnation = bucket.incarnation;
+        let unknown = Known::forgotten(bucket.forgotten);
+        let known = match bucket.young.get(key) {
+            Some(known) => *known,
+            None => match bucket.old.remove(key) {
+                Some(known) => {
+                    self.keep(binding, key, known);
+                    known
+                }
+                None => unknown,
+            },
+        };
+        Floor { known, incarnation }
+    }
+
+    /// Notes that a revision of a key was acknowledged or is told.
+    pub(crate) fn note(&mut self, binding: &Binding, key: &Key, revision: u64) {
+        if revision == 0 {
+            return;
+        }
+        let bucket = self.buckets.get_mut(&Numbered(binding.clone()));
+        if let Some(known) = bucket.and_then(|bucket| bucket.young.get_mut(key)) {
+            return known.note(revision);
+        }
+        let mut known = self.of(binding, key).known;
+        known.note(revision);
+        self.keep(binding, key, known);
+    }
+
+    /// Notes that a leader's word on a key is the truth, 0 for nothing, although a read knew of something
+    /// newer, or may have known.
+    pub(crate) fn settle(&mut self, binding: &Binding, key: &Key, read: &Floor, shown: u64) {
+        let mut floor = self.of(binding, key);
+        // What became known since is newer than that.
+        if floor.reached() != read.reached() {
+            return;
+        }
+        if floor.judge(shown) == Judgement::Good {
+            return self.note(binding, key, shown);
+        }
+        floor.known.reached = floor.reached().max(shown);
+        floor.known.word = Word::Settled(shown);
+        self.keep(binding, key, floor.known);
+    }
+
+    /// Notes that leaders contradict what a read knew. Returns whether that is the truth: they have done so
+    /// for long, or what it knew does not hold any more.
+    pub(crate) fn doubt(
+        &mut self,
+        binding: &Binding,
+        key: &Key,
+        read: &Floor,
+        now: Instant,
+    ) -> bool {
+        let known = self.of(binding, key).known;
+        if known.reached < read.reached() {
+            return true;
+        }
+        match known.word {
+            Word::Doubted(since) => return now.saturating_duration_since(since) >= OLD_LEADER,
+            // Another read was told meanwhile.
+            Word::Settled(_) if known.word != read.known.word => return true,
+            Word::Settled(_) | Word::Nothing => {}
+        }
+        let doubted = Known {
+            word: Word::Doubted(now),
+            ..known
+        };
+        self.keep(binding, key, doubted);
+        false
+    }
+
+    /// A bucket was opened: it may be another one than before.
+    pub(crate) fn meet(&mut self, binding: &Binding) {
+        let known = self.buckets.get(&Numbered(binding.clone()));
+        let older = |bucket: &Bucket| bucket.incarnation < Some(binding.created());
+        if !binding.is_mirror() && known.is_some_and(older) {
+            self.begin_anew(binding, binding.created());
+        }
+    }
+
+    /// The bucket was created at that time. If it was another one before, nothing that is known is certain any
+    /// more: an acknowledgement does not say in which life of the bucket it was given.
+    pub(crate) fn begin_anew(&mut self, binding: &Binding, created: Timestamp) {
+        let Some(bucket) = self.buckets.get_mut(&Numbered(binding.clone())) else {
+            return;
+        };
+        let before = bucket.incarnation.replace(created);
+        if before.is_some_and(|before| before != created) {
+            bucket.forget();
+            bucket.forget();
+        }
+    }
+
+    /// The bucket has lost what came after that revision, or had when its leader was asked.
+    pub(crate) fn lose_end(&mut self, binding: &Binding, last: u64) {
+        let Some(bucket) = self.buckets.get_mut(&Numbered(binding.clone())) else {
+            return;
+        };
+        let mut forgotten = bucket.forgotten;
+        for keys in [&mut bucket.young, &mut bucket.old] {
+            keys.retain(|_, known| {
+                let stays = known.reached <= last;
+                if !stays {
+                    forgotten = known.highest().max(forgotten);
+                }
+                stays
+            });
+        }
+        bucket.forgotten = forgotten;
+    }
+
+    /// Stores what is known of a key in the younger generation.
+    fn keep(&mut self, binding: &Binding, key: &Key, known: Known) {
+        let Some(capacity) = self.capacity else {
+            return;
+        };
+        let numbered = Numbered(binding.clone());
+        let mut weight = key.len() + PER_KEY + PER_BUCKET;
+        match self.buckets.get_mut(&numbered) {
+            Some(bucket) if weight > capacity => return bucket.forget_at(known.highest()),
+            None if weight > capacity => {
+                self.forgotten = known.highest().max(self.forgotten);
+                return;
+            }
+            Some(bucket) => {
+                if let Some(before) = bucket.young.get_mut(key) {
+                    *before = known;
+                    return;
+                }
+                if !bucket.young.is_empty() {
+                    weight -= PER_BUCKET;
+                }
+            }
+            None => {}
+        }
+        if self.weight + weight > capacity {
+            self.age();
+            weight = key.len() + PER_KEY + PER_BUCKET;
+        }
+        self.weight += weight;
+        let forgotten = self.forgotten;
+        let bucket = self.buckets.entry(numbered);
+        let bucket = bucket.or_insert_with(|| Bucket::new(binding, forgotten));
+        bucket.young.insert(key.clone(), known);
+    }
+
+    /// Forgets the older generation.
+    fn age(&mut self) {
+        for bucket in self.buckets.values_mut() {
+            bucket.forget();
+        }
+        let forgotten = &mut self.forgotten;
+        self.buckets.retain(|_, bucket| {
+            let known = !bucket.old.is_empty();
+            if !known {
+                *forgotten = bucket.forgotten.max(*forgotten);
+            }
+            known
+        });
+        self.weight = 0;
+    }
+}
+
+impl Bucket {
+    fn new(binding: &Binding, forgotten: u64) -> Self {
+        Self {
+            // The time of a mirror's creation says nothing of its origin.
+            incarnation: (!binding.is_mirror()).then(|| binding.created()),
+            forgotten,
+            young: BTreeMap::new(),
+            old: BTreeMap::new(),
+        }
+    }
+
+    fn forget(&mut self) {
+        let gone = mem::replace(&mut self.old, mem::take(&mut self.young));
+        if mutant::is(Mutant::ForgottenFloorIsNone) {
+            return;
+        }
+        let highest = gone.values().map(Known::highest).max();
+        self.forget_at(highest.unwrap_or(0));
+    }
+
+    /// A key is forgotten that may have come so far.
+    fn forget_at(&mut self, highest: u64) {
+        self.forgotten = highest.max(self.forgotten);
+    }
+}
+
+impl Ord for Numbered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.numbered_by().cmp(&other.0.numbered_by())
+    }
+}
+
+impl PartialOrd for Numbered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Numbered {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Numbered {}
+
+#[cfg(test)]
+mod tests;

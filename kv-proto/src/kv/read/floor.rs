@@ -1,0 +1,223 @@
+//! What a read does when it is shown less than is known of its key.
+//!
+//! ```text
+//!   Direct --old--> Leader --old--> Verify --explained, and settled--> done
+//!                     ^                | explained: the leader's next answer is the truth
+//!                     '---- pause -----+ not explained
+//! ```
+//!
+//! Whoever shows an old revision, or nothing, may be a replica that is behind, or a leader that was deposed and
+//! does not know yet. What explains it instead is in one answer of STREAM.INFO, which tells how far its sender
+//! has come and what it holds of the key, at the same moment: the bucket is another one; it has one replica and
+//! so nobody who could be behind; or its sender has come as far as we know, and holds no message of the key.
+//! An older revision can show again only where the newest one can end alone: where values have a time to live
+//! above others that are kept. Anything else is asked again until the deadline; what leaders have said for
+//! long is the truth in the end, as a bucket of several replicas can lose its end too.
+//!
+//! A mirror shows what it has been sent; whether that is the truth its origin knows, which is where writes go.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{Read, Stage};
+use crate::error::ReadError;
+use crate::js::message::ApiReply;
+use crate::js::stream::StreamInfo;
+use crate::kv::entry::Revision;
+use crate::kv::floors::Judgement;
+use crate::kv::step::{Reply, Step, Surroundings};
+use crate::mutant::{self, Mutant};
+use crate::op::Output;
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Any replica, where they may answer.
+    Anyone,
+    /// The leader of the bucket's stream, because the caller wants it.
+    Leader,
+    /// The leader of the stream that numbers the revisions, because others showed too little.
+    Origin,
+}
+
+impl Read {
+    /// Whether what is shown, 0 for nothing, can be told; what is known is then known.
+    pub(super) fn admits(&mut self, shown: u64, around: &mut Surroundings<'_>) -> bool {
+        let (binding, key) = (&self.binding, &self.key);
+        if self.revision.is_some() {
+            around.floors.note(binding, key, shown);
+            return true;
+        }
+        let judgement = self.floor.judge(shown);
+        let settled = match judgement {
+            Judgement::Good => {
+                if !self.floor.knows(shown) {
+                    around.floors.note(binding, key, shown);
+                }
+                return true;
+            }
+            // Whoever may not ask the leader has to make do with any replica.
+            Judgement::Vague => self.believing || self.leader_denied || self.is_from_origin(),
+            Judgement::Old => self.believing,
+        };
+        if settled {
+            around.floors.settle(binding, key, &self.floor, shown);
+        }
+        settled || is_planted(judgement, shown, self.is_from_origin())
+    }
+
+    /// Asks somebody who should know more.
+    pub(super) fn look_further(mut self, shown: u64, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.shown = shown;
+        match self.floor.judge(shown) {
+            Judgement::Vague => around.stats.vague_replies += 1,
+            Judgement::Old | Judgement::Good => around.stats.stale_replies += 1,
+        }
+        if self.leader_denied || self.is_from_origin() {
+            return Step::Send(self.verifying());
+        }
+        if self.binding.check_origin().is_err() {
+            return self.on_silent_origin(around);
+        }
+        self.whom = Whom::Origin;
+        Step::Send(self.asking_the_leader())
+    }
+
+    /// The leader may not be asked for the message, but perhaps whether there is one.
+    pub(super) fn on_leader_denied(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.leader_denied = true;
+        if self.floor.judge(self.shown) == Judgement::Old {
+            return Step::Send(self.verifying());
+        }
+        self.left_unexplained(around)
+    }
+
+    /// The state of the stream may not be asked for.
+    pub(super) fn on_state_denied(self, around: &mut Surroundings<'_>) -> Step<Self> {
+        let (binding, key) = (&self.binding, &self.key);
+        if around.floors.doubt(binding, key, &self.floor, around.now) {
+            return self.believing_whom_it_asks();
+        }
+        self.left_unexplained(around)
+    }
+
+    /// The origin of a mirror cannot be asked now: the mirror may come to know by itself. Where it is forgotten
+    /// what is known, its word is all there is.
+    pub(super) fn on_silent_origin(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.whom = Whom::Anyone;
+        if self.floor.judge(self.shown) == Judgement::Vague {
+            self.leader_denied = true;
+            return Step::Send(self.asking_whom_it_may());
+        }
+        self.left_unexplained(around)
+    }
+
+    /// Whether a mirror's origin is asked.
+    pub(super) fn asks_for_a_mirror(&self) -> bool {
+        self.whom == Whom::Origin && self.binding.is_mirror()
+    }
+
+    pub(super) fn on_verified(
+        self,
+        reply: &Reply<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        match reply.api::<StreamInfo>() {
+            Some(ApiReply::Success(info)) if info.config.name != self.binding.acks_from() => {
+                Step::Ignore(self)
+            }
+            Some(ApiReply::Success(info)) => self.explain(&info, around),
+            None => Step::Pause(self, around.pause()),
+            Some(ApiReply::Failure(error)) => self.on_failure(error, around),
+        }
+    }
+
+    /// Looks in the state of the stream for the reason why so little is shown of the key.
+    fn explain(mut self, info: &StreamInfo, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.unanswered = false;
+        let (binding, key) = (&self.binding, &self.key);
+        let known = self.floor.incarnation();
+        if !mutant::is(Mutant::FloorOutlivesBucket) {
+            around.floors.begin_anew(binding, info.created);
+            if known.is_some_and(|known| known != info.created) {
+                around.stats.floors_dropped += 1;
+                return self.believing_whom_it_asks();
+            }
+        }
+        let alone = info.config.num_replicas <= 1;
+        let (reached, last) = (self.floor.reached(), info.state.last_seq);
+        if last >= reached && info.state.subjects.is_empty() {
+            around.floors.settle(binding, key, &self.floor, 0);
+            return Step::Done(Output::Read(Ok(None)));
+        }
+        // Which of the older ones it is only a leader can say.
+        let can_end_alone = info.config.allow_msg_ttl
+            && info.config.max_msgs_per_subject != 1
+            && !self.leader_denied;
+        let explained = alone
+            || (last >= reached && can_end_alone)
+            || around.floors.doubt(binding, key, &self.floor, around.now);
+        if !explained {
+            return self.left_unexplained(around);
+        }
+        if last < reached {
+            around.floors.lose_end(binding, last);
+            around.stats.floors_dropped += 1;
+        }
+        self.believing_whom_it_asks()
+    }
+
+    /// Asks again after a pause.
+    pub(super) fn left_unexplained(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.unexplained = self.floor.judge(self.shown) == Judgement::Old;
+        Step::Pause(self.asking_whom_it_may(), around.pause())
+    }
+
+    /// What it ends with if nothing better is shown in time.
+    pub(super) fn stale(&self) -> ReadError {
+        ReadError::Stale {
+            seen: (self.shown > 0).then(|| Revision::new(self.shown)),
+            floor: Revision::new(self.floor.reached()),
+        }
+    }
+
+    fn believing_whom_it_asks(mut self) -> Step<Self> {
+        self.believing = true;
+        Step::Send(self.asking_whom_it_may())
+    }
+
+    fn asking_whom_it_may(self) -> Self {
+        let direct = self.binding.allow_direct();
+        if self.leader_denied && direct {
+            self.asking_anyone()
+        } else {
+            self.asking_again(direct)
+        }
+    }
+
+    fn verifying(mut self) -> Self {
+        self.stage = Stage::Verify;
+        let stored = format!("{}{}", self.binding.stored_prefix(), self.key);
+        self.body = Bytes::from(json!({ "subjects_filter": stored }).to_string());
+        self
+    }
+
+    /// Whether whoever numbers the revisions is asked.
+    fn is_from_origin(&self) -> bool {
+        match self.whom {
+            Whom::Origin => true,
+            Whom::Leader | Whom::Anyone => self.stage == Stage::Leader && !self.binding.is_mirror(),
+        }
+    }
+}
+
+/// A planted bug, or never.
+fn is_planted(judgement: Judgement, shown: u64, from_origin: bool) -> bool {
+    let old = judgement == Judgement::Old;
+    mutant::is(Mutant::FloorIgnored)
+        || (mutant::is(Mutant::NothingIsAboveTheFloor) && old && shown == 0)
+        || (mutant::is(Mutant::LeaderIsBelieved) && old && from_origin)
+}
