@@ -1,7 +1,11 @@
 //! The bare session under an embedder of some hundred lines, against the oldest and the newest real server: what a
 //! program does that has an event loop of its own, and wants neither a runtime nor an adapter.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "embedder/blocking.rs"]
 mod blocking;

@@ -144,7 +144,6 @@ impl Blocking {
             output.advance(len);
             moved = true;
         }
-        drop(output);
         let mut chunk = [0; 16 * 1024];
         let read = without_waiting(socket.stream.read(&mut chunk));
         match read.map_err(|error| (LinkErrorKind::Read, error))? {
