@@ -148,7 +148,7 @@ async fn the_largest_message_is_put_and_no_larger_one<A: Adapter>(site: Site<A>)
         Err(WriteError::NotApplied(Cause::Refused(refused)))
     };
     assert_eq!(at_once(bucket.put("a", &value)).await, too_large(4097));
-    let block = "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 1\r\n\r\n".len();
+    let block = CONDITION.len();
     let update = |size: usize| bucket.update("a", &value[..size], Revision::new(1));
     assert_eq!(at_once(update(4097 - block)).await, too_large(4097));
     assert_eq!(proxy.bytes(Direction::ClientToServer), sent);
@@ -159,6 +159,10 @@ async fn the_largest_message_is_put_and_no_larger_one<A: Adapter>(site: Site<A>)
     let stats = client.stats();
     assert_eq!((stats.connects, proxy.connections()), (1, 1));
 }
+
+/// The header block of a write on a condition, with its id.
+const CONDITION: &str = "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 1\r\n\
+                         Nats-Msg-Id: 0123456789012345678901\r\n\r\n";
 
 /// The bucket's `max_value_size` counts headers too. Exactly it is stored; more is refused before a byte
 /// is sent.
@@ -171,7 +175,7 @@ async fn a_value_above_the_limit_of_the_bucket_is_refused_here<A: Adapter>(site:
         Err(WriteError::NotApplied(Cause::Refused(refused)))
     };
     assert_eq!(bucket.put("a", [0; 101]).await, too_large(101));
-    let block = "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n".len();
+    let block = CONDITION.len();
     let value = vec![0; 101 - block];
     assert_eq!(bucket.create("b", &value).await, too_large(101));
     assert_eq!(bucket.client().stats().bytes_out, sent);
