@@ -44,7 +44,7 @@ const SCENES: [(Mutant, Scene, &str, &str); 21] = [
     (
         Mutant::ConflictWithItself,
         the_acknowledgement_of_an_update_is_lost,
-        "unknown, 2 in the log",
+        "applied at 2, 2 in the log",
         "conflict with 2, 2 in the log",
     ),
     (
