@@ -24,11 +24,11 @@ use kv_proto::{
     GetOptions, LinkErrorKind, ReadError, Revision, WriteError,
 };
 use support::embedder::{PUT, World, config, key, seconds};
-use support::peer::Rule;
+use support::peer::{Rule, refusal};
 use watch_scenes::Scene;
 
 /// The bug, the scene, what it shows in correct code, and what with the bug.
-const SCENES: [(Mutant, Scene, &str, &str); 21] = [
+const SCENES: [(Mutant, Scene, &str, &str); 23] = [
     (
         Mutant::CreateWithoutCondition,
         a_rival_replaces_the_tombstone,
@@ -46,6 +46,18 @@ const SCENES: [(Mutant, Scene, &str, &str); 21] = [
         the_acknowledgement_of_an_update_is_lost,
         "applied at 2, 2 in the log",
         "conflict with 2, 2 in the log",
+    ),
+    (
+        Mutant::NameChanges,
+        the_acknowledgement_of_an_update_is_lost,
+        "applied at 2, 2 in the log",
+        "conflict with 2, 2 in the log",
+    ),
+    (
+        Mutant::RefusalForgetsDoubt,
+        an_update_in_doubt_is_refused_when_it_is_repeated,
+        "unknown, 2 in the log",
+        "not applied, 2 in the log",
     ),
     (
         Mutant::PutSentTwice,
@@ -255,6 +267,23 @@ fn a_create_with_ttl_meets_a_tombstone() -> String {
     let ttls = attempts.map(|p| p.header("Nats-TTL").unwrap_or("none".to_owned()));
     let told = ttls.enumerate().map(|(at, ttl)| format!("ttl {at}: {ttl}"));
     told.collect::<Vec<_>>().join(", ")
+}
+
+fn an_update_in_doubt_is_refused_when_it_is_repeated() -> String {
+    let (mut world, bucket) = World::with_bucket(config());
+    let first = world.put(&bucket, "k", "0");
+    world.done(first).unwrap();
+    world.peer.rule("$KV", Rule::LoseReply);
+    let op = world.update(&bucket, "k", "1", 1);
+    let link = world.link();
+    assert!(world.runs(op));
+    world.peer.rule(
+        "$KV",
+        Rule::Reply(refusal(10_023, "insufficient resources")),
+    );
+    world.cut(link, LinkErrorKind::Read);
+    let result = told(world.wait(op));
+    format!("{result}, {} in the log", world.peer.log.len())
 }
 
 fn the_acknowledgement_of_an_update_is_lost() -> String {
