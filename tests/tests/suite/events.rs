@@ -212,7 +212,7 @@ async fn refused_credentials_end_a_client_that_shall_end<A: Adapter>(site: Site<
     let server = site.own_server().config_extra(&users("right")).start();
     let wrong = config(&server.url()).user("u", "wrong");
     let wrong = wrong.retry_first_connect(true).max_auth_failures(2);
-    let error = A::connect(wrong).await.err().expect("it is refused");
+    let error = A::connect(wrong).await.expect_err("it is refused");
     let refused =
         |error: &ConnectError| matches!(error, ConnectError::Failed(Disconnect::Authentication(_)));
     assert!(refused(&error), "{error:?}");
