@@ -18,6 +18,7 @@
 
 mod doubts;
 mod identity;
+mod lookup;
 mod resolve;
 
 use core::time::Duration;
@@ -29,12 +30,11 @@ pub(crate) use self::identity::Identity;
 use self::resolve::Search;
 use crate::error::{Cause, Doubt, Refused, WriteError};
 use crate::js::error::{ServerError, Verdict};
-use crate::js::message::{ApiReply, PublishReply, StoredMessage};
+use crate::js::message::{ApiReply, PublishReply};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::binding::Binding;
-use crate::kv::entry::{Operation, Revision, Stored};
-use crate::kv::read;
+use crate::kv::entry::{Operation, Revision};
 use crate::kv::step::{Answer, Ending, LINGER, Lines, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
 use crate::mux::Class;
@@ -429,24 +429,6 @@ impl Write {
         }
     }
 
-    /// Finds out at which revision the key is. The pause after a repeated
-    /// conflict comes before the look and not after it: what was seen is to be
-    /// used at once, before it is stale.
-    fn look_up(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
-        self.tries += 1;
-        if self.tries > MAX_TRIES {
-            return self.not_applied(Cause::Contended);
-        }
-        self.stage = Stage::Lookup {
-            body: read::last_of(&self.binding, &self.key),
-        };
-        if self.tries == 1 {
-            Step::Send(self)
-        } else {
-            Step::Pause(self, around.short_pause())
-        }
-    }
-
     fn on_probed(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
@@ -463,146 +445,6 @@ impl Write {
             Answer::Denied(_) => Step::Pause(self, around.pause()),
             Answer::LinkLost(_) => Step::Send(self),
         }
-    }
-
-    fn on_looked_up(
-        mut self,
-        body: Bytes,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let again = |mut write: Self| {
-            write.stage = Stage::Lookup { body };
-            write
-        };
-        match answer {
-            Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
-                Ok(ApiReply::Success(message)) => {
-                    if message.subject.as_bytes() != self.stored_subject() {
-                        return Step::Ignore(again(self));
-                    }
-                    let revision = Revision::new(message.seq);
-                    let stored = Stored::from_leader(message, around.limits);
-                    // An entry that cannot be read is no tombstone.
-                    let live = stored.map_or(true, |stored| !stored.operation.is_tombstone());
-                    self.on_current(Some((revision, live)), around)
-                }
-                Ok(ApiReply::Failure(error)) if error.is_no_message() => {
-                    self.on_current(None, around)
-                }
-                Ok(ApiReply::Failure(error)) => match api_failure(&error) {
-                    Some(cause) => self.not_applied(cause),
-                    None if error.is_transient() => Step::Pause(again(self), around.pause()),
-                    None => self.not_applied(error.into()),
-                },
-                Err(_) => Step::Pause(again(self), around.pause()),
-            },
-            Answer::NoResponders => match around.absent(self.binding.origin_api()) {
-                Some(absent) => self.not_applied(absent.into()),
-                None => {
-                    self.unanswered = true;
-                    Step::Pause(again(self), around.pause())
-                }
-            },
-            Answer::Denied(_) => {
-                self.stage = Stage::DirectLookup;
-                Step::Send(self)
-            }
-            Answer::LinkLost(_) => Step::Send(again(self)),
-        }
-    }
-
-    fn on_direct_looked_up(
-        mut self,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let again = |mut write: Self| {
-            write.stage = Stage::DirectLookup;
-            write
-        };
-        match answer {
-            Answer::Reply(reply) => match &reply.headers {
-                Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
-                    self.on_replica(None, around)
-                }
-                Some(headers) => match Stored::from_direct(headers, reply.payload) {
-                    Ok(stored) if *stored.subject != *self.stored_subject() => {
-                        Step::Ignore(again(self))
-                    }
-                    Ok(stored) => {
-                        let live = !stored.operation.is_tombstone();
-                        self.on_replica(Some((stored.revision, live)), around)
-                    }
-                    Err(damaged) => match damaged.revision {
-                        Some(revision) => self.on_replica(Some((revision, true)), around),
-                        None => Step::Pause(again(self), around.pause()),
-                    },
-                },
-                None => Step::Pause(again(self), around.pause()),
-            },
-            Answer::NoResponders => {
-                self.unanswered = true;
-                Step::Pause(again(self), around.pause())
-            }
-            Answer::Denied(subject) => self.not_applied(Cause::Denied { subject }),
-            Answer::LinkLost(_) => Step::Send(again(self)),
-        }
-    }
-
-    /// The key's revision after a conflict is known.
-    fn on_current(
-        mut self,
-        current: Option<(Revision, bool)>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let revision = current.map_or(Revision::new(0), |(revision, _)| revision);
-        let occupied = current.is_some_and(|(_, live)| live);
-        match self.kind {
-            Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
-            Kind::Create => {
-                self.expect_tombstone(revision, around);
-                Step::Send(self)
-            }
-            Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
-                Some(expected) if expected != revision => failed_step(WriteError::Conflict {
-                    expected,
-                    current: Some(revision),
-                }),
-                // The rival's write came to nothing: the condition still holds.
-                Some(_) | None => Step::Send(self),
-            },
-        }
-    }
-
-    /// Some replica's word on the key. One that is behind what the key is known to have reached must not
-    /// decide; that a key is free is safe to believe, as the condition is checked again.
-    fn on_replica(
-        mut self,
-        current: Option<(Revision, bool)>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let revision = current.map_or(0, |(revision, _)| revision.get());
-        let decides = self.kind != Kind::Create || current.is_some_and(|(_, live)| live);
-        if !decides || revision >= self.reached {
-            return self.on_current(current, around);
-        }
-        self.tries += 1;
-        if self.tries > MAX_TRIES {
-            return self.not_applied(Cause::Contended);
-        }
-        self.stage = Stage::DirectLookup;
-        Step::Pause(self, around.pause())
-    }
-
-    /// A `create` is tried again over a tombstone. That is another message than the one before, which
-    /// certainly had no effect, and some servers remember the id of what they have refused.
-    fn expect_tombstone(&mut self, revision: Revision, around: &mut Surroundings<'_>) {
-        self.expect = (!mutant::is(Mutant::CreateWithoutCondition)).then_some(revision);
-        self.ttl_seconds
-            .take_if(|_| mutant::is(Mutant::CreateForgetsTtl));
-        let renewed = self.identity.map(|_| Identity::new(around.rng, around.now));
-        self.identity = renewed;
     }
 
     /// A planted bug, or never.

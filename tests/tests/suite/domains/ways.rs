@@ -1,10 +1,11 @@
 //! Ways to buckets elsewhere that are not there, or that break.
 
+use kv_proto::driver::Bucket;
 use kv_proto::{BucketConfig, BucketError, Cause, ReadError, WatchError, WriteError};
-use kv_tests::unique;
+use kv_tests::{Domains, unique};
 
 use crate::site::{Adapter, SECOND, Site, at_once, tests};
-use crate::watch::read;
+use crate::watch::{Reader, read};
 
 tests! {
     on_both_ends {
@@ -71,9 +72,12 @@ async fn a_domain_out_of_reach_is_told_at_once<A: Adapter>(site: Site<A>) {
     bucket.update("a", "2", first).await.unwrap();
 }
 
-/// An open watch waits for the way, and tells all that was written meanwhile, once and in order.
-async fn a_watch_goes_on_when_the_way_is_back<A: Adapter>(site: Site<A>) {
-    let domains = site.own_domains();
+/// A bucket of the hub as a client of the leaf sees it and one of the hub, and a watch of the former that has
+/// told of its only entry.
+async fn watched_from_the_leaf<A: Adapter>(
+    site: &Site<A>,
+    domains: &Domains,
+) -> (Bucket, Bucket, Reader) {
     let client = site.in_domain(domains.leaf(), "hub").await;
     let new = BucketConfig::new("b").history(20);
     let bucket = client.create_bucket(new).await.unwrap();
@@ -82,6 +86,13 @@ async fn a_watch_goes_on_when_the_way_is_back<A: Adapter>(site: Site<A>) {
     direct.put("a", "0").await.unwrap();
     let mut watch = read(bucket.watch(">").heartbeat(SECOND), &bucket).await;
     assert_eq!(watch.initial().await.len(), 1);
+    (bucket, direct, watch)
+}
+
+/// An open watch waits for the way, and tells all that was written meanwhile, once and in order.
+async fn a_watch_goes_on_when_the_way_is_back<A: Adapter>(site: Site<A>) {
+    let domains = site.own_domains();
+    let (_, direct, mut watch) = watched_from_the_leaf(&site, &domains).await;
     for _ in 0..2 {
         domains.part();
         let mut last = direct.put("a", "1").await.unwrap();
@@ -97,14 +108,7 @@ async fn a_watch_goes_on_when_the_way_is_back<A: Adapter>(site: Site<A>) {
 /// The watch outlives the server that the client is connected to, which has nothing of the bucket.
 async fn a_watch_goes_on_when_the_leaf_is_back<A: Adapter>(site: Site<A>) {
     let domains = site.own_domains();
-    let client = site.in_domain(domains.leaf(), "hub").await;
-    let new = BucketConfig::new("b").history(20);
-    let bucket = client.create_bucket(new).await.unwrap();
-    let direct = site.connect(&domains.hub().url()).await;
-    let direct = direct.bucket("b").await.unwrap();
-    direct.put("a", "0").await.unwrap();
-    let mut watch = read(bucket.watch(">").heartbeat(SECOND), &bucket).await;
-    assert_eq!(watch.initial().await.len(), 1);
+    let (bucket, direct, mut watch) = watched_from_the_leaf(&site, &domains).await;
     domains.restart_leaf();
     let first = direct.put("a", "1").await.unwrap();
     assert_eq!(watch.until(first).await.len(), 1);
