@@ -35,6 +35,7 @@ mod hostile;
 mod keys;
 mod listings;
 mod load;
+mod lost_acks;
 mod mirrors;
 mod oddities;
 mod outcomes;

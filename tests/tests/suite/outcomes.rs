@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 use kv_proto::driver::{Bucket, Client};
 use kv_proto::{BucketConfig, Cause, ConnectionState, Doubt, Outcome, Revision, WriteError};
 use kv_tests::Direction::{ClientToServer, ServerToClient};
-use kv_tests::{Admin, Proxy, Server, Version, eventually};
+use kv_tests::{Admin, Proxy, Server, eventually};
 
 use crate::site::{Adapter, SECOND, Site, all, at_once, begin, poll_once, state_of, stored, tests};
 
 tests! {
     on_both_ends {
         a_lost_acknowledgement_of_a_blind_write_leaves_it_unknown
-        a_lost_acknowledgement_of_a_conditional_write_is_found_out_about
-        what_others_wrote_meanwhile_does_not_hide_a_write_from_its_writer
         a_silent_server_leaves_the_write_unknown_at_its_deadline
         a_late_acknowledgement_answers_nobody_else
         what_was_never_handed_over_was_not_applied
@@ -86,87 +84,6 @@ async fn a_lost_acknowledgement_of_a_blind_write_leaves_it_unknown<A: Adapter>(s
     assert_eq!(bucket.entry("base").await.unwrap().unwrap().revision, base);
     assert_eq!(bucket.get("put").await, Ok(None));
     assert_eq!(bucket.put("put", "2").await, Ok(Revision::new(5)));
-}
-
-/// The same happens to writes on a condition, before or after they are stored: each is told its revision, is
-/// never told of a conflict with itself, and is stored exactly once. So it is on servers that look at the id
-/// first and on those that look at the condition first.
-async fn a_lost_acknowledgement_of_a_conditional_write_is_found_out_about<A: Adapter>(
-    site: Site<A>,
-) {
-    let mut behind = Behind::proxy(&site, site.server()).await;
-    let bucket = behind.bucket.clone();
-    let mut base = bucket.put("base", "0").await.unwrap();
-    bucket.put("grave", "0").await.unwrap();
-    let mut last = bucket.delete("grave").await.unwrap();
-    for (number, kind) in (1..).zip(["create", "over", "update", "delete", "purge"]) {
-        // Not a refusal, which a create over a tombstone meets first and which names no sequence.
-        last = Revision::new(last.get() + 1);
-        let needle = format!("\"seq\":{last}}}");
-        behind
-            .proxy
-            .drop_matching(ServerToClient, needle.as_bytes());
-        let result = match kind {
-            "create" => bucket.create("create", "1").await,
-            "over" => bucket.create("grave", "1").await,
-            "update" => bucket.update("base", "1", base).await,
-            "delete" => bucket.delete("base").expect(base).await,
-            _ => bucket.purge("base").expect(base).await,
-        };
-        assert_eq!(result, Ok(last), "{kind}");
-        if number > 2 {
-            base = last;
-        }
-        behind.reconnected(1 + number);
-        let stored = state_of(&mut behind.admin, &bucket, "last_seq");
-        assert_eq!(stored, last.get(), "{kind} is stored once");
-    }
-}
-
-/// While the connection is lost, others write over what was stored. With history the write is found all the
-/// same; without, the client says that it cannot know, and at which revision the key is now.
-async fn what_others_wrote_meanwhile_does_not_hide_a_write_from_its_writer<A: Adapter>(
-    site: Site<A>,
-) {
-    for history in [1, 5] {
-        let mut behind = Behind::proxy(&site, site.server()).await;
-        let client = behind.client();
-        let config = BucketConfig::new(kv_tests::unique("b")).history(history);
-        let bucket = client.create_bucket(config).await.unwrap();
-        let other = site
-            .client()
-            .await
-            .bucket(bucket.name().as_str())
-            .await
-            .unwrap();
-        let base = bucket.put("k", "0").await.unwrap();
-
-        behind.proxy.stall(ServerToClient);
-        let mut update = begin(bucket.update("k", "ours", base).timeout(20 * SECOND));
-        assert!(poll_once(&mut update).is_pending());
-        let admin = &mut behind.admin;
-        eventually("it is stored", || state_of(admin, &bucket, "last_seq") == 2);
-        let rival = other.put("k", "theirs").await.unwrap();
-        behind.proxy.cut_all();
-        behind.proxy.resume(ServerToClient);
-
-        match (history, update.await) {
-            (1, Err(WriteError::Unknown(Doubt::Superseded { current }))) => {
-                assert_eq!(current, rival);
-            }
-            (1, Ok(revision)) if !looks_at_the_condition_first(&site) => {
-                assert_eq!(revision.get(), 2);
-            }
-            (5, Ok(revision)) => assert_eq!(revision.get(), 2),
-            (_, result) => panic!("history {history}: {result:?}"),
-        }
-        assert_eq!(state_of(&mut behind.admin, &bucket, "last_seq"), 3);
-    }
-}
-
-/// Servers from 2.12 on do; older ones know a message again by its id (one replica, as measured).
-fn looks_at_the_condition_first<A: Adapter>(site: &Site<A>) -> bool {
-    site.server().version() >= Version::V2_12
 }
 
 /// When no byte comes back any more and the connection stays open, a write ends at its deadline, not
