@@ -247,7 +247,7 @@ impl World {
         let numbers: Vec<u8> = (0..3).map(|_| input.byte() % 8).collect();
         let (stream, consumer, pending) = (numbers[0], numbers[1], numbers[2]);
         let ack = format!("$JS.ACK.KV_b.c.1.{stream}.{consumer}.1700000000000000000.{pending}");
-        let frame = if input.byte() % 2 == 0 {
+        let frame = if input.byte() & 1 == 0 {
             format!("MSG $KV.b.k{} {sid} {ack} 1\r\nv\r\n", numbers[0] % 3)
         } else {
             headed("x.w.2", sid, input.pick(&BLOCKS), &consumer.to_string())
