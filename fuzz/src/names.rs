@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn is_safe(text: &str, wild: bool) {
-    let foreign = |c: char| c.is_whitespace() || c.is_control();
+    let foreign = |c: char| c.is_ascii_whitespace() || c.is_ascii_control();
     assert!(!text.is_empty() && !text.contains(foreign), "{text:?}");
     assert!(text.split('.').all(|token| !token.is_empty()), "{text:?}");
     assert!(wild || !text.contains(['*', '>']), "{text:?}");

@@ -34,7 +34,7 @@ struct Server {
     tried: u64,
     /// The order of those that were never tried.
     rank: u64,
-    /// Attempts that failed and links that were soon lost, since one lasted.
+    /// Attempts that failed, and links that it ended at once, since one lasted.
     failures: u32,
     /// How often it refused our credentials since it last took them.
     refusals: u32,
@@ -87,6 +87,10 @@ pub(crate) struct Pool {
 
 /// A link that lived this long resets its server's back-off.
 const STABLE: Duration = Duration::from_secs(10);
+
+/// One that did not even live this long was thrown out by its server, which counts as a failed attempt. What
+/// lived longer was taken by the network, which may be back at once.
+const SHORT: Duration = Duration::from_millis(100);
 
 impl Pool {
     pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
@@ -208,13 +212,14 @@ impl Pool {
     /// The link in use was lost; the next attempt waits.
     pub(crate) fn lost(&mut self, now: Instant, addr: &ServerAddr, rng: &mut Rng) {
         let since = self.ready_since.take();
-        let lasted = since.is_some_and(|since| now.saturating_duration_since(since) >= STABLE);
+        let lived = since.map(|since| now.saturating_duration_since(since));
         self.wait(now, rng);
         let (spread, max) = (self.spread, self.max);
         if let Some(server) = self.server_mut(addr) {
-            server.failures = match lasted {
-                true => 0,
-                false => server.failures.saturating_add(1),
+            server.failures = match lived {
+                Some(lived) if lived >= STABLE => 0,
+                Some(lived) if lived >= SHORT => server.failures,
+                Some(_) | None => server.failures.saturating_add(1),
             };
             // The wait is all that one short life costs.
             if server.failures > 1 {

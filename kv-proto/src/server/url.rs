@@ -141,6 +141,9 @@ impl FromStr for ServerUrl {
             Self::at_host(rest, is("tls"))
         } else if is("unix") {
             Self::at_path(rest)
+        } else if scheme.contains(|c: char| !c.is_ascii_alphanumeric()) {
+            // No scheme at all, but perhaps a part of a password.
+            Err(InvalidUrl::Host)
         } else {
             Err(InvalidUrl::Scheme(scheme.chars().take(16).collect()))
         }
