@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) reconnect_spread: Duration,
     pub(crate) reconnect_max: Duration,
     pub(crate) retry_first_connect: bool,
+    pub(crate) echo: bool,
     pub(crate) message_ids: bool,
     pub(crate) shuffle_servers: bool,
     pub(crate) max_reconnects: Option<u32>,
@@ -87,6 +88,7 @@ impl Config {
             reconnect_spread: RECONNECT_SPREAD,
             reconnect_max: Duration::from_secs(10),
             retry_first_connect: false,
+            echo: true,
             message_ids: true,
             shuffle_servers: true,
             max_reconnects: None,
@@ -149,6 +151,15 @@ impl Config {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Asks servers not to deliver what this connection publishes to what it subscribes to. To a client of
+    /// buckets it makes no difference: its own writes come back through JetStream, as those of others do
+    /// (seen on 2.10.26 and 2.15.1).
+    #[must_use]
+    pub const fn no_echo(mut self) -> Self {
+        self.echo = false;
         self
     }
 

@@ -319,7 +319,7 @@ impl Link {
             lang: "rust",
             version: env!("CARGO_PKG_VERSION"),
             protocol: 1,
-            echo: true,
+            echo: config.echo,
             headers: true,
             no_responders: true,
             ..ConnectOptions::default()

@@ -210,6 +210,8 @@ async fn connect_says_what_it_must_and_nothing_else<A: Adapter>(_: Site<A>) {
     assert_eq!(user, plus(serde_json::json!({"user": "u", "pass": "p\""})));
     let token = connect_json::<A>(|config| config.token("t")).await;
     assert_eq!(token, plus(serde_json::json!({"auth_token": "t"})));
+    let quiet = connect_json::<A>(Config::no_echo).await;
+    assert_eq!(quiet, plus(serde_json::json!({"echo": false})));
     let all = connect_json::<A>(|config| {
         config
             .custom_inbox_prefix("_INBOX_x")

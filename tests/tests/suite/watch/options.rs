@@ -6,11 +6,12 @@ use kv_proto::{
 };
 
 use super::{read, told};
-use crate::site::{Adapter, Site, at_once, key, tests};
+use crate::site::{Adapter, Site, at_once, config, key, tests};
 
 tests! {
     on_both_ends {
         a_watch_tells_the_state_then_the_changes
+        own_writes_are_told_without_echo
         updates_only
         all_history
         from_a_revision
@@ -57,6 +58,19 @@ async fn a_watch_tells_the_state_then_the_changes<A: Adapter>(site: Site<A>) {
         entry.delta = 0;
         assert_eq!(read.await, Ok(Some(entry)));
     }
+}
+
+/// What a connection writes comes back through JetStream: to ask servers for no echo changes nothing.
+async fn own_writes_are_told_without_echo<A: Adapter>(site: Site<A>) {
+    let name = site.bucket().await.name().clone();
+    let quiet = config(&site.server().url()).no_echo();
+    let bucket = site.connect_with(quiet).await.bucket(name).await.unwrap();
+    bucket.put("a", "1").await.unwrap();
+    let mut reader = read(bucket.watch_all(), &bucket).await;
+    assert_eq!(told(&reader.initial().await), ["1 a=1"]);
+    let last = bucket.put("a", "2").await.unwrap();
+    assert_eq!(told(&reader.until(last).await), ["2 a=2"]);
+    assert_eq!(bucket.keys().collect().await.unwrap(), [key("a")]);
 }
 
 /// Nothing of what was there before; `Synced` comes first, at once.
