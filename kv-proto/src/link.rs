@@ -380,14 +380,7 @@ impl Link {
         Notice::Ready
     }
 
-    /// Answers a `PING`. Before `CONNECT` nothing may be said.
     pub(crate) fn on_ping(&mut self) {
-        if !matches!(
-            self.state,
-            State::LoggingIn | State::Ready | State::Draining
-        ) {
-            return;
-        }
         let unbegun = self.pong.is_some_and(|span| self.outbox.is_unbegun(span));
         if !unbegun {
             self.pong = Some(self.outbox.frame(wire::pong));

@@ -34,22 +34,6 @@ fn handshake_in_order() {
     assert_eq!(link.on_pong(T0), Notice::None); // nobody has asked
 }
 
-/// A server that waits for `CONNECT` takes anything else for a failed login.
-#[test]
-fn nothing_is_said_before_connect() {
-    let mut link = link();
-    link.on_ping();
-    assert_eq!(written(&mut link), b"");
-    let limits = Limits::default();
-    let info = br#"{"headers":true,"max_payload":9}"#;
-    assert_eq!(link.on_info(info, &limits, Tls::Unknown), Notice::Authorize);
-    link.on_ping();
-    assert_eq!(written(&mut link), b"");
-    link.log_in(T0, &Credentials::None, &Config::new("x").unwrap());
-    link.on_ping();
-    assert!(written(&mut link).ends_with(b"PING\r\nPONG\r\n"));
-}
-
 #[test]
 fn a_server_that_needs_what_we_lack_is_left() {
     for (json, what) in [
@@ -103,7 +87,6 @@ fn errors_by_class() {
 #[test]
 fn a_flood_of_pings_costs_one_pong() {
     let mut link = link();
-    link.state = State::Ready;
     for _ in 0..1_000 {
         link.on_ping();
     }
