@@ -14,6 +14,7 @@ use crate::error::{ConnectError, Disconnect, LinkError};
 use crate::limits::{MAX_CONNECTION_EVENTS, MAX_EVENT_TEXT};
 use crate::link::LinkId;
 use crate::server::ServerAddr;
+use crate::text;
 
 /// Something that happened to a client's connection.
 ///
@@ -161,13 +162,9 @@ impl ConnectionLog {
     }
 }
 
-/// The beginning of a text.
+/// What an event tells of a text.
 pub(crate) fn brief(text: &str) -> String {
-    let mut end = text.len().min(MAX_EVENT_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().into()
+    text::beginning(text, MAX_EVENT_TEXT).into()
 }
 
 impl Disconnect {

@@ -30,6 +30,7 @@ mod rng;
 mod server;
 mod session;
 mod stats;
+mod text;
 mod time;
 mod timer;
 mod tls;

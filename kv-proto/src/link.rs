@@ -31,6 +31,7 @@ use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
 use crate::server::ServerAddr;
+use crate::text;
 use crate::time::Instant;
 use crate::timer::TimerId;
 use crate::tls::Tls;
@@ -522,7 +523,8 @@ impl Link {
 
     /// What a server says, as text of bounded length and without what it was told in confidence.
     pub(crate) fn discreet_text(&self, text: &[u8]) -> String {
-        excerpt(&self.login.hidden_in(&String::from_utf8_lossy(text)))
+        let text = self.login.hidden_in(&String::from_utf8_lossy(text));
+        text::beginning(&text, MAX_ERR_TEXT).into()
     }
 
     /// A breach of the protocol, without what the server was told in confidence.
@@ -569,14 +571,6 @@ const FATAL: &[&str] = &[
 
 /// The longest part of an `-ERR` text that is kept.
 const MAX_ERR_TEXT: usize = 4_400;
-
-fn excerpt(text: &str) -> String {
-    let mut end = text.len().min(MAX_ERR_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().into()
-}
 
 /// The part between the first and the next double quote.
 fn quoted(text: &str) -> Option<&str> {

@@ -12,6 +12,8 @@ use core::fmt;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::text::beginning;
+
 /// Longest description kept of a server's error, in bytes: the longest real
 /// one names two subjects.
 pub(crate) const MAX_DESCRIPTION_BYTES: usize = 512;
@@ -423,10 +425,7 @@ fn bounded(text: Cow<'_, str>) -> String {
     if text.len() <= MAX_DESCRIPTION_BYTES {
         return text.into_owned();
     }
-    let boundary = |at: &usize| text.is_char_boundary(*at);
-    let end = (0..=MAX_DESCRIPTION_BYTES).rev().find(boundary);
-    let kept = end.and_then(|end| text.get(..end));
-    kept.unwrap_or_default().to_owned()
+    beginning(&text, MAX_DESCRIPTION_BYTES).to_owned()
 }
 
 /// Writes `/10059`, or nothing.

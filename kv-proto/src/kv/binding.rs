@@ -59,11 +59,9 @@ impl Binding {
         let allow_ttl = info.config.allow_msg_ttl;
         let keeps_one = info.config.max_msgs_per_subject == 1;
         let max_message = usize::try_from(info.config.max_msg_size).ok();
-        let window = u64::try_from(info.config.duplicate_window).unwrap_or(0);
-        let window = if info.config.mirror.is_some() {
-            0
-        } else {
-            window
+        let window = match &info.config.mirror {
+            None => u64::try_from(info.config.duplicate_window).unwrap_or(0),
+            Some(_) => 0,
         };
         let origin = Origin::of(api, &info);
         let status = BucketStatus::from_info(info)?;

@@ -128,7 +128,7 @@ impl Blocking {
                 let error = io::Error::from(ErrorKind::Unsupported);
                 self.lost(link, LinkErrorKind::Secure, &error);
             }
-            other => unimplemented!("{other:?}"),
+            other => panic!("a new kind of action, which this embedder does not know: {other:?}"),
         }
     }
 

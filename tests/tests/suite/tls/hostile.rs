@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use kv_proto::{Config, ConnectError, Disconnect, LinkErrorKind, ProtocolError};
+use kv_proto::{Config, ConnectError, ConnectionEvent, Disconnect, LinkErrorKind, ProtocolError};
 use kv_tests::{Fake, FakeConn, eventually};
 use rustls::ServerConfig;
 use serde_json::json;
@@ -195,8 +195,10 @@ async fn an_announced_server_has_to_be_the_one_that_was_announced<A: Adapter>(_:
         }
         conn.read_to_end(30 * SECOND);
     });
-    let client = at_once(A::connect(to(&fake, &authority))).await.unwrap();
+    let (client, driver) = A::connect_with_driver(to(&fake, &authority)).unwrap();
     let mut events = client.events();
+    let _driver = A::spawn(driver);
+    at_once(client.connected()).await.unwrap();
     eventually("it is back", || client.stats().connects == 2);
     assert!(other.accepted() > 0, "it was not tried");
     let known: Vec<String> = client.servers().iter().map(ToString::to_string).collect();
@@ -205,7 +207,7 @@ async fn an_announced_server_has_to_be_the_one_that_was_announced<A: Adapter>(_:
     let mut why = None;
     while why.is_none() {
         match events.next().await {
-            Some(kv_proto::ConnectionEvent::Failed { server, reason, .. })
+            Some(ConnectionEvent::Failed { server, reason, .. })
                 if server.to_string() == known[1] =>
             {
                 why = Some(reason);
