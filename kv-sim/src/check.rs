@@ -7,10 +7,8 @@
 
 mod floors;
 mod removals;
+mod tombstones;
 mod watch;
-
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use kv_proto::Instant;
 
@@ -128,10 +126,10 @@ impl Check<'_> {
             }),
             Answer::Unknown(doubt) => {
                 // A frame that is begun is finished, unless its link is lost.
-                let unsent = record.sent == Sent::Nothing
-                    || (record.sent == Sent::Part && *doubt == "unknown: link lost");
-                let unsent = unsent && record.sent_before < Sent::Perhaps;
-                let pessimistic = record.call.carries_value() && unsent;
+                let torn = record.sent == Sent::Part && *doubt == "unknown: link lost";
+                let unsent = record.sent == Sent::Nothing || torn;
+                let never = unsent && record.sent_before < Sent::Perhaps;
+                let pessimistic = record.call.carries_value() && never;
                 pessimistic.then_some(Violation::NeverSent { call, doubt })
             }
             Answer::Exists(revision) => {
@@ -255,65 +253,6 @@ impl Check<'_> {
         };
         (cause == Cause::NoBucket && !missing())
             .then_some(Violation::BucketWasThere { call: record.id })
-    }
-
-    /// Tombstones do not tell who put them. Those that nobody was told to have applied must be covered by
-    /// calls whose outcome is open, one each, which began before.
-    fn tombstones(&self) -> Vec<Violation> {
-        type Group = (u8, Kind, Option<u64>);
-        let mut open: BTreeMap<Group, Vec<Instant>> = BTreeMap::new();
-        let mut told: BTreeMap<(Group, u64), Vec<RangeInclusive<Instant>>> = BTreeMap::new();
-        for record in self.history.calls.iter().filter(|one| one.call.buries()) {
-            let group = (record.key, kind_of(record.call), record.call.expected());
-            match &record.answer {
-                Some((at, Answer::Applied(revision))) => {
-                    let times = told.entry((group, *revision)).or_default();
-                    times.push(record.called..=*at);
-                }
-                Some((_, Answer::Unknown(_))) | None => {
-                    open.entry(group).or_default().push(record.called);
-                }
-                Some(_) => {}
-            }
-        }
-        let mut violations = Vec::new();
-        let mut untold: Vec<&Commit> = Vec::new();
-        let mut told_of: Vec<&str> = Vec::new();
-        let buried = self.oracle.commits.iter();
-        for commit in buried.filter(|one| matches!(one.kind, Kind::Delete | Kind::Purge)) {
-            let group = (commit.key, commit.kind, commit.expected);
-            let times = told.entry((group, commit.revision)).or_default();
-            // Of several calls that it can belong to, the one that was answered first has no other.
-            let fitting = times.iter().enumerate();
-            let fitting = fitting.filter(|(_, times)| times.contains(&commit.at));
-            match fitting.min_by_key(|(_, times)| *times.end()) {
-                Some((at, _)) => {
-                    times.remove(at);
-                    told_of.extend(commit.id.as_deref());
-                }
-                None => untold.push(commit),
-            }
-        }
-        // A message that was repeated is one call's, whichever of its commits that was told of.
-        untold.retain(|commit| {
-            let told = commit.id.as_deref().is_some_and(|id| told_of.contains(&id));
-            !(self.oracle.was_repeated(commit) || told && self.oracle.is_repetition(commit))
-        });
-        for commit in untold {
-            let group = (commit.key, commit.kind, commit.expected);
-            let calls = open.entry(group).or_default();
-            match calls.iter().position(|called| *called <= commit.at) {
-                Some(at) => {
-                    calls.remove(at);
-                }
-                None => violations.push(Violation::Unaccounted {
-                    revision: commit.revision,
-                }),
-            }
-        }
-        let left = told.into_iter().filter(|(_, times)| !times.is_empty());
-        violations.extend(left.map(|((_, revision), _)| Violation::ToldTwice { revision }));
-        violations
     }
 }
 

@@ -95,6 +95,9 @@ fn the_corpus() {
 
 macro_rules! generated {
     ($($name:ident)*) => {
+        /// The targets that are fed with many cases.
+        const FED: &[&str] = &[$(stringify!($name)),*];
+
         $(
             #[test]
             fn $name() {
@@ -113,17 +116,10 @@ fn scenario() {
 /// A target that nobody feeds would pass for ever.
 #[test]
 fn every_target_is_fed() {
-    let names: Vec<&str> = TARGETS.iter().map(|target| target.0).collect();
-    let fed = [
-        "credentials",
-        "decoder",
-        "headers",
-        "info",
-        "names",
-        "scenario",
-        "session",
-        "times",
-        "urls",
-    ];
-    assert_eq!(names, fed);
+    for (name, _) in TARGETS {
+        assert!(
+            FED.contains(name) || *name == "scenario",
+            "{name} is not fed"
+        );
+    }
 }
