@@ -81,8 +81,7 @@ impl Client {
     /// can be any number of them, and none keeps the client alive.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let client: kv_proto::driver::Client = todo!();
+    /// # async fn example(client: kv_proto::driver::Client) {
     /// use kv_proto::ConnectionEvent;
     ///
     /// let mut events = client.events();
@@ -93,7 +92,7 @@ impl Client {
     ///         event => println!("{event}"),
     ///     }
     /// }
-    /// # Ok(()) }
+    /// # }
     /// ```
     pub fn events(&self) -> ConnectionEvents {
         let mut state = self.shared().lock();
