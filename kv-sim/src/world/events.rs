@@ -15,6 +15,8 @@ impl World<'_> {
     /// A client dials: one that keeps the order of its servers begins with the first, and none dials more often
     /// than it shall.
     pub(super) fn check_dial(&mut self, client: usize, link: LinkId, server: &ServerAddr) {
+        // Read up to here first: a link that came and went since the last dial makes this one the first again.
+        self.follow_events(client);
         let clients = self.scenario.profile.clients;
         let Some(dialler) = self.clients.get_mut(client) else {
             return;

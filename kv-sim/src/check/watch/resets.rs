@@ -77,8 +77,12 @@ impl Judge<'_> {
             let commit = item.commit;
             if let Some((earlier, position)) = before {
                 let other_life = earlier.life != commit.life;
+                // A slow reader is told long after the watch went on, but what is gone was sent before it went.
+                let sent_by = commit
+                    .gone
+                    .map_or(item.told.at, |gone| gone.min(item.told.at));
                 let overwritten = earlier.gone.is_some_and(|gone| gone <= commit.at)
-                    && self.shows_rewind(earlier, position, item.told.at);
+                    && self.shows_rewind(earlier, position, sent_by);
                 if other_life || overwritten {
                     return Some(Violation::NoReset { watch: self.id });
                 }

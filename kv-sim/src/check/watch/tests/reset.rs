@@ -135,6 +135,17 @@ fn an_epoch_tells_of_one_branch() {
     run.tells(52, 2, 1, 50);
     run.syncs(53);
     assert_eq!(run.at_rest(100), []);
+    // A slow reader is told when the number has a new owner; the watch went on before.
+    let mut run = story(1, false);
+    run.removes(23, 2);
+    run.rewinds(40, 1);
+    run.stores(50, 2, 1);
+    run.tells(51, 3, 0, 22);
+    run.resets(52, ResetReason::Rewound);
+    run.tells(53, 1, 0, 1);
+    run.tells(54, 2, 1, 50);
+    run.syncs(55);
+    assert_eq!(run.at_rest(100), []);
     // A bucket that is shorter than what was told.
     let mut run = told_two(Run::last());
     run.rewinds(20, 1);
