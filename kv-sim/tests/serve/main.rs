@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod command;
 mod faults;
 
 use std::io::{ErrorKind, Read, Write};

@@ -1,0 +1,223 @@
+//! F-C5: a call may be cancelled at any moment, enumerated: before each event between call and answer.
+//!
+//! Nothing may be left of it then (the run looks for operations, slots and bytes that are held after the
+//! storm), and what had begun to leave is finished: a frame that is cut is read by no server.
+
+use std::collections::BTreeSet;
+
+use kv_sim::fault::{Ending, Fault, Way};
+use kv_sim::history::Sent;
+use kv_sim::scenario::{Act, Ask, Base, Scenario, Step};
+use kv_sim::{Outcome, run, run_traced};
+
+use crate::scenes::{call, fair};
+
+/// Everything that can be asked for, on a key that has a value, one that never had any, and one that has a
+/// tombstone.
+const ASKS: [Ask; 23] = {
+    const SIZE: u32 = 700;
+    const VALUE: u8 = 0;
+    const NOTHING: u8 = 1;
+    const TOMBSTONE: u8 = 2;
+    const fn update(key: u8, base: Base) -> Ask {
+        let (size, ttl) = (SIZE, 0);
+        Ask::Update {
+            key,
+            size,
+            base,
+            ttl,
+        }
+    }
+    const fn create(key: u8) -> Ask {
+        let (size, ttl) = (SIZE, 0);
+        Ask::Create { key, size, ttl }
+    }
+    const fn delete(base: Option<Base>) -> Ask {
+        let key = VALUE;
+        Ask::Delete { key, base }
+    }
+    const fn purge(base: Option<Base>) -> Ask {
+        let (key, ttl) = (VALUE, 0);
+        Ask::Purge { key, base, ttl }
+    }
+    [
+        Ask::Put {
+            key: VALUE,
+            size: SIZE,
+        },
+        Ask::Put {
+            key: VALUE,
+            size: 0,
+        },
+        create(VALUE),
+        create(NOTHING),
+        create(TOMBSTONE),
+        update(VALUE, Base::Seen),
+        update(VALUE, Base::Zero),
+        update(NOTHING, Base::Seen),
+        delete(None),
+        delete(Some(Base::Seen)),
+        delete(Some(Base::Zero)),
+        purge(None),
+        purge(Some(Base::Seen)),
+        purge(Some(Base::Zero)),
+        Ask::Get { key: VALUE },
+        Ask::Get { key: NOTHING },
+        Ask::GetLeader { key: VALUE },
+        Ask::GetRevision {
+            key: VALUE,
+            back: 0,
+        },
+        Ask::Status,
+        Ask::Open,
+        Ask::Names,
+        Ask::Statuses,
+        Ask::Sleep { ms: 20 },
+    ]
+};
+
+/// When the call is made that is cancelled.
+const CALLED: u64 = 30_000;
+/// Its number: three calls come before.
+const NUMBER: usize = 3;
+
+fn fault(at_us: u64, fault: Fault) -> Step {
+    let act = Act::Fault(fault);
+    Step { at_us, act }
+}
+
+/// A call, and what goes wrong behind it.
+fn scenario(ask: Ask, trouble: Option<Fault>) -> Scenario {
+    let mut profile = fair(1);
+    profile.keys = 3;
+    profile.storm_ms = 700;
+    // Frames leave in parts, and arrive byte by byte.
+    profile.net.window = 300;
+    profile.net.max_chunk = 0;
+    let tombstone = Ask::Delete { key: 2, base: None };
+    let mut steps = vec![
+        call(0, 0, Ask::Put { key: 0, size: 20 }),
+        call(0, 0, Ask::Put { key: 2, size: 20 }),
+        call(10_000, 0, tombstone),
+    ];
+    steps.extend(trouble.map(|trouble| fault(CALLED, trouble)));
+    steps.push(call(CALLED, 0, ask));
+    Scenario::new(11, profile, steps)
+}
+
+/// The moments between call and answer at which something happens, in microseconds of the storm.
+fn moments(scenario: &Scenario) -> BTreeSet<u64> {
+    let trace = run_traced(scenario).trace;
+    let called = format!("calls #{NUMBER} ");
+    let told = format!("    #{NUMBER} is told");
+    let from = trace.iter().position(|line| line.contains(&called));
+    let from = from.expect("it is called");
+    let lines = trace[from..].iter();
+    let mut moments = BTreeSet::new();
+    let mut answered_at_once = false;
+    for line in lines {
+        let (seconds, micros) = line
+            .split_whitespace()
+            .next()
+            .and_then(|time| time.split_once('.'))
+            .expect("lines begin with the time");
+        let number = |digits: &str| digits.parse::<u64>().expect("digits");
+        moments.insert(number(seconds) * 1_000_000 + number(micros));
+        if line.contains(&told) {
+            answered_at_once = moments.len() == 1;
+            break;
+        }
+    }
+    if answered_at_once {
+        return BTreeSet::new();
+    }
+    let began = *moments.first().expect("there is one") - CALLED;
+    moments.into_iter().map(|moment| moment - began).collect()
+}
+
+/// Cancels at each moment; returns how many there were.
+fn cancelled_everywhere(ask: Ask, trouble: Option<Fault>, judge: impl Fn(&Outcome)) -> usize {
+    let whole = scenario(ask, trouble);
+    assert_eq!(run(&whole).violations, [], "{ask:?}");
+    let moments = moments(&whole);
+    for at_us in &moments {
+        let mut cancelled = whole.clone();
+        let cancel = Fault::Cancel { client: 0, nth: 0 };
+        cancelled.steps.push(fault(*at_us, cancel));
+        let outcome = run(&cancelled);
+        let place = format!("{ask:?} {trouble:?} cancelled at {at_us} of {moments:?}");
+        assert_eq!(outcome.violations, [], "{place}");
+        assert!(outcome.work.reached_calm, "{place}");
+        assert!(outcome.coverage.has("F-C5 cancel"), "{place}");
+        assert_eq!(outcome.history.calls[NUMBER].answer, None, "{place}");
+        judge(&outcome);
+    }
+    moments.len()
+}
+
+#[test]
+fn every_call_is_cancelled_at_every_moment() {
+    let mut moments = 0;
+    for ask in ASKS {
+        moments += cancelled_everywhere(ask, None, |outcome| {
+            let record = &outcome.history.calls[NUMBER];
+            // What is begun is finished, as the link lives.
+            let cut = record.call.carries_value() && record.sent == Sent::Part;
+            assert!(!cut, "{ask:?}");
+        });
+    }
+    assert!(moments > 350, "{moments}");
+}
+
+/// The same while the link is lost under the call, after a few bytes or before its answer.
+#[test]
+fn every_call_is_cancelled_while_its_link_is_lost() {
+    let mut moments = 0;
+    let troubles = [
+        (Way::Up, 40, Ending::Reset),
+        (Way::Up, 0, Ending::WriteFails),
+        (Way::Down, 10, Ending::Finished),
+    ];
+    for (way, after, how) in troubles {
+        let client = 0;
+        let cut = Fault::Cut {
+            client,
+            way,
+            after,
+            how,
+        };
+        for ask in ASKS {
+            moments += cancelled_everywhere(ask, Some(cut), |_| {});
+        }
+    }
+    assert!(moments > 900, "{moments}");
+}
+
+/// The same while the server refuses to say anything clear.
+#[test]
+fn every_call_is_cancelled_while_it_is_refused() {
+    use kv_sim::fault::Reply;
+    let mut moments = 0;
+    let troubles = [
+        Fault::Reply {
+            how: Reply::Garbage,
+            ms: 0,
+        },
+        Fault::Reply {
+            how: Reply::Late,
+            ms: 20,
+        },
+        Fault::Reply {
+            how: Reply::Lost,
+            ms: 0,
+        },
+        Fault::NoJetStream { ms: 10 },
+        Fault::Stall { client: 0, ms: 15 },
+    ];
+    for trouble in troubles {
+        for ask in ASKS {
+            moments += cancelled_everywhere(ask, Some(trouble), |_| {});
+        }
+    }
+    assert!(moments > 1_900, "{moments}");
+}
