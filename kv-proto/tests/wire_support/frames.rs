@@ -1,14 +1,14 @@
 //! Frames that own their bytes, how a stream of them is decoded, and how a
 //! server writes them. The fuzz targets use the same.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 use kv_proto::wire::{CRLF, Decoder, Message, ServerOp};
 use kv_proto::{Limits, ProtocolError};
 
 /// A [`ServerOp`] that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
+pub enum Op {
     Info(Vec<u8>),
     Message {
         subject: Vec<u8>,
@@ -52,20 +52,20 @@ impl From<ServerOp<'_>> for Op {
 /// each, and the error that ended it. What follows the last offset is either
 /// incomplete or wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome<E> {
-    pub(crate) frames: Vec<(Op, usize)>,
-    pub(crate) error: Option<E>,
+pub struct Outcome<E> {
+    pub frames: Vec<(Op, usize)>,
+    pub error: Option<E>,
 }
 
 impl<E> Outcome<E> {
-    pub(crate) fn consumed(&self) -> usize {
+    pub fn consumed(&self) -> usize {
         self.frames.last().map_or(0, |(_, end)| *end)
     }
 }
 
 /// Decodes a stream that arrives in chunks which end at the given offsets,
 /// and at its own end.
-pub(crate) fn decode_cut(
+pub fn decode_cut(
     stream: &[u8],
     cuts: impl IntoIterator<Item = usize>,
     limits: &Limits,
@@ -95,12 +95,12 @@ pub(crate) fn decode_cut(
     outcome
 }
 
-pub(crate) fn decode_whole(stream: &[u8], limits: &Limits) -> Outcome<ProtocolError> {
+pub fn decode_whole(stream: &[u8], limits: &Limits) -> Outcome<ProtocolError> {
     decode_cut(stream, [], limits)
 }
 
 /// What a server writes for an operation.
-pub(crate) fn server_bytes(op: &Op) -> Vec<u8> {
+pub fn server_bytes(op: &Op) -> Vec<u8> {
     match op {
         Op::Ping => b"PING\r\n".to_vec(),
         Op::Pong => b"PONG\r\n".to_vec(),

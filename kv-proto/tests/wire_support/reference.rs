@@ -1,7 +1,7 @@
 //! A second decoder, written to be obvious instead of fast, and a second
 //! parser of header blocks. The fuzz targets use the same.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 use kv_proto::wire::HeaderDefect;
 use kv_proto::{Limits, ProtocolError};
@@ -10,7 +10,7 @@ use super::frames::{Op, Outcome};
 
 /// The kinds of [`ProtocolError`], as far as a frame can cause them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     UnknownVerb,
     LineTooLong,
     InfoTooLong,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "other kinds are failures")]
-pub(crate) fn kind(error: ProtocolError) -> Kind {
+pub fn kind(error: ProtocolError) -> Kind {
     match error {
         ProtocolError::UnknownVerb { .. } => Kind::UnknownVerb,
         ProtocolError::LineTooLong { .. } => Kind::LineTooLong,
@@ -36,7 +36,7 @@ pub(crate) fn kind(error: ProtocolError) -> Kind {
     }
 }
 
-pub(crate) fn reference(stream: &[u8], limits: &Limits) -> Outcome<Kind> {
+pub fn reference(stream: &[u8], limits: &Limits) -> Outcome<Kind> {
     let mut outcome = Outcome {
         frames: Vec::new(),
         error: None,
@@ -165,10 +165,10 @@ fn reference_message(
 }
 
 /// A name and its value.
-pub(crate) type Field = (Vec<u8>, Vec<u8>);
+pub type Field = (Vec<u8>, Vec<u8>);
 
 /// The fields of a block and all its defects, line by line.
-pub(crate) fn reference_headers(block: &[u8], limits: &Limits) -> (Vec<Field>, Vec<HeaderDefect>) {
+pub fn reference_headers(block: &[u8], limits: &Limits) -> (Vec<Field>, Vec<HeaderDefect>) {
     let mut fields = Vec::new();
     let mut defects = Vec::new();
     let mut lines: Vec<&[u8]> = block.split_inclusive(|&byte| byte == b'\n').collect();

@@ -1,14 +1,14 @@
 //! A strict parser of what clients write, as a server would read it. The fuzz
 //! targets use the same.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 use kv_proto::wire::CRLF;
 use serde_json::Value;
 
 /// A client operation as the strict parser reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ClientOp {
+pub enum ClientOp {
     Connect(Value),
     Publish {
         subject: String,
@@ -31,7 +31,7 @@ pub(crate) enum ClientOp {
 
 /// Whose operations are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub enum From {
     /// Ours: single blanks between words, and headers only where there are any.
     Us,
     /// Recorded ones: some clients write blanks around absent arguments, and
@@ -116,7 +116,7 @@ fn publish(
 }
 
 /// Parses a whole buffer.
-pub(crate) fn strict_all(mut input: &[u8], from: From) -> Vec<ClientOp> {
+pub fn strict_all(mut input: &[u8], from: From) -> Vec<ClientOp> {
     let mut ops = Vec::new();
     while !input.is_empty() {
         let (op, len) = strict(input, from);
@@ -127,7 +127,7 @@ pub(crate) fn strict_all(mut input: &[u8], from: From) -> Vec<ClientOp> {
 }
 
 /// What a token becomes on the wire.
-pub(crate) fn cleaned(pieces: &[String]) -> String {
+pub fn cleaned(pieces: &[String]) -> String {
     let forbidden = |c: char| c <= ' ' || c == '\u{7f}';
     pieces.concat().replace(forbidden, "_")
 }
