@@ -18,7 +18,7 @@
 
 mod search;
 
-use self::search::{Effect, State, linearize};
+use self::search::{Effect, State, condition, linearize};
 use super::*;
 use crate::server::rng::Rng;
 
@@ -32,18 +32,14 @@ struct Story {
 }
 
 impl Story {
-    fn keep(&mut self, call: Call, at: Instant, state: &State, found: u64) {
-        let condition = |expected: Option<u64>| {
-            expected.map_or(String::new(), |expected| {
-                format!("Nats-Expected-Last-Subject-Sequence: {expected}\r\n")
-            })
-        };
-        let headers = match (call, state.purge) {
-            (Call::Put, _) => String::new(),
-            (Call::Create { .. }, _) => condition(Some(found)),
-            (Call::Update { expected, .. }, _) => condition(Some(expected)),
-            (_, false) => format!("{DELETE}{}", condition(call.expected())),
-            (_, true) => format!("{PURGE}{}", condition(call.expected())),
+    fn keep(&mut self, at: Instant, state: &State) {
+        let condition = state.condition.map_or(String::new(), |expected| {
+            format!("Nats-Expected-Last-Subject-Sequence: {expected}\r\n")
+        });
+        let headers = match (&state.value, state.purge) {
+            (Some(_), _) => condition,
+            (None, false) => format!("{DELETE}{condition}"),
+            (None, true) => format!("{PURGE}{condition}"),
         };
         let payload = state.value.clone().unwrap_or_default();
         let millis = u64::try_from(at.saturating_duration_since(t(0)).as_millis());
@@ -112,6 +108,7 @@ fn happen(call: Call, number: usize, state: Option<&State>, next: u64) -> (Optio
         revision: next,
         value,
         purge: matches!(call, Call::Purge { .. }),
+        condition: condition(call, at),
     };
     let live = state.is_some_and(|state| state.value.is_some());
     match call {
@@ -174,7 +171,7 @@ fn honest(rng: &mut Rng) -> Story {
         record.call = call;
         record.answer = answered.then(|| (t(one.answered), answer));
         if let Some(to) = to {
-            story.keep(call, t(one.point), &to, last);
+            story.keep(t(one.point), &to);
             // Other keys have revisions too.
             next = to.revision + 1 + rng.below(2);
             state = Some(to);
@@ -272,8 +269,7 @@ fn retold(history: &History, effects: &[Effect]) -> Story {
         journal: Vec::new(),
     };
     for effect in effects {
-        let call = history.calls[effect.call].call;
-        story.keep(call, effect.at, &effect.state, effect.found);
+        story.keep(effect.at, &effect.state);
     }
     story.run.history = history.clone();
     story

@@ -9,23 +9,21 @@ use kv_proto::Instant;
 use super::super::value;
 use crate::history::{Answer, Call, History, Record};
 
-/// The key's last revision: its number, what is stored if it is a value, and whether it purged if it is none.
+/// The key's last revision: its number, what is stored if it is a value, whether it purged if it is none, and the
+/// condition that it was stored on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) revision: u64,
     pub(super) value: Option<Bytes>,
     pub(super) purge: bool,
+    pub(super) condition: Option<u64>,
 }
 
 /// One thing that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Effect {
-    /// The place of the call.
-    pub(super) call: usize,
     pub(super) at: Instant,
     pub(super) state: State,
-    /// The revision that the key was at, 0 for none.
-    pub(super) found: u64,
 }
 
 /// A search under way.
@@ -33,7 +31,7 @@ pub(super) struct Search<'a> {
     calls: &'a [Record],
     /// What took effect and when, if that is known: calls then have to fit it.
     journal: Option<&'a [(Instant, State)]>,
-    /// Revisions that somebody was told.
+    /// Revisions that somebody named.
     told: Vec<u64>,
     seen: HashSet<(u64, usize, Option<State>)>,
     effects: Vec<Effect>,
@@ -48,7 +46,7 @@ pub(super) fn linearize(
     let mut search = Search {
         calls,
         journal,
-        told: calls.iter().filter_map(told).collect(),
+        told: calls.iter().flat_map(told).flatten().collect(),
         seen: HashSet::new(),
         effects: Vec::new(),
     };
@@ -56,11 +54,21 @@ pub(super) fn linearize(
     found.then_some(search.effects)
 }
 
-fn told(record: &Record) -> Option<u64> {
-    match record.answer.as_ref()?.1 {
-        Answer::Applied(revision) | Answer::Found { revision, .. } => Some(revision),
-        Answer::Exists(revision) | Answer::Conflict(Some(revision)) => Some(revision),
+/// The revisions that a call names: in what it asks for, and in what it is told.
+fn told(record: &Record) -> [Option<u64>; 2] {
+    let answer = record.answer.as_ref().and_then(|(_, answer)| match answer {
+        Answer::Applied(revision) | Answer::Found { revision, .. } => Some(*revision),
+        Answer::Exists(revision) | Answer::Conflict(Some(revision)) => Some(*revision),
         _ => None,
+    });
+    [record.call.expected(), answer]
+}
+
+/// The condition that a write carries to a key at that revision: a `create` finds out what it has to say.
+pub(super) fn condition(call: Call, at: u64) -> Option<u64> {
+    match call {
+        Call::Create { .. } => Some(at),
+        _ => call.expected(),
     }
 }
 
@@ -109,10 +117,8 @@ impl Search<'_> {
             }
             for (at, to) in self.effects_of(place, state.as_ref(), at, next.as_ref()) {
                 self.effects.push(Effect {
-                    call: place,
                     at,
                     state: to.clone(),
-                    found: revision(state.as_ref()),
                 });
                 if self.go(done, Some(to), at) {
                     return true;
@@ -139,7 +145,7 @@ impl Search<'_> {
         let revisions: Vec<u64> = match (&record.answer, next) {
             (Some((_, Answer::Applied(revision))), _) => vec![*revision],
             (Some((_, Answer::Unknown(_))) | None, Some((_, next))) => vec![next.revision],
-            // The next number, or one that somebody was told.
+            // The next number, or one that somebody named.
             (Some((_, Answer::Unknown(_))) | None, None) => {
                 self.told.iter().copied().chain([last + 1]).collect()
             }
@@ -153,6 +159,7 @@ impl Search<'_> {
             revision,
             value: stores.then(|| value(number).into()),
             purge,
+            condition: condition(record.call, last),
         });
         if self.journal.is_none() {
             return states.map(|state| (at, state)).collect();
