@@ -10,6 +10,9 @@ mod config;
 mod connection;
 mod credentials;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod js;
 mod kv;
 pub mod limits;

@@ -61,7 +61,7 @@ pub const MAX_SOURCES: usize = 1_024;
 
 /// How much larger than its text an answer can be while it is looked into: a
 /// list of small objects, `{"":0},{"":0},…`, each of which is a map.
-const JSON_GROWTH: usize = 160;
+pub(crate) const JSON_GROWTH: usize = 160;
 
 /// How much a session may hold.
 ///

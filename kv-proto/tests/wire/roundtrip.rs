@@ -2,6 +2,7 @@
 //! back: the same operation, with exact lengths, whatever the arguments hold.
 //! And what a server's encoder writes, the decoder reads back.
 
+use crate::support::strict::{ClientOp, From, cleaned, strict_all};
 use crate::support::*;
 use bytes::BytesMut;
 use kv_proto::Limits;
@@ -11,127 +12,7 @@ use kv_proto::wire::{
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use serde_json::{Value, json};
-
-/// A client operation as the strict parser reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum ClientOp {
-    Connect(Value),
-    Publish {
-        subject: String,
-        reply: Option<String>,
-        headers: Option<Vec<u8>>,
-        payload: Vec<u8>,
-    },
-    Subscribe {
-        subject: String,
-        queue: Option<String>,
-        sid: String,
-    },
-    Unsubscribe {
-        sid: String,
-        max: Option<u64>,
-    },
-    Ping,
-    Pong,
-}
-
-/// Whose operations are read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    /// Ours: single blanks between words, and headers only where there are any.
-    Us,
-    /// Recorded ones: some clients write blanks around absent arguments, and
-    /// headers of no bytes.
-    Others,
-}
-
-/// Parses the operation at the front: upper case, CR LF, and nothing else that
-/// needs goodwill. Returns it and its length.
-fn strict(input: &[u8], from: From) -> (ClientOp, usize) {
-    let end = input
-        .windows(2)
-        .position(|pair| pair == CRLF)
-        .expect("CR LF");
-    let line = std::str::from_utf8(&input[..end]).expect("UTF-8");
-    assert!(!line.contains(['\r', '\n', '\0', '\t']), "{line:?}");
-    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let mut words: Vec<&str> = match rest {
-        "" => Vec::new(),
-        rest => rest.split(' ').collect(),
-    };
-    if from == From::Others {
-        words.retain(|word| !word.is_empty());
-    }
-    let len = end + 2;
-    let op = match (verb, &words[..]) {
-        ("CONNECT", _) => ClientOp::Connect(serde_json::from_str(rest).expect("JSON")),
-        ("PING", []) => ClientOp::Ping,
-        ("PONG", []) => ClientOp::Pong,
-        ("SUB", [subject, queue @ .., sid]) if queue.len() < 2 => ClientOp::Subscribe {
-            subject: token(subject),
-            queue: queue.first().map(|queue| token(queue)),
-            sid: token(sid),
-        },
-        ("UNSUB", [sid]) => ClientOp::Unsubscribe {
-            sid: token(sid),
-            max: None,
-        },
-        ("UNSUB", [sid, max]) => ClientOp::Unsubscribe {
-            sid: token(sid),
-            max: Some(max.parse().expect("a number")),
-        },
-        ("PUB", [subject, reply @ .., size]) if reply.len() < 2 => {
-            return publish(&input[len..], subject, reply.first(), 0, size, len);
-        }
-        ("HPUB", [subject, reply @ .., header, size]) if reply.len() < 2 => {
-            let header = header.parse().expect("a number");
-            assert!(header > 0 || from == From::Others);
-            return publish(&input[len..], subject, reply.first(), header, size, len);
-        }
-        _ => panic!("not an operation: {line:?}"),
-    };
-    (op, len)
-}
-
-fn token(word: &str) -> String {
-    assert!(!word.is_empty());
-    word.into()
-}
-
-fn publish(
-    body: &[u8],
-    subject: &str,
-    reply: Option<&&str>,
-    header: usize,
-    size: &str,
-    line: usize,
-) -> (ClientOp, usize) {
-    let size: usize = size.parse().expect("a number");
-    assert_eq!(&body[size..size + 2], CRLF, "the length is wrong");
-    let headers = (header > 0).then(|| body[..header].to_vec());
-    if let Some(block) = &headers {
-        assert!(block.ends_with(b"\r\n\r\n"));
-    }
-    let op = ClientOp::Publish {
-        subject: token(subject),
-        reply: reply.map(|reply| token(reply)),
-        headers,
-        payload: body[header..size].to_vec(),
-    };
-    (op, line + size + 2)
-}
-
-/// Parses a whole buffer.
-fn strict_all(mut input: &[u8], from: From) -> Vec<ClientOp> {
-    let mut ops = Vec::new();
-    while !input.is_empty() {
-        let (op, len) = strict(input, from);
-        ops.push(op);
-        input = &input[len..];
-    }
-    ops
-}
+use serde_json::json;
 
 #[test]
 fn the_strict_parser_reads_what_real_clients_write() {
@@ -158,12 +39,6 @@ fn subject() -> impl Strategy<Value = Vec<String>> {
         pieces.push(last);
         pieces
     })
-}
-
-/// What a token becomes on the wire.
-fn cleaned(pieces: &[String]) -> String {
-    let forbidden = |c: char| c <= ' ' || c == '\u{7f}';
-    pieces.concat().replace(forbidden, "_")
 }
 
 #[derive(Clone, Debug)]
@@ -337,34 +212,4 @@ fn server_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Pong),
         1 => Just(Op::Ok),
     ]
-}
-
-fn server_bytes(op: &Op) -> Vec<u8> {
-    match op {
-        Op::Ping => b"PING\r\n".to_vec(),
-        Op::Pong => b"PONG\r\n".to_vec(),
-        Op::Ok => b"+OK\r\n".to_vec(),
-        Op::Info(json) => [b"INFO ", &json[..], b" \r\n"].concat(),
-        Op::Err(text) => [b"-ERR '", &text[..], b"'\r\n"].concat(),
-        Op::Message {
-            subject,
-            sid,
-            reply,
-            headers,
-            payload,
-        } => {
-            let sid = sid.to_string();
-            let verb = if headers.is_some() { "HMSG" } else { "MSG" };
-            let mut line = vec![verb.as_bytes(), subject, sid.as_bytes()];
-            line.extend(reply.as_deref());
-            let block = headers.clone().unwrap_or_default();
-            let sizes = match headers {
-                Some(_) => format!("{} {}", block.len(), block.len() + payload.len()),
-                None => payload.len().to_string(),
-            };
-            line.push(sizes.as_bytes());
-            let line = line.join(&b' ');
-            [&line[..], CRLF, &block, payload, CRLF].concat()
-        }
-    }
 }

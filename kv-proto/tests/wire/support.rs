@@ -6,11 +6,17 @@
 use std::fs;
 use std::path::Path;
 
-use kv_proto::wire::{Decoder, Message, ServerOp};
-use kv_proto::{Limits, ProtocolError};
+use kv_proto::Limits;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+
+#[allow(unused_imports, reason = "each test uses its part")]
+pub(crate) use frames::*;
+
+pub(crate) mod frames;
+pub(crate) mod reference;
+pub(crate) mod strict;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpus");
 
@@ -26,99 +32,6 @@ pub(crate) fn corpus(folder: &str) -> Vec<Vec<u8>> {
         .iter()
         .map(|path| fs::read(path).expect("a readable file"))
         .collect()
-}
-
-/// A [`ServerOp`] that owns its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
-    Info(Vec<u8>),
-    Message {
-        subject: Vec<u8>,
-        sid: u64,
-        reply: Option<Vec<u8>>,
-        headers: Option<Vec<u8>>,
-        payload: Vec<u8>,
-    },
-    Ping,
-    Pong,
-    Ok,
-    Err(Vec<u8>),
-}
-
-impl From<ServerOp<'_>> for Op {
-    fn from(op: ServerOp<'_>) -> Self {
-        match op {
-            ServerOp::Info(json) => Self::Info(json.to_vec()),
-            ServerOp::Message(Message {
-                subject,
-                sid,
-                reply,
-                headers,
-                payload,
-            }) => Self::Message {
-                subject: subject.to_vec(),
-                sid,
-                reply: reply.map(<[u8]>::to_vec),
-                headers: headers.map(<[u8]>::to_vec),
-                payload: payload.to_vec(),
-            },
-            ServerOp::Ping => Self::Ping,
-            ServerOp::Pong => Self::Pong,
-            ServerOp::Ok => Self::Ok,
-            ServerOp::Err(text) => Self::Err(text.to_vec()),
-        }
-    }
-}
-
-/// All that a decoder finds in a stream: the frames with the offset behind
-/// each, and the error that ended it. What follows the last offset is either
-/// incomplete or wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome<E> {
-    pub(crate) frames: Vec<(Op, usize)>,
-    pub(crate) error: Option<E>,
-}
-
-impl<E> Outcome<E> {
-    pub(crate) fn consumed(&self) -> usize {
-        self.frames.last().map_or(0, |(_, end)| *end)
-    }
-}
-
-/// Decodes a stream that arrives in chunks which end at the given offsets,
-/// and at its own end.
-pub(crate) fn decode_cut(
-    stream: &[u8],
-    cuts: impl IntoIterator<Item = usize>,
-    limits: &Limits,
-) -> Outcome<ProtocolError> {
-    let mut outcome = Outcome {
-        frames: Vec::new(),
-        error: None,
-    };
-    let mut decoder = Decoder::new();
-    let mut start = 0;
-    for end in cuts.into_iter().chain([stream.len()]) {
-        loop {
-            match decoder.next(&stream[start..end], limits) {
-                Ok(Some(frame)) => {
-                    assert!((1..=end - start).contains(&frame.len));
-                    start += frame.len;
-                    outcome.frames.push((frame.op.into(), start));
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    outcome.error = Some(error);
-                    return outcome;
-                }
-            }
-        }
-    }
-    outcome
-}
-
-pub(crate) fn decode_whole(stream: &[u8], limits: &Limits) -> Outcome<ProtocolError> {
-    decode_cut(stream, [], limits)
 }
 
 /// Limits that recorded frames reach, so that the errors get their share.
