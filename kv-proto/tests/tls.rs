@@ -286,7 +286,7 @@ fn nothing_is_said_before_tls() {
     let logins = Cell::new(0);
     proptest!(laws(4_000), |((mode, calls) in law)| {
         let config = Config::new("one,two").unwrap().retry_first_connect(true).user("me", "canary");
-        let config = config.reconnect_within(Duration::ZERO, Duration::ZERO);
+        let config = config.reconnect_within(Duration::ZERO, Duration::ZERO).allow_passwords_in_clear();
         let config = match mode {
             0 => config,
             1 => config.tls_when_asked(),

@@ -306,12 +306,14 @@ fn with_a_callback_that_panics(secrets: &Secrets) {
 pub(super) fn bare(secrets: &Secrets) {
     let greeting = json!({"server_id": "S", "version": "2.15.1", "headers": true, "auth_required": true,
         "max_payload": 1_048_576, "nonce": "sign-this"});
-    let at = || Config::new("here").unwrap();
+    let at = || Config::new("here").unwrap().allow_passwords_in_clear();
     let ours = NKey::from_seed(&secrets["seed"]).unwrap();
     for config in [
         at().user("me", secrets["password"].as_str()),
         at().token(secrets["token"].as_str()),
-        Config::new(&format!("nats://me:{}@here", secrets["in_url"])).unwrap(),
+        Config::new(&format!("nats://me:{}@here", secrets["in_url"]))
+            .unwrap()
+            .allow_passwords_in_clear(),
         at().nkey(ours.clone()),
         at().user_creds(UserCreds::parse(&secrets["creds"]).unwrap()),
         at().authenticate_with(callback(secrets["password"].clone())),
