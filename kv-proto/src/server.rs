@@ -80,8 +80,7 @@ impl ServerAddr {
             return address.to_canonical().is_loopback();
         }
         let host = host.strip_suffix('.').unwrap_or(host);
-        let top = host.rsplit('.').next().unwrap_or(host);
-        top.eq_ignore_ascii_case("localhost") // which is nobody else's, and so is what is below it
+        host.eq_ignore_ascii_case("localhost") // what is below it, some systems ask others for
     }
 
     /// Parses `host`, `host:port`, `[v6]` or `[v6]:port`.

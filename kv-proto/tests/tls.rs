@@ -247,6 +247,31 @@ fn a_handshake_without_end_times_out() {
     }
 }
 
+/// Nor is there more time for a server that sends its greeting byte by byte, or anything else again and again.
+#[test]
+fn a_greeting_that_trickles_is_left() {
+    for (opening, filling, config) in [
+        ("INFO {\"headers\":true,\"x\":\"", "a", config()),
+        ("", "INFO {\"headers\":true}\r\n", config()),
+        ("", "PING\r\n", config()),
+        ("", "+OK\r\n", config().require_tls()),
+    ] {
+        let mut world = dialled(config.connect_timeout(seconds(3)));
+        let bytes = opening.bytes().chain(filling.bytes().cycle());
+        let mut now = NOW;
+        for byte in bytes.take(300) {
+            assert_eq!(world.session.last_disconnect(), None, "{filling:?}");
+            world.input.extend_from_slice(&[byte]);
+            world
+                .session
+                .handle_input(now, world.link, &mut world.input);
+            now = now + Duration::from_millis(10);
+            world.session.handle_timeout(now);
+        }
+        world.assert_left(Disconnect::HandshakeTimedOut);
+    }
+}
+
 /// The reason of a failed handshake is kept, and a link that ends is not to be secured any more.
 #[test]
 fn a_handshake_that_fails_says_why() {

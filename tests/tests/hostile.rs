@@ -1,6 +1,12 @@
 //! No server can make a client panic, hang, or take much memory or time, whatever it sends: each row of
 //! `examples/hostile` in a process of its own, which is measured from outside of the client.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "the process that is exposed reports so"
+)]
+
+#[allow(dead_code, reason = "the example has a table of them")]
 #[path = "../examples/hostile/rows.rs"]
 mod rows;
 #[path = "../examples/hostile/victim.rs"]
@@ -40,7 +46,8 @@ fn hostile_servers_cost_little_and_are_told_of() {
                 && report.told_after.is_some_and(|after| after <= SOON);
             assert!(within, "{victim:?}, {row:?}: {report:?}");
             let lives = report.end.ends_with("[Connected]");
-            assert_eq!(lives, row == Row::LoneCr, "{victim:?}, {row:?}: {report:?}");
+            let harmless = matches!(row, Row::LoneCr | Row::BareError);
+            assert_eq!(lives, harmless, "{victim:?}, {row:?}: {report:?}");
             assert!(!report.end.starts_with("a bucket"), "{report:?}");
         }
     }

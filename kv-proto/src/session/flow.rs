@@ -7,7 +7,7 @@ use super::{Event, Life, Session};
 use crate::error::{BucketError, ReadError, Refused};
 use crate::kv::Machine;
 use crate::kv::ask::Asker;
-use crate::kv::entry::Payload;
+use crate::kv::entry::{Payload, server_status};
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::link::{Link, LinkId};
 use crate::log::trace;
@@ -149,7 +149,7 @@ impl Session {
         if mutant::is(Mutant::BadHeadersEndLink) && headers.is_some_and(|h| h.defect().is_some()) {
             return self.end_link(id, Link::unexpected());
         }
-        let status = headers.as_ref().and_then(Headers::status);
+        let status = headers.as_ref().and_then(server_status);
         let nobody = message.payload.is_empty() && status.is_some_and(|s| s.code == 503);
         let answer = if nobody {
             Answer::NoResponders

@@ -196,6 +196,9 @@ async fn ours(client: Client) -> String {
                 | ConnectionEvent::Disconnected { reason, .. } => {
                     return format!("left it: {reason}");
                 }
+                ConnectionEvent::ServerError { text, .. } => {
+                    return format!("the server says {text:?}");
+                }
                 _ => {}
             }
         }

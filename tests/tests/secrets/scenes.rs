@@ -156,8 +156,11 @@ fn works(adapter: Adapter, secrets: &Secrets, config: Config) {
     smol::block_on(async {
         let config = BucketConfig::new(kv_tests::unique("b"));
         let bucket = client.create_bucket(config).await.unwrap();
-        bucket.put("k", &secrets["value"]).await.unwrap();
-        assert_eq!(bucket.get("k").await.unwrap().unwrap(), secrets["value"]);
+        let (name, value) = (&secrets["name"], &secrets["value"]);
+        let revision = bucket.put(name, value).await.unwrap();
+        assert_eq!(bucket.get(name).await.unwrap().unwrap(), value);
+        bucket.update(name, value, revision).await.unwrap();
+        assert_eq!(bucket.keys().collect().await.unwrap(), [name.as_str()]);
         let mut watch = bucket.watch_all().await.unwrap();
         watch.next().await.unwrap().unwrap();
         show(&(
