@@ -62,7 +62,7 @@ impl World {
             .shuffle_servers(choice & 4 == 0);
         let config = match choice & 24 {
             0 => config,
-            8 => config.user("u", "p"),
+            8 => config.user("u", "p").allow_passwords_in_clear(),
             16 => config.max_reconnects(2),
             _ => config.require_tls(),
         };

@@ -28,6 +28,7 @@ pub struct Config {
     pub(crate) servers: Vec<ServerUrl>,
     pub(crate) authentication: Authentication,
     pub(crate) tls: Tls,
+    pub(crate) passwords_in_clear: bool,
     pub(crate) name: Option<String>,
     pub(crate) inbox_prefix: Option<Subject>,
     pub(crate) api: ApiPrefix,
@@ -76,6 +77,7 @@ impl Config {
     pub fn with_servers(servers: Vec<ServerUrl>) -> Self {
         Self {
             tls: Tls::of(&servers),
+            passwords_in_clear: false,
             servers,
             authentication: Authentication::default(),
             name: None,
@@ -103,8 +105,8 @@ impl Config {
     }
 
     /// Logs in with a user name and password, on servers whose URL has no
-    /// credentials of its own. They are sent in clear where the connection is not
-    /// TLS: [`require_tls`](Self::require_tls) sees to it that it is.
+    /// credentials of its own. Where the connection is not TLS they are sent to this
+    /// machine only, unless [told otherwise](Self::allow_passwords_in_clear).
     #[must_use]
     pub fn user(mut self, user: impl Into<String>, password: impl Into<Secret>) -> Self {
         self.authentication = Authentication::Fixed(Credentials::UserPassword {
@@ -115,11 +117,21 @@ impl Config {
     }
 
     /// Logs in with a token, on servers whose URL has no credentials of its own.
-    /// It is sent in clear where the connection is not TLS:
-    /// [`require_tls`](Self::require_tls) sees to it that it is.
+    /// Where the connection is not TLS it is sent to this machine only, unless
+    /// [told otherwise](Self::allow_passwords_in_clear).
     #[must_use]
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
         self.authentication = Authentication::Fixed(Credentials::Token(token.into()));
+        self
+    }
+
+    /// Sends passwords, tokens and bearer JWTs over connections that are not TLS, to whatever host: for networks
+    /// that are trusted, or encrypted below us. Without it a server that is neither TLS nor on this machine
+    /// (`localhost`, a loopback address, a Unix socket) is left with
+    /// [`Disconnect::InClear`](crate::Disconnect::InClear) before it is told any of them.
+    #[must_use]
+    pub const fn allow_passwords_in_clear(mut self) -> Self {
+        self.passwords_in_clear = true;
         self
     }
 

@@ -179,6 +179,7 @@ impl Disconnect {
             Self::NoChallenge
             | Self::Requires(_)
             | Self::NoTls
+            | Self::InClear
             | Self::Protocol(_)
             | Self::HandshakeTimedOut
             | Self::Stale

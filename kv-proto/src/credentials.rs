@@ -7,6 +7,8 @@ mod user_creds;
 
 use alloc::string::String;
 use core::fmt;
+use core::hint::black_box;
+use core::mem;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -17,9 +19,18 @@ pub use nkey::{InvalidNKey, NKey};
 #[cfg(feature = "nkeys")]
 pub use user_creds::{InvalidCreds, UserCreds};
 
-/// A text that must not appear in logs, errors or `Debug` output.
+/// A text that must not appear in logs, errors or `Debug` output, and is wiped from memory when dropped. What is
+/// on its way to a server is not, nor what the text was made of.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        let mut bytes = mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        black_box(&bytes); // somebody may look: to write the zeros is no waste
+    }
+}
 
 impl Secret {
     /// Hides a text.
@@ -88,6 +99,22 @@ pub enum Credentials {
 const SHORTEST_SECRET: usize = 4;
 
 impl Credentials {
+    /// Whether who overhears them can log in with them, too. A signature is of one challenge.
+    pub(crate) const fn can_be_overheard(&self) -> bool {
+        match self {
+            Self::UserPassword { .. }
+            | Self::Token(_)
+            | Self::Jwt {
+                signature: None, ..
+            } => true,
+            Self::None
+            | Self::NKey { .. }
+            | Self::Jwt {
+                signature: Some(_), ..
+            } => false,
+        }
+    }
+
     /// Hides what is secret of them in a text of the server that they were sent to; a text that is a part of the
     /// secret is hidden as a whole.
     pub(crate) fn hidden_in(&self, text: &str) -> String {

@@ -1,6 +1,17 @@
 #![doc = include_str!("manual/overview.md")]
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+// Nothing that is sent to us can make us panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
@@ -33,6 +44,7 @@ mod rng;
 mod server;
 mod session;
 mod stats;
+mod tally;
 mod text;
 mod time;
 mod timer;

@@ -142,24 +142,36 @@ impl Limits {
     /// two `INFO` lines. Kept results can pin [`PINNED`] times their size.
     #[must_use]
     pub fn worst_case_bytes(&self) -> usize {
-        let frame = self.max_message.max(self.max_info_line) + self.max_control_line;
-        let outbox = 4 * crate::out::HIGH_WATER + self.max_message;
-        let link = 2 * (frame + crate::session::READ_AHEAD) + outbox + 4 * self.max_info_line;
+        let times = usize::saturating_mul;
+        let sum = |parts: &[usize]| {
+            let parts = parts.iter().copied();
+            parts.fold(0, usize::saturating_add)
+        };
+        let frame = sum(&[
+            self.max_message.max(self.max_info_line),
+            self.max_control_line,
+            crate::session::READ_AHEAD,
+        ]);
+        let link = sum(&[
+            times(2, frame),
+            times(4, crate::out::HIGH_WATER),
+            self.max_message,
+            times(4, self.max_info_line),
+        ]);
         let answer = self
             .max_message
-            .max(JSON_GROWTH * self.max_message.min(MAX_API_REPLY));
-        let parts = [
-            MAX_LINKS * link,
+            .max(times(JSON_GROWTH, self.max_message.min(MAX_API_REPLY)));
+        sum(&[
+            times(MAX_LINKS, link),
             answer,
-            2 * self.max_pending_bytes,
-            PINNED * self.max_result_bytes,
-            PINNED * (self.max_watch_bytes + self.max_message),
-            self.max_watches * PER_WATCH,
-            self.max_ops * PER_OP,
+            times(2, self.max_pending_bytes),
+            times(PINNED, self.max_result_bytes),
+            times(PINNED, sum(&[self.max_watch_bytes, self.max_message])),
+            times(self.max_watches, PER_WATCH),
+            times(self.max_ops, PER_OP),
             self.max_floor_bytes,
             FIXED,
-        ];
-        parts.into_iter().fold(0, usize::saturating_add)
+        ])
     }
 
     /// What is accepted of a server before the login: it has nothing to
@@ -188,5 +200,27 @@ impl Default for Limits {
             max_watch_bytes: 64 * 1024 * 1024,
             max_floor_bytes: 16 * 1024 * 1024,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_allows_everything_is_told_so() {
+        let limits = Limits {
+            max_info_line: usize::MAX,
+            max_control_line: usize::MAX,
+            max_message: usize::MAX,
+            max_ops: usize::MAX,
+            max_pending_bytes: usize::MAX,
+            max_result_bytes: usize::MAX,
+            max_watches: usize::MAX,
+            max_watch_bytes: usize::MAX,
+            max_floor_bytes: usize::MAX,
+            ..Limits::default()
+        };
+        assert_eq!(limits.worst_case_bytes(), usize::MAX);
     }
 }

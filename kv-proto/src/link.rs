@@ -16,6 +16,8 @@
 //! The link knows the handshake, pings and the classes of `-ERR`; it knows
 //! nothing of key-value operations. What it finds it returns to the session.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -31,6 +33,7 @@ use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
 use crate::server::ServerAddr;
+use crate::tally::Tally;
 use crate::text;
 use crate::time::Instant;
 use crate::timer::TimerId;
@@ -310,8 +313,18 @@ impl Link {
         }
     }
 
-    /// Sends `CONNECT` and `PING`; the answer to the latter ends the handshake.
-    pub(crate) fn log_in(&mut self, now: Instant, credentials: &Credentials, config: &Config) {
+    /// Sends `CONNECT` and `PING`; the answer to the latter ends the handshake. Refuses to send in clear what
+    /// nobody may overhear.
+    pub(crate) fn log_in(
+        &mut self,
+        now: Instant,
+        credentials: &Credentials,
+        config: &Config,
+    ) -> Result<(), Disconnect> {
+        let private = self.secured || self.addr.is_local() || config.passwords_in_clear;
+        if credentials.can_be_overheard() && !private {
+            return Err(Disconnect::InClear);
+        }
         let mut options = ConnectOptions {
             verbose: false,
             pedantic: false,
@@ -359,6 +372,7 @@ impl Link {
             queued_at: now,
         });
         self.state = State::LoggingIn;
+        Ok(())
     }
 
     pub(crate) fn on_pong(&mut self, now: Instant) -> Notice {
@@ -403,7 +417,7 @@ impl Link {
         if self.pings_unanswered >= most {
             return false;
         }
-        self.pings_unanswered += 1;
+        self.pings_unanswered.raise(1);
         self.ping(now);
         true
     }
@@ -439,7 +453,7 @@ impl Link {
     /// all of them.
     pub(crate) fn deny(&mut self, now: Instant, subject: &str) {
         if let Some(known) = self.denials.iter_mut().find(|one| one.subject == subject) {
-            known.count += 1;
+            known.count.raise(1);
             return;
         }
         if self.denials.len() >= MAX_ORPHANS {

@@ -9,3 +9,6 @@ pub mod permissions {}
 
 #[doc = include_str!("manual/domains.md")]
 pub mod domains {}
+
+#[doc = include_str!("manual/security.md")]
+pub mod security {}

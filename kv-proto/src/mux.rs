@@ -12,6 +12,8 @@
 //!                     \---abandon----> free (next generation)
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -67,7 +69,12 @@ impl Mux {
     /// Makes the inbox of a new link: 22 base-62 digits are 131 random bits.
     pub(crate) fn new(inbox_prefix: &str, rng: &mut Rng) -> Self {
         let random: [u8; 22] = rng.base62();
-        let mut prefix = String::with_capacity(inbox_prefix.len() + random.len() + 2);
+        let mut prefix = String::with_capacity(
+            inbox_prefix
+                .len()
+                .saturating_add(random.len())
+                .saturating_add(2),
+        );
         prefix.push_str(inbox_prefix);
         prefix.push('.');
         prefix.extend(random.iter().map(|byte| char::from(*byte)));
@@ -105,6 +112,7 @@ impl Mux {
 
     /// Takes a slot for a request; `class` is that of its reply, if it will say
     /// whom it is for.
+    #[allow(clippy::indexing_slicing, reason = "what is free is a slot")]
     pub(crate) fn claim(&mut self, owner: OpId, class: Option<Class>) -> Token {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
@@ -188,8 +196,9 @@ impl Mux {
     /// sequences of a stream's earlier life) no longer holds.
     pub(crate) fn forget(&mut self) {
         for free in &self.free {
-            let slot = &mut self.slots[index(*free)];
-            if slot.acked > 0 {
+            if let Some(slot) = self.slots.get_mut(index(*free))
+                && slot.acked > 0
+            {
                 renew(slot, *free);
             }
         }
@@ -203,7 +212,7 @@ impl Mux {
 
     /// Slots that are held, for checks of leaks.
     pub(crate) fn busy(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len().saturating_sub(self.free.len())
     }
 }
 

@@ -10,6 +10,8 @@
 //!      \-- pause is over -- Paused          |
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -30,6 +32,7 @@ use crate::kv::sweep::PurgedDeletes;
 use crate::link::LinkId;
 use crate::mux::Token;
 use crate::out::Span;
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::TimerId;
 
@@ -127,7 +130,7 @@ impl Output {
     /// The bytes that the result holds while nobody takes it.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Read(Ok(Some(entry))) => entry.value.len() + entry.key.len(),
+            Self::Read(Ok(Some(entry))) => entry.value.len().saturating_add(entry.key.len()),
             Self::Names(Ok(page)) => page.text.len(),
             Self::Statuses(Ok(page)) => page.text.len(),
             Self::Status(Ok(status)) => status.text.len(),
@@ -284,19 +287,21 @@ pub(crate) struct Ops {
 
 impl Ops {
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len().saturating_sub(self.free.len())
     }
 
     /// Those that were asked for from outside.
     pub(crate) fn asked_for(&self) -> usize {
-        self.len() - self.internal
+        self.len().saturating_sub(self.internal)
     }
 
+    #[allow(clippy::indexing_slicing, reason = "what is free is a slot")]
     pub(crate) fn insert(&mut self, running: Running) -> OpId {
-        self.internal += usize::from(running.internal);
+        self.internal.raise(usize::from(running.internal));
         let index = self.free.pop().unwrap_or_else(|| {
+            let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
             self.slots.push(Slot::default());
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            index
         });
         let slot = &mut self.slots[position(index)];
         slot.running = Some(running);
@@ -327,7 +332,7 @@ impl Ops {
             .get_mut(position(id.index))
             .filter(|slot| slot.generation == id.generation)?;
         let running = slot.running.take()?;
-        self.internal -= usize::from(running.internal);
+        self.internal.lower(usize::from(running.internal));
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(running)

@@ -14,12 +14,15 @@
 //!           ^head                                            ^tail
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use alloc::collections::VecDeque;
 use core::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::mutant::{self, Mutant};
+use crate::tally::Tally;
 
 /// Payloads up to this size are copied behind their control line, so that many
 /// frames leave in one write; larger ones are written from where they are.
@@ -43,7 +46,7 @@ impl Span {
     }
 
     pub(crate) const fn len(self) -> u64 {
-        self.end - self.start
+        self.end.saturating_sub(self.start)
     }
 }
 
@@ -109,8 +112,8 @@ impl Outbox {
         } else {
             self.encode(head);
             self.large.push_back((self.tail, payload.clone()));
-            self.tail += count(payload.len());
-            self.live += payload.len();
+            self.tail.raise(count(payload.len()));
+            self.live.raise(payload.len());
             self.encode(|out| out.extend_from_slice(b"\r\n"));
         }
         Span {
@@ -122,9 +125,9 @@ impl Outbox {
     fn encode(&mut self, encode: impl FnOnce(&mut BytesMut)) {
         let before = self.small.len();
         encode(&mut self.small);
-        let written = self.small.len() - before;
-        self.tail += count(written);
-        self.live += written;
+        let written = self.small.len().saturating_sub(before);
+        self.tail.raise(count(written));
+        self.live.raise(written);
     }
 
     /// Withdraws a frame of which no byte was handed over. Returns false, and
@@ -137,7 +140,8 @@ impl Outbox {
             return false;
         }
         let at = self.dead.partition_point(|dead| dead.start < span.start);
-        self.live -= usize::try_from(span.end - span.start).unwrap_or_default();
+        self.live
+            .lower(usize::try_from(span.len()).unwrap_or_default());
         match at
             .checked_sub(1)
             .and_then(|before| self.dead.get_mut(before))
@@ -196,7 +200,7 @@ impl Outbox {
 
     /// Bytes held, withdrawn ones that still have to be skipped included.
     pub(crate) fn held(&self) -> usize {
-        usize::try_from(self.tail - self.head).unwrap_or(usize::MAX)
+        usize::try_from(self.tail.saturating_sub(self.head)).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn transmit(&mut self) -> Transmit<'_> {
@@ -237,15 +241,15 @@ impl Outbox {
             let step = self.chunk().len().min(taken);
             assert!(step > 0, "advanced past the end of the output");
             self.drop_bytes(step);
-            self.live -= step;
-            taken -= step;
+            self.live.lower(step);
+            taken.lower(step);
             self.skip_dead();
         }
     }
 
     /// Drops bytes at `head` that lie in one piece.
     fn drop_bytes(&mut self, step: usize) {
-        self.head += count(step);
+        self.head.raise(count(step));
         match self.large.front_mut() {
             Some((at, payload)) if *at < self.head => {
                 payload.advance(step);
@@ -264,10 +268,11 @@ impl Outbox {
             && dead.start == self.head
         {
             while self.head < dead.end {
-                let left = usize::try_from(dead.end - self.head).unwrap_or(usize::MAX);
+                let left =
+                    usize::try_from(dead.end.saturating_sub(self.head)).unwrap_or(usize::MAX);
                 let step = match self.large.front() {
                     Some((at, payload)) if *at == self.head => payload.len(),
-                    Some((at, _)) => usize::try_from(*at - self.head)
+                    Some((at, _)) => usize::try_from(at.saturating_sub(self.head))
                         .unwrap_or(usize::MAX)
                         .min(left),
                     None => left,
@@ -324,13 +329,13 @@ impl Buf for Transmit<'_> {
                 Some((_, payload)) => &payload[..],
                 None => {
                     let run = outbox.small_run(at, from);
-                    from += run.len();
+                    from.raise(run.len());
                     run
                 }
             };
             *slice = std::io::IoSlice::new(chunk);
-            at += count(chunk.len());
-            filled += 1;
+            at.raise(count(chunk.len()));
+            filled.raise(1);
         }
         filled
     }

@@ -12,6 +12,8 @@
 //! do not come back together. Only the very first attempts of a client go without
 //! delay.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::limits::MAX_DISCOVERED_SERVERS;
 use crate::mutant::{self, Mutant};
 use crate::rng::Rng;
 use crate::server::ServerAddr;
+use crate::tally::Tally;
 use crate::time::Instant;
 
 #[derive(Debug)]
@@ -157,7 +160,7 @@ impl Pool {
         if due > now {
             return Choice::Wait(due);
         }
-        self.attempts += 1;
+        self.attempts.raise(1);
         server.tried = self.attempts;
         Choice::Dial(server.addr.clone())
     }
@@ -295,7 +298,10 @@ impl Pool {
         for server in self.servers.iter_mut().skip(kept) {
             server.discovered = true;
         }
-        (self.servers.len() - kept, before - kept)
+        (
+            self.servers.len().saturating_sub(kept),
+            before.saturating_sub(kept),
+        )
     }
 
     /// The servers known now, configured ones first.

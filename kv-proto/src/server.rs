@@ -9,6 +9,7 @@ mod url;
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::IpAddr;
 
 use crate::limits::MAX_SERVER_URL;
 
@@ -68,6 +69,18 @@ impl ServerAddr {
             Place::Host(..) => None,
             Place::Path(path) => Some(path),
         }
+    }
+
+    /// Whether what is sent there stays on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        let Place::Host(host, _) = &self.0 else {
+            return true;
+        };
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return address.to_canonical().is_loopback();
+        }
+        let host = host.strip_suffix('.').unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost") // what is below it, some systems ask others for
     }
 
     /// Parses `host`, `host:port`, `[v6]` or `[v6]:port`.

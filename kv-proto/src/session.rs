@@ -1,5 +1,7 @@
 //! One client's whole life over many sockets, as a value.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod cleanup;
 mod closing;
 mod connection;
@@ -38,6 +40,7 @@ use crate::pool::Pool;
 use crate::rng::{Rng, Seed};
 use crate::server::ServerAddr;
 use crate::stats::Stats;
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId, Timers};
 
@@ -345,7 +348,7 @@ impl Session {
         let Phase::Ended(output) = ended.phase else {
             return None;
         };
-        self.result_bytes -= ended.held;
+        self.result_bytes.lower(ended.held);
         self.sweep_queues();
         T::from_output(output)
     }

@@ -4,6 +4,11 @@
 //! cancelling is exact (nothing stale is left behind), and equal times fire in
 //! the order in which they were armed.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "places and slots are made here, and nothing from outside is one"
+)]
+
 use alloc::vec::Vec;
 
 use crate::kv::watch::WatchId;

@@ -325,7 +325,7 @@ fn new_session(
         most => config.max_auth_failures(u32::from(most)),
     };
     let config = if profile.auth {
-        config.user(USER, PASSWORD)
+        config.user(USER, PASSWORD).allow_passwords_in_clear()
     } else {
         config
     };

@@ -163,6 +163,7 @@ const fn disconnect_name(reason: &Disconnect) -> &'static str {
         Disconnect::Closed => "closed",
         Disconnect::NoChallenge => "no challenge",
         Disconnect::NoTls => "no TLS",
+        Disconnect::InClear => "in clear",
         _ => "other",
     }
 }

@@ -113,6 +113,27 @@ impl Admin {
         self.exchange(subject, headers, payload)
     }
 
+    /// The same with a subject and a header block that may be no text, nor what they should be.
+    ///
+    /// # Errors
+    ///
+    /// What the server says, if it refuses them.
+    pub fn publish_bytes(
+        &mut self,
+        subject: &[u8],
+        block: &[u8],
+        payload: &[u8],
+    ) -> Result<Value, String> {
+        self.requests += 1;
+        let reply = format!("{}.{}", self.inbox, self.requests);
+        let total = block.len() + payload.len();
+        let sizes = format!(" {reply} {} {total}\r\n", block.len());
+        let pieces = [b"HPUB ", subject, sizes.as_bytes(), block, payload, b"\r\n"];
+        self.write(&pieces.concat())?;
+        let answer = self.message(&reply, Instant::now() + DEADLINE)?;
+        serde_json::from_slice(&answer).map_err(|error| error.to_string())
+    }
+
     /// Creates a stream and returns the answer.
     ///
     /// # Panics

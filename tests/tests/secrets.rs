@@ -1,7 +1,7 @@
-//! No secret shows: not in what is logged at the most talkative level, not in errors and their sources, not in
-//! `Debug`, not in panics. Every place that takes a secret gets a canary; a process of its own connects with it,
-//! rightly and wrongly, to servers that are real and to one that repeats what it was told in confidence, and shows
-//! all that it has. What it wrote is searched for each canary, in clear and in disguise.
+//! No secret shows, nor what is stored: not in what is logged at the most talkative level, not in errors and their
+//! sources, not in `Debug`, not in panics. Every place that takes a secret gets a canary; a process of its own connects
+//! with it, rightly and wrongly, to servers that are real and to one that repeats what it was told in confidence, and
+//! shows all that it has. What it wrote is searched for each canary, in clear and in disguise.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "the output is what is tested")]
@@ -73,6 +73,7 @@ fn fresh(operator: &Operator, authority: &Authority) -> Secrets {
         ("token", text("canary-t0ken-of-the-hour")),
         ("in_url", text("canary-in-the-url-0815")),
         ("value", text("canary-value-that-is-stored")),
+        ("name", text("canary-name-of-a-key")),
         ("seed", seed.seed().unwrap()),
         ("public_key", seed.public_key()),
         ("jwt", user.jwt.clone()),
@@ -93,6 +94,7 @@ fn canaries(secrets: &Secrets) -> Vec<Canary> {
         "token",
         "in_url",
         "value",
+        "name",
         "seed",
         "user_seed",
         "jwt",

@@ -65,6 +65,7 @@ impl<T: OpResult> Future for Response<T> {
                 this.state = State::Running(op);
                 Poll::Pending
             }
+            #[allow(clippy::panic, reason = "what polls a future that is over is broken")]
             State::Over => panic!("a response was polled after it was ready"),
         }
     }

@@ -235,6 +235,7 @@ impl<T> Future for Opening<T> {
     ///
     /// When polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        #[allow(clippy::panic, reason = "what polls a future that is over is broken")]
         let Some(watch) = self.watch.take() else {
             panic!("a future was polled after it was ready");
         };

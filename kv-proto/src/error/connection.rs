@@ -84,6 +84,11 @@ pub enum Disconnect {
     /// The connection shall be TLS, and the server does not offer it.
     #[error("server offers no TLS")]
     NoTls,
+    /// A password, a token or a bearer JWT would have been sent in clear to another machine. None was; see
+    /// [`Config::require_tls`](crate::Config::require_tls) and
+    /// [`Config::allow_passwords_in_clear`](crate::Config::allow_passwords_in_clear).
+    #[error("a password would be sent in clear: require TLS, or allow passwords in clear")]
+    InClear,
     /// The server broke the protocol.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),

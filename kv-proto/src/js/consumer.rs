@@ -105,6 +105,7 @@ impl ConsumerRequest<'_> {
             },
             action: "create",
         };
+        #[allow(clippy::expect_used, reason = "it is true")]
         let json = serde_json::to_vec(&body).expect("texts, numbers and booleans always serialise");
         Bytes::from(json)
     }

@@ -170,6 +170,7 @@ impl fmt::Debug for ApiPrefix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn prefix(text: &str) -> ApiPrefix {
         ApiPrefix::new(text).expect("a prefix")
@@ -263,5 +264,28 @@ mod tests {
         assert_eq!(acme.reach("$JS.hub.API"), unknown("$JS.hub.API"));
         assert_eq!(acme.reach("JS.acme.API"), unknown("JS.acme.API"));
         assert_eq!(own.reach("a b"), unknown("a b"));
+    }
+
+    proptest! {
+        /// Law: whatever a prefix or a domain is made of, a call behind it is one subject, without blanks, ends of lines
+        /// and wildcards; and what is made of it for a server that has the domain is the call itself.
+        #[test]
+        fn nothing_escapes_from_a_prefix(text in "\\PC{0,12}|[ -~\r\n\t\0]{0,12}|[a-z.*>$]{1,9}") {
+            const CALL: &str = "STREAM.INFO.KV_b";
+            let domain = ApiPrefix::domain(&text);
+            for api in [ApiPrefix::new(&text), domain.clone()].into_iter().flatten() {
+                let subject = format!("{api}{CALL}");
+                prop_assert!(Subject::new(&subject).is_ok_and(|subject| !subject.is_wild()));
+                prop_assert!(!subject.contains([' ', '\t', '\r', '\n', '\0']), "{}", subject);
+                prop_assert_eq!(subject.strip_suffix(CALL), Some(api.as_str()));
+                prop_assert!(api.as_str().ends_with('.'));
+            }
+            if let Ok(domain) = domain {
+                prop_assert_eq!(domain.domain_name(), Some(&*text));
+                prop_assert_eq!(in_own_words(&format!("{domain}{CALL}")), Some([OWN, CALL]));
+                let own = in_own_words(&domain.writes_to("b")).map(|[own, rest]| format!("{own}{rest}"));
+                prop_assert_eq!(own.as_deref(), Some("$KV.b."));
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::js::message::StoredMessage;
 use crate::limits::{COPY_THRESHOLD, Limits};
 use crate::name::{BucketName, Key};
 use crate::time::Timestamp;
-use crate::wire::{HeaderDefect, Headers};
+use crate::wire::{HeaderDefect, Headers, Status};
 
 /// The position of a write in its bucket: the sequence of the message in the
 /// bucket's stream. Revisions of one bucket grow with every write to any key.
@@ -196,6 +196,14 @@ impl<'a> Appended<'a> {
         }
         (fields, lines.defect())
     }
+}
+
+/// The status that the server answers with. One of a stored message is its publisher's, and means nothing: where the
+/// message is stored is appended to it.
+pub(crate) fn server_status<'a>(headers: &Headers<'a>) -> Option<Status<'a>> {
+    let status = headers.status()?;
+    let (appended, _) = Appended::read(headers);
+    appended.sequence.is_none().then_some(status)
 }
 
 impl<'a> Stored<'a> {
@@ -379,6 +387,22 @@ mod tests {
         );
         let block = b"NATS/1.0\r\nNats-Sequence: 18446744073709551616\r\n\r\n";
         assert_eq!(direct(block, b"").unwrap_err().revision, None);
+    }
+
+    /// Whatever status a publisher has forged, the message is read; and the server's own is one.
+    #[test]
+    fn a_status_of_a_stored_message_is_its_publisher_s() {
+        for forged in ["404 Message Not Found", "503", "408 x", "100"] {
+            let block = alloc::format!("NATS/1.0 {forged}\r\nX: y\r\n{TAIL}");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            assert!(headers.status().is_some());
+            assert_eq!(server_status(&headers), None, "{forged}");
+        }
+        let headers = Headers::parse(
+            b"NATS/1.0 404 Message Not Found\r\n\r\n",
+            &Limits::default(),
+        );
+        assert_eq!(server_status(&headers).map(|status| status.code), Some(404));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::js::message::{ApiReply, StoredMessage};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::binding::Binding;
-use crate::kv::entry::{Damaged, Entry, Revision, Stored};
+use crate::kv::entry::{Damaged, Entry, Revision, Stored, server_status};
 use crate::kv::floors::Floor;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
@@ -226,7 +226,7 @@ impl Read {
         let Some(headers) = &reply.headers else {
             return Step::Ignore(self);
         };
-        match headers.status() {
+        match server_status(headers) {
             None => {}
             Some(status) if status.code == 404 => return self.on_nothing(around),
             Some(status) => {

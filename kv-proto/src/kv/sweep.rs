@@ -10,6 +10,7 @@ use crate::kv::watch::WatchId;
 use crate::kv::watch::options::WatchOptions;
 use crate::name::KeyFilter;
 use crate::op::OpId;
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// How many keys are cleaned up at the same time.
@@ -130,8 +131,10 @@ impl Sweep {
     pub(crate) fn count(&mut self, part: OpId, revisions: u64) {
         let at = self.parts.iter().position(|(known, _)| *known == part);
         if let Some((_, tombstone)) = at.map(|at| self.parts.swap_remove(at)) {
-            self.done.revisions += revisions;
-            self.done.tombstones += u64::from(tombstone && revisions > 0);
+            self.done.revisions.raise(revisions);
+            self.done
+                .tombstones
+                .raise(u64::from(tombstone && revisions > 0));
         }
     }
 }

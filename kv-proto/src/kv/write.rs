@@ -476,7 +476,8 @@ const fn revision_told(result: &Result<Revision, WriteError>) -> Option<Revision
 
 /// Rounds up to what the server counts in, so that nothing expires early.
 fn whole_seconds(ttl: Duration) -> u64 {
-    ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)
+    ttl.as_secs()
+        .saturating_add(u64::from(ttl.subsec_nanos() > 0))
 }
 
 /// The cause that an API error proves about the bucket, if it proves one.
@@ -500,4 +501,21 @@ fn failed_step(error: WriteError) -> Step<Write> {
 
 fn unknown(doubt: Doubt) -> Step<Write> {
     failed_step(WriteError::Unknown(doubt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_expires_early_or_never_by_overflow() {
+        let ns = Duration::from_nanos;
+        for (ttl, seconds) in [
+            (ns(1_000_000_000), 1),
+            (ns(1_000_000_001), 2),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(whole_seconds(ttl), seconds);
+        }
+    }
 }

@@ -25,7 +25,8 @@ fn handshake_in_order() {
     let limits = Limits::default();
     assert_eq!(link.on_info(info, &limits, Tls::Unknown), Notice::Authorize);
     assert_eq!(link.max_payload(), 9);
-    link.log_in(T0, &Credentials::None, &Config::new("x").unwrap());
+    link.log_in(T0, &Credentials::None, &Config::new("x").unwrap())
+        .unwrap();
     let connect = written(&mut link);
     assert!(connect.starts_with(b"CONNECT {"), "{connect:?}");
     assert!(connect.ends_with(b"}\r\nPING\r\n"), "{connect:?}");

@@ -17,6 +17,7 @@ use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Heard, Question};
 use crate::kv::binding::Binding;
 use crate::mutant::{self, Mutant};
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId};
 
@@ -80,7 +81,7 @@ impl Session {
             let unasked = cleanup.deletions.iter().position(|one| !one.asked);
             cleanup.deletions.remove(unasked.unwrap_or_default());
         }
-        cleanup.serial += 1;
+        cleanup.serial.raise(1);
         cleanup.deletions.push_back(Deletion {
             serial: cleanup.serial,
             api: bucket.api().clone(),
@@ -162,7 +163,7 @@ impl Session {
 
     fn rest_before_cleaning(&mut self) {
         if self.cleanup.timer.is_none() && self.active.is_some() {
-            let pause = AGAIN + self.rng.jitter(AGAIN);
+            let pause = AGAIN.saturating_add(self.rng.jitter(AGAIN));
             let timer = self.timers.arm(self.now + pause, Reason::Cleanup);
             self.cleanup.timer = Some(timer);
         }

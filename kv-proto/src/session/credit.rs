@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::Session;
 use crate::kv::watch::{Supply, Watch, WatchId};
+use crate::tally::Tally;
 
 impl Session {
     /// Takes the feed from a watch whose reader has too much to read.
@@ -34,7 +35,7 @@ impl Session {
             let Some((excused, owner)) = self.watches.iter().map(first).max() else {
                 return;
             };
-            if self.watch_bytes - excused <= limit {
+            if self.watch_bytes.saturating_sub(excused) <= limit {
                 return;
             }
             // Whose only piece is given back waits: more than the limit is
@@ -68,7 +69,8 @@ impl Session {
         if let Some(watch) = self.watches.get_mut(id) {
             let before = watch.buffer.bytes();
             watch.take_back_half();
-            self.watch_bytes -= before - watch.buffer.bytes();
+            self.watch_bytes
+                .lower(before.saturating_sub(watch.buffer.bytes()));
         }
         self.suspend(id);
     }

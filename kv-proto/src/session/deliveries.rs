@@ -16,13 +16,14 @@ use crate::kv::watch::{Room, Watch, WatchId, Wish};
 use crate::link::LinkId;
 use crate::name::Subject;
 use crate::out::HIGH_WATER;
+use crate::tally::Tally;
 use crate::wire::{self, Headers, Message};
 
 impl Session {
     /// A message came for a subscription that is not the reply inbox.
     pub(super) fn on_feed(&mut self, link: LinkId, message: &Message<'_>, owner: Option<&Bytes>) {
         let Some(id) = self.watches.of_sid(message.sid) else {
-            self.stats.stray_messages += 1;
+            self.stats.stray_messages.raise(1);
             return;
         };
         let now = self.now;
@@ -72,8 +73,8 @@ impl Session {
             ),
             (None, _) => Wish::Stray,
         };
-        self.watch_bytes += watch.bytes();
-        self.watch_bytes -= before;
+        self.watch_bytes.raise(watch.bytes());
+        self.watch_bytes.lower(before);
         self.grant(id, wish);
         self.shed();
     }
@@ -110,8 +111,8 @@ impl Session {
             Heard::Refused(_) | Heard::Nothing | Heard::Deleted => watch.on_silence(),
         };
         let due = watch.buffer.due_flow();
-        self.watch_bytes += watch.bytes();
-        self.watch_bytes -= before;
+        self.watch_bytes.raise(watch.bytes());
+        self.watch_bytes.lower(before);
         let opens = !opened && watch.is_opened();
         if let Some(reply) = due {
             self.answer_flow(id, &reply);
@@ -128,7 +129,7 @@ impl Session {
         match wish {
             Wish::Nothing => {}
             Wish::Told => self.hint_watch(id),
-            Wish::Stray => self.stats.stray_messages += 1,
+            Wish::Stray => self.stats.stray_messages.raise(1),
             Wish::Again => {
                 self.hint_watch(id);
                 self.feed_anew(id, false);

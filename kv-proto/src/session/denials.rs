@@ -31,7 +31,7 @@ impl Session {
         for (denial, orphans) in link.told_denials(answered) {
             let mut sent = self.sent_to(id, &denial.subject);
             sent.retain(|(_, span)| span.start() < denial.ping);
-            if sent.len() + orphans <= denial.count {
+            if sent.len().saturating_add(orphans) <= denial.count {
                 for (op, _) in sent {
                     self.answer(op, Answer::Denied(denial.subject.clone()));
                 }

@@ -30,6 +30,7 @@ use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
 use crate::op::Output;
 use crate::out::{HIGH_WATER, Handover};
+use crate::tally::Tally;
 use crate::timer::{Reason, WatchTimer};
 use crate::wire::{self};
 
@@ -74,7 +75,7 @@ impl Session {
     }
 
     fn make_feed(&mut self, id: WatchId, link: LinkId) {
-        let sid = self.last_sid + 1;
+        let sid = self.last_sid.saturating_add(1);
         self.last_sid = sid;
         let name: [u8; 22] = self.rng.base62();
         let consumer: String = name.iter().map(|byte| char::from(*byte)).collect();
@@ -205,7 +206,7 @@ impl Session {
     }
 
     fn take_down(&mut self, feed: Feed, bucket: &Binding) {
-        self.watch_bytes -= feed.held.bytes();
+        self.watch_bytes.lower(feed.held.bytes());
         if !mutant::is(Mutant::OldMessageSlipsIn) {
             self.watches.unbind(feed.sid);
         }
@@ -274,7 +275,8 @@ impl Session {
         if let Some(error) = error {
             watch.buffer.push_item(Item::End(Box::new(error)));
         }
-        self.watch_bytes += watch.buffer.bytes() - before;
+        self.watch_bytes
+            .raise(watch.buffer.bytes().saturating_sub(before));
         let timers = core::mem::take(&mut watch.timers);
         for timer in timers.all() {
             self.timers.cancel(timer);

@@ -7,13 +7,14 @@ use super::{Event, Life, Session};
 use crate::error::{BucketError, ReadError, Refused};
 use crate::kv::Machine;
 use crate::kv::ask::Asker;
-use crate::kv::entry::Payload;
+use crate::kv::entry::{Payload, server_status};
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::link::{Link, LinkId};
 use crate::log::trace;
 use crate::mutant::{self, Mutant};
 use crate::op::{OpId, Output, Phase};
 use crate::out::{HIGH_WATER, Handover};
+use crate::tally::Tally;
 use crate::timer::Reason;
 use crate::wire::{self, Headers, Message};
 
@@ -34,16 +35,18 @@ impl Session {
         let Some(active) = self.active else {
             return;
         };
-        while let Some(position) = self.links.iter().position(|link| link.id == active)
-            && self.links[position].outbox.held() < HIGH_WATER
+        while let Some(link) = self.links.iter().find(|link| link.id == active)
+            && link.outbox.held() < HIGH_WATER
             && let Some(id) = self.waiting.pop_front()
         {
-            self.send(id, position);
+            self.send(id, active);
         }
     }
 
-    fn send(&mut self, id: OpId, position: usize) {
-        let link = &mut self.links[position];
+    fn send(&mut self, id: OpId, on: LinkId) {
+        let Some(link) = self.links.iter_mut().find(|link| link.id == on) else {
+            return;
+        };
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
@@ -91,8 +94,8 @@ impl Session {
             wire::publish_head(out, subject, &reply, headers.as_slice(), payload.len());
         });
         trace!(link = %link.id, len = span.len(), "request encoded");
-        self.stats.frames_out += 1;
-        self.stats.bytes_out += span.len();
+        self.stats.frames_out.raise(1);
+        self.stats.bytes_out.raise(span.len());
         running.phase = Phase::Sent {
             link: link.id,
             token,
@@ -133,7 +136,7 @@ impl Session {
             span.is_some_and(|span| link.outbox.is_whole(span))
         });
         let Some((op, token)) = asked else {
-            self.stats.stray_messages += 1;
+            self.stats.stray_messages.raise(1);
             return;
         };
         let acked_before = link.mux.acked(token);
@@ -146,7 +149,7 @@ impl Session {
         if mutant::is(Mutant::BadHeadersEndLink) && headers.is_some_and(|h| h.defect().is_some()) {
             return self.end_link(id, Link::unexpected());
         }
-        let status = headers.as_ref().and_then(Headers::status);
+        let status = headers.as_ref().and_then(server_status);
         let nobody = message.payload.is_empty() && status.is_some_and(|s| s.code == 503);
         let answer = if nobody {
             Answer::NoResponders
@@ -186,7 +189,7 @@ impl Session {
         };
         let step = match machine.answer(answer, &mut around) {
             Step::Ignore(machine) => {
-                self.stats.stray_messages += 1;
+                self.stats.stray_messages.raise(1);
                 running.machine = Some(machine);
                 return;
             }
@@ -406,15 +409,19 @@ impl Session {
                 link.mux.forget();
             }
         }
-        self.pending_bytes -= running.held;
-        let room = self.config.limits.max_result_bytes - self.result_bytes;
+        self.pending_bytes.lower(running.held);
+        let room = self
+            .config
+            .limits
+            .max_result_bytes
+            .saturating_sub(self.result_bytes);
         let output = if output.weight() > room {
             overflow(output)
         } else {
             output
         };
         running.held = output.weight();
-        self.result_bytes += running.held;
+        self.result_bytes.raise(running.held);
         running.machine = None;
         running.phase = Phase::Ended(output);
         if !running.hinted {
@@ -426,7 +433,7 @@ impl Session {
     /// Forgets an operation of the session's own.
     fn forget_part(&mut self, id: OpId) {
         if let Some(gone) = self.ops.remove(id) {
-            self.pending_bytes -= gone.held;
+            self.pending_bytes.lower(gone.held);
         }
     }
 
@@ -451,9 +458,9 @@ impl Session {
             self.timers.cancel(timer);
         }
         match gone.phase {
-            Phase::Ended(_) => self.result_bytes -= gone.held,
+            Phase::Ended(_) => self.result_bytes.lower(gone.held),
             Phase::Waiting | Phase::Sent { .. } | Phase::Paused => {
-                self.pending_bytes -= gone.held;
+                self.pending_bytes.lower(gone.held);
             }
         }
         self.sweep_queues();
@@ -466,7 +473,9 @@ impl Session {
     /// Keeps queues from filling up with names of operations that are gone.
     pub(super) fn sweep_queues(&mut self) {
         const SLACK: usize = 64;
-        let most = 2 * (self.ops.len() + self.watches.len()) + SLACK;
+        let most = 2_usize
+            .saturating_mul(self.ops.len().saturating_add(self.watches.len()))
+            .saturating_add(SLACK);
         if self.waiting.len() > most {
             let ops = &self.ops;
             self.waiting.retain(|id| ops.get(*id).is_some());

@@ -18,6 +18,7 @@ use crate::op::{OpId, Phase};
 use crate::out::Handover;
 use crate::pool::{Choice, Limit};
 use crate::server::ServerAddr;
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::Reason;
 use crate::tls::Tls;
@@ -55,10 +56,11 @@ impl Session {
     pub fn handle_credentials(&mut self, now: Instant, link: LinkId, credentials: &Credentials) {
         self.advance_to(now);
         let known = self.links.iter_mut().find(|known| known.id == link);
-        if let Some(link) = known
-            && link.state == State::Authorizing
+        if let Some(known) = known
+            && known.state == State::Authorizing
+            && let Err(reason) = known.log_in(self.now, credentials, &self.config)
         {
-            link.log_in(self.now, credentials, &self.config);
+            self.end_link(link, reason);
         }
     }
 
@@ -86,7 +88,7 @@ impl Session {
         }
         match self.pool.choose(self.now, avoid.as_ref()) {
             Choice::Dial(server) => {
-                self.last_link += 1;
+                self.last_link.raise(1);
                 let id = LinkId::from_raw(self.last_link);
                 let mux = Mux::new(self.config.inbox_prefix(), &mut self.rng);
                 let mut link = Link::new(id, server.clone(), mux);
@@ -142,20 +144,22 @@ impl Session {
                 Ok(None) if !securing => return,
                 Err(error) if !securing => {
                     let breach = link.discreet(error);
-                    self.stats.protocol_errors += 1;
+                    self.stats.protocol_errors.raise(1);
                     self.end_link(id, breach.into());
                     continue;
                 }
                 Ok(_) | Err(_) => {
-                    self.stats.protocol_errors += 1;
+                    self.stats.protocol_errors.raise(1);
                     self.end_link(id, ProtocolError::BytesBeforeTls.into());
                     continue;
                 }
             };
             let len = frame.len;
             trace!(link = %id, len, "frame received");
-            self.stats.frames_in += 1;
-            self.stats.bytes_in += u64::try_from(len).unwrap_or(u64::MAX);
+            self.stats.frames_in.raise(1);
+            self.stats
+                .bytes_in
+                .raise(u64::try_from(len).unwrap_or(u64::MAX));
             if len < COPY_THRESHOLD {
                 self.on_frame(id, frame.op, None);
                 input.advance(len);
@@ -221,7 +225,7 @@ impl Session {
             Notice::FeedDenied(sid, subject) => self.on_feed_denied(sid, subject),
             Notice::End(reason) => {
                 if matches!(reason, Disconnect::Protocol(_)) {
-                    self.stats.protocol_errors += 1;
+                    self.stats.protocol_errors.raise(1);
                 }
                 self.end_link(id, reason);
             }
@@ -230,7 +234,7 @@ impl Session {
 
     /// Takes note of an `-ERR`, and tells of one that the link survives.
     fn note_error(&mut self, id: LinkId, text: &[u8], notice: &Notice) {
-        self.stats.server_errors += 1;
+        self.stats.server_errors.raise(1);
         if matches!(notice, Notice::End(_)) {
             return;
         }
@@ -263,7 +267,7 @@ impl Session {
         let leaves = link.info().ldm && link.is_logged_in();
         let server = link.addr.clone();
         let max_payload = link.max_payload();
-        if added + removed > 0 {
+        if added > 0 || removed > 0 {
             self.tell(ConnectionEvent::ServersChanged { added, removed });
         }
         self.refuse_larger(id, max_payload);
@@ -283,7 +287,7 @@ impl Session {
         let begins = moves && !core::mem::replace(&mut link.leaving, moves);
         if news {
             debug!(link = %id, "the server is going to leave");
-            self.stats.lame_ducks += 1;
+            self.stats.lame_ducks.raise(1);
             self.tell(ConnectionEvent::LameDuck { link: id, server });
         }
         if begins && self.active == Some(id) {
@@ -319,7 +323,11 @@ impl Session {
             None => self.config.authentication.credentials(nonce),
         };
         match credentials {
-            Ok(Some(credentials)) => link.log_in(self.now, &credentials, &self.config),
+            Ok(Some(credentials)) => {
+                if let Err(reason) = link.log_in(self.now, &credentials, &self.config) {
+                    self.end_link(id, reason);
+                }
+            }
             Ok(None) => self.actions.push_back(LinkAction::Authenticate {
                 link: id,
                 server: link.addr.clone(),
@@ -341,7 +349,7 @@ impl Session {
         debug!(link = %id, server = %link.addr, "connected");
         self.torn.resume_in(&mut link.outbox);
         let server = link.addr.clone();
-        self.stats.connects += 1;
+        self.stats.connects.raise(1);
         self.pool.ready(self.now, &server);
         if matches!(self.life, Life::Starting) {
             self.life = Life::Running;
@@ -463,17 +471,17 @@ impl Session {
             self.pool.lost(self.now, &server, &mut self.rng);
         }
         let refused = matches!(reason, Disconnect::Authentication(_));
-        self.stats.authentication_failures += u64::from(refused);
+        self.stats.authentication_failures.raise(u64::from(refused));
         let reason = reason.brief();
         if link.is_logged_in() {
-            self.stats.disconnects += 1;
+            self.stats.disconnects.raise(1);
             self.tell(ConnectionEvent::Disconnected {
                 link: id,
                 server,
                 reason,
             });
         } else if reason != Disconnect::Closed {
-            self.stats.failed_attempts += 1;
+            self.stats.failed_attempts.raise(1);
             let attempts = self.pool.failed_attempts();
             self.tell(ConnectionEvent::Failed {
                 link: id,

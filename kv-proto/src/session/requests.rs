@@ -22,6 +22,7 @@ use crate::op::{Elapsed, Op, OpId, Output, Phase, Running};
 use crate::options::{
     CallOptions, CreateOptions, DeleteOptions, GetOptions, PurgeOptions, PutOptions,
 };
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::Reason;
 
@@ -394,7 +395,7 @@ impl Session {
     /// The same, with a deadline.
     pub(super) fn start_internal_within(&mut self, machine: Machine, timeout: Duration) -> OpId {
         let held = machine.weight();
-        self.pending_bytes += held;
+        self.pending_bytes.raise(held);
         let id = self.ops.insert(Running {
             machine: Some(machine),
             phase: Phase::Waiting,
@@ -420,7 +421,7 @@ impl Session {
             return Err(Refused::Closed);
         }
         let limits = &self.config.limits;
-        let taken = self.pending_bytes + self.filter_bytes;
+        let taken = self.pending_bytes.saturating_add(self.filter_bytes);
         let room = limits.max_pending_bytes.saturating_sub(taken);
         if self.ops.asked_for() >= limits.max_ops || weight > room {
             return Err(Refused::Full);
@@ -457,7 +458,7 @@ impl Session {
             hinted: false,
             internal: false,
         });
-        self.pending_bytes += weight;
+        self.pending_bytes.raise(weight);
         let at = self.now + timeout.unwrap_or(self.config.request_timeout);
         let timer = self.timers.arm(at, Reason::Deadline(id));
         if let Some(running) = self.ops.get_mut(id) {

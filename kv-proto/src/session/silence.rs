@@ -11,6 +11,7 @@ use crate::link::Link;
 use crate::log::trace;
 use crate::op::{Phase, Running};
 use crate::out::HIGH_WATER;
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::Reason;
 use crate::wire;
@@ -52,8 +53,8 @@ impl Session {
                     && let Some(len) = ask_again(running, link)
                 {
                     trace!(link = %link.id, len, "question asked again");
-                    self.stats.frames_out += 1;
-                    self.stats.bytes_out += len;
+                    self.stats.frames_out.raise(1);
+                    self.stats.bytes_out.raise(len);
                 }
             }
             let due = running.asked + SILENCE;

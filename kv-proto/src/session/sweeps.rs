@@ -97,7 +97,7 @@ impl Session {
     fn sweep_on(&mut self, op: OpId) -> Option<Result<PurgedDeletes, WatchError>> {
         loop {
             let sweep = self.sweeps.get(&op)?;
-            let taken = self.pending_bytes + self.filter_bytes;
+            let taken = self.pending_bytes.saturating_add(self.filter_bytes);
             let limits = &self.config.limits;
             let full = taken >= limits.max_pending_bytes || self.ops.len() >= limits.max_ops;
             if sweep.parts.len() >= AT_ONCE || (full && !sweep.parts.is_empty()) {

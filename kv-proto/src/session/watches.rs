@@ -9,6 +9,7 @@ use crate::kv::watch::buffer::Pulled;
 use crate::kv::watch::options::{Position, Update, WatchOptions, WatchState};
 use crate::kv::watch::{Watch, WatchId};
 use crate::op::OpId;
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::{Reason, WatchTimer};
 
@@ -71,12 +72,12 @@ impl Session {
         let mut watch = Watch::new(self.now, bucket.clone(), options);
         watch.sweep = sweep;
         let limits = &self.config.limits;
-        let taken = self.pending_bytes + self.filter_bytes;
+        let taken = self.pending_bytes.saturating_add(self.filter_bytes);
         let room = limits.max_pending_bytes.saturating_sub(taken);
         if self.watches.len() >= limits.max_watches || watch.weight() > room {
             return Err(Refused::Full.into());
         }
-        self.filter_bytes += watch.weight();
+        self.filter_bytes.raise(watch.weight());
         let timeout = watch.options.timeout;
         let id = self.watches.insert(watch);
         let patience = self.patience_of(id);
@@ -104,7 +105,8 @@ impl Session {
         if told.is_some() {
             known.note_read(now);
         }
-        self.watch_bytes -= before - known.buffer.bytes();
+        self.watch_bytes
+            .lower(before.saturating_sub(known.buffer.bytes()));
         let silent = core::mem::take(&mut known.planted.silent);
         if silent {
             self.want_feed(watch);
@@ -148,8 +150,8 @@ impl Session {
         for timer in gone.timers.all() {
             self.timers.cancel(timer);
         }
-        self.filter_bytes -= gone.weight();
-        self.watch_bytes -= gone.buffer.bytes();
+        self.filter_bytes.lower(gone.weight());
+        self.watch_bytes.lower(gone.buffer.bytes());
         self.sweep_queues();
         self.let_starved_go_on();
     }

@@ -239,6 +239,7 @@ impl TlsBuilder {
 
     fn client_config(self) -> Result<ClientConfig, InvalidTls> {
         let provider = Arc::new(cryptography::default_provider());
+        #[allow(clippy::expect_used, reason = "it is true")]
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .expect("the provider can do TLS 1.2 and 1.3");

@@ -54,6 +54,7 @@ pub struct ConnectOptions<'a> {
 
 /// Appends `CONNECT {..}`.
 pub fn connect(out: &mut BytesMut, options: &ConnectOptions<'_>) {
+    #[allow(clippy::expect_used, reason = "it is true")]
     let json = serde_json::to_vec(options).expect("texts, numbers and booleans always serialise");
     out.put_slice(b"CONNECT ");
     out.put_slice(&json);

@@ -304,6 +304,17 @@ mod tests {
         }
     }
 
+    /// Nor for the largest that there is, which takes longest when it comes in small pieces.
+    #[test]
+    fn work_on_the_largest_message_is_that_on_its_line() {
+        let largest = message(crate::limits::MAX_MESSAGE);
+        for chunk in [1_000, 64 * 1024, largest.len()] {
+            let (frames, work) = feed(&largest, chunk);
+            assert_eq!(frames, 1);
+            assert!(work <= 200, "{chunk}: {work}");
+        }
+    }
+
     #[test]
     fn every_byte_of_a_line_is_searched_once() {
         let mut info = b"INFO {".to_vec();

@@ -511,3 +511,30 @@ fn reconnections_do_not_add_up() {
     });
     assert!(left < 64 * 1024, "{left} bytes left by unmade dials");
 }
+
+// ---- what is copied ------------------------------------------------------------
+
+/// Bytes that are allocated, and so copied, for each byte of a message: no more for a larger one, in whatever pieces
+/// it comes.
+#[test]
+fn a_large_message_is_copied_a_few_times_at_most() {
+    for (chunk, lens) in [
+        (1, &[MB / 4, MB][..]),
+        (1_000, &[MB, 16 * MB]),
+        (64 * 1024, &[MB, 8 * MB, 60 * MB]),
+    ] {
+        for len in lens {
+            let bytes = uncounted(|| message("nobody.asked", &vec![b'v'; *len]));
+            let mut bare = Bare::new(of(&Limits::default()));
+            let link = bare.log_in();
+            let allocated = measure(|| {
+                for piece in bytes.chunks(chunk) {
+                    bare.feed(link, piece);
+                }
+            });
+            assert_eq!(bare.session.stats().stray_messages, 1);
+            let copies = allocated.bytes_total / u64::try_from(*len).unwrap();
+            assert!(copies <= 4, "{len} bytes by {chunk}: {copies}");
+        }
+    }
+}

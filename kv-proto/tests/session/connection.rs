@@ -137,7 +137,10 @@ fn a_flood_of_errors_is_bounded() {
 /// No event shows what we log in with, however it ends.
 #[test]
 fn events_show_no_secrets() {
-    let config = config().user("me", "canary").max_auth_failures(2);
+    let config = config()
+        .user("me", "canary")
+        .allow_passwords_in_clear()
+        .max_auth_failures(2);
     let mut world = World::new(config.retry_first_connect(true), 1);
     refuse(&mut world, 2);
     let mut cursor = EventCursor::default();

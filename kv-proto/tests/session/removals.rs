@@ -402,6 +402,20 @@ fn old_tombstones_go() {
     assert_over(&mut world);
 }
 
+/// A server that says it has removed more than there are numbers for is told of as far as they go.
+#[test]
+fn more_than_can_be_counted_is_the_most() {
+    let (mut world, bucket) = World::with_values(config(), &[]);
+    for key in ["a", "b"] {
+        world.write(key, "1");
+        world.erase(key);
+        let purged = json!({"success": true, "purged": u64::MAX});
+        world.peer.rule(PURGE, Rule::Reply(purged.to_string()));
+    }
+    let op = sweep(&mut world, &bucket, 0);
+    assert_eq!(counts(world.done(op)), removed(2, u64::MAX));
+}
+
 /// What the loss of a tombstone brings back is a value again: it is not removed in the place of the tombstone.
 #[test]
 fn a_value_that_came_back_stays() {

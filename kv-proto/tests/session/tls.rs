@@ -238,6 +238,31 @@ fn a_handshake_without_end_times_out() {
     }
 }
 
+/// Nor is there more time for a server that sends its greeting byte by byte, or anything else again and again.
+#[test]
+fn a_greeting_that_trickles_is_left() {
+    for (opening, filling, config) in [
+        ("INFO {\"headers\":true,\"x\":\"", "a", config()),
+        ("", "INFO {\"headers\":true}\r\n", config()),
+        ("", "PING\r\n", config()),
+        ("", "+OK\r\n", config().require_tls()),
+    ] {
+        let mut world = dialled(config.connect_timeout(seconds(3)));
+        let bytes = opening.bytes().chain(filling.bytes().cycle());
+        let mut now = NOW;
+        for byte in bytes.take(300) {
+            assert_eq!(world.session.last_disconnect(), None, "{filling:?}");
+            world.input.extend_from_slice(&[byte]);
+            world
+                .session
+                .handle_input(now, world.link, &mut world.input);
+            now = now + Duration::from_millis(10);
+            world.session.handle_timeout(now);
+        }
+        world.assert_left(Disconnect::HandshakeTimedOut);
+    }
+}
+
 /// The reason of a failed handshake is kept, and a link that ends is not to be secured any more.
 #[test]
 fn a_handshake_that_fails_says_why() {
@@ -277,7 +302,7 @@ fn nothing_is_said_before_tls() {
     let logins = Cell::new(0);
     proptest!(laws(4_000), |((mode, calls) in law)| {
         let config = Config::new("one,two").unwrap().retry_first_connect(true).user("me", "canary");
-        let config = config.reconnect_within(Duration::ZERO, Duration::ZERO);
+        let config = config.reconnect_within(Duration::ZERO, Duration::ZERO).allow_passwords_in_clear();
         let config = match mode {
             0 => config,
             1 => config.tls_when_asked(),

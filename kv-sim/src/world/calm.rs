@@ -214,7 +214,12 @@ impl World<'_> {
             Some(Disconnect::Server(text)) if text.starts_with("Stale") => SILENCES,
             Some(Disconnect::Server(_)) => &["F-S12 -ERR", "F-S11 max_payload"],
             Some(Disconnect::LameDuck) => &["F-S11 lame duck"],
-            Some(Disconnect::Requires(_) | Disconnect::NoTls | Disconnect::Protocol(_)) => &[],
+            Some(
+                Disconnect::Requires(_)
+                | Disconnect::NoTls
+                | Disconnect::InClear
+                | Disconnect::Protocol(_),
+            ) => &[],
             _ => return,
         };
         if !cause.iter().any(|cause| self.coverage.has(cause)) {

@@ -156,8 +156,11 @@ fn works(adapter: Adapter, secrets: &Secrets, config: Config) {
     smol::block_on(async {
         let config = BucketConfig::new(kv_tests::unique("b"));
         let bucket = client.create_bucket(config).await.unwrap();
-        bucket.put("k", &secrets["value"]).await.unwrap();
-        assert_eq!(bucket.get("k").await.unwrap().unwrap(), secrets["value"]);
+        let (name, value) = (&secrets["name"], &secrets["value"]);
+        let revision = bucket.put(name, value).await.unwrap();
+        assert_eq!(bucket.get(name).await.unwrap().unwrap(), value);
+        bucket.update(name, value, revision).await.unwrap();
+        assert_eq!(bucket.keys().collect().await.unwrap(), [name.as_str()]);
         let mut watch = bucket.watch_all().await.unwrap();
         watch.next().await.unwrap().unwrap();
         show(&(
@@ -306,12 +309,14 @@ fn with_a_callback_that_panics(secrets: &Secrets) {
 pub(super) fn bare(secrets: &Secrets) {
     let greeting = json!({"server_id": "S", "version": "2.15.1", "headers": true, "auth_required": true,
         "max_payload": 1_048_576, "nonce": "sign-this"});
-    let at = || Config::new("here").unwrap();
+    let at = || Config::new("here").unwrap().allow_passwords_in_clear();
     let ours = NKey::from_seed(&secrets["seed"]).unwrap();
     for config in [
         at().user("me", secrets["password"].as_str()),
         at().token(secrets["token"].as_str()),
-        Config::new(&format!("nats://me:{}@here", secrets["in_url"])).unwrap(),
+        Config::new(&format!("nats://me:{}@here", secrets["in_url"]))
+            .unwrap()
+            .allow_passwords_in_clear(),
         at().nkey(ours.clone()),
         at().user_creds(UserCreds::parse(&secrets["creds"]).unwrap()),
         at().authenticate_with(callback(secrets["password"].clone())),

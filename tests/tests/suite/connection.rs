@@ -1,11 +1,12 @@
 //! The end of a client: closed, dropped, or left without its driver.
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kv_proto::{
     BucketConfig, BucketError, Cause, ConnectError, ConnectionState, Doubt, ReadError, Refused,
-    WriteError,
+    Update, WatchError, WriteError,
 };
 use kv_tests::Direction::{ClientToServer, ServerToClient};
 use kv_tests::{Proxy, eventually, unique};
@@ -21,6 +22,7 @@ tests! {
         dropping_every_handle_ends_the_dialling
         a_bucket_keeps_its_client_alive
         without_its_driver_a_client_is_closed
+        a_driver_that_dies_takes_its_client_along
         a_driver_ends_when_its_client_is_closed
         clients_and_futures_may_go_to_any_thread
         time_passes_for_sleep_and_timeout
@@ -194,6 +196,74 @@ async fn without_its_driver_a_client_is_closed<A: Adapter>(site: Site<A>) {
     assert_eq!(at_once(bucket.get("a")).await, Err(Refused::Closed.into()));
     proxy.heal();
     eventually("the connection is closed", || proxy.live() == 0);
+}
+
+/// A driver's task is aborted, or panics: nothing waits for ever, and nothing says that there is a connection.
+async fn a_driver_that_dies_takes_its_client_along<A: Adapter>(site: Site<A>) {
+    for panics in [false, true] {
+        let proxy = Proxy::start(site.server().addr());
+        let (client, driver) = A::connect_with_driver(config(&proxy.url())).unwrap();
+        let (kill, killed) = async_channel();
+        let task = A::spawn(async move {
+            let mut driver = Box::pin(driver);
+            let mut killed = Box::pin(killed);
+            // What a runtime does that aborts a task: it drops it where it waits.
+            let aborted = poll_fn(|cx| match killed.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => driver.as_mut().poll(cx).map(|()| false),
+            });
+            assert!(aborted.await, "the driver ended by itself");
+            let _unwinds = driver;
+            if panics {
+                std::panic::resume_unwind(Box::new("killed"));
+            }
+        });
+        client.connected().await.unwrap();
+        let config = BucketConfig::new(unique("b"));
+        let bucket = client.create_bucket(config).await.unwrap();
+        let mut watch = bucket.watch_all().await.unwrap();
+        assert_eq!(watch.next().await.unwrap().unwrap(), Update::Synced);
+        let mut events = client.events();
+        proxy.half_open(ServerToClient);
+        let put = begin(bucket.put("a", "1"));
+        let get = begin(bucket.get("a"));
+        let next = begin(watch.next());
+        kill();
+        eventually("it is closed", || client.state() == ConnectionState::Closed);
+        assert!(at_once(put).await.is_err() && at_once(get).await.is_err());
+        assert_eq!(at_once(next).await, Some(Err(WatchError::Closed)));
+        assert!(at_once(client.bucket("b")).await.is_err());
+        assert!(at_once(client.rtt()).await.is_err());
+        while at_once(events.next()).await.is_some() {}
+        drop(task);
+        proxy.heal();
+        eventually("the connection is closed", || proxy.live() == 0);
+    }
+}
+
+/// One word, from a thread to a task.
+fn async_channel() -> (impl FnOnce(), impl Future<Output = ()> + Send) {
+    let (sender, receiver) = ::tokio::sync::oneshot::channel();
+    let said = async {
+        let _ = receiver.await;
+    };
+    let say = move || sender.send(()).expect("it listens");
+    (say, said)
+}
+
+/// A runtime that is shut down drops the tasks that it runs, the one of `connect` too.
+#[test]
+fn a_client_without_its_runtime_is_closed() {
+    let server = kv_tests::Server::builder().jetstream(false).start();
+    let runtime = ::tokio::runtime::Builder::new_multi_thread();
+    let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
+    let client = runtime.block_on(kv_tokio::connect(server.url())).unwrap();
+    assert_eq!(client.state(), ConnectionState::Connected);
+    let waits = begin(client.bucket("b"));
+    runtime.shutdown_background();
+    eventually("it is closed", || client.state() == ConnectionState::Closed);
+    assert!(::smol::block_on(waits).is_err());
+    assert!(::smol::block_on(begin(client.bucket("b"))).is_err());
 }
 
 /// The driver that `connect_with_driver` hands out ends when the client is closed.

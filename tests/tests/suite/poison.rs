@@ -2,7 +2,7 @@
 //! server, which relays them unchanged.
 
 use kv_proto::driver::Bucket;
-use kv_proto::{EntryDefect, HeaderDefect, Operation, ReadError, Revision, WriteError};
+use kv_proto::{EntryDefect, HeaderDefect, Operation, ReadError, Revision, Update, WriteError};
 use kv_tests::Admin;
 
 use crate::site::{Adapter, Site, all, at_once, begin, subject, tests};
@@ -13,6 +13,7 @@ tests! {
         no_header_of_another_client_harms_the_connection
         forged_headers_do_not_deceive
         a_message_without_a_place_in_the_bucket_is_no_entry
+        what_is_no_text_damages_one_entry_only
     }
 }
 
@@ -206,4 +207,93 @@ async fn a_message_without_a_place_in_the_bucket_is_no_entry<A: Adapter>(site: S
     bucket.put("a", "1").await.unwrap();
     assert_eq!(bucket.get("a").await.unwrap().unwrap(), "1");
     assert_eq!(bucket.client().stats().connects, 1);
+}
+
+/// Bytes that are no UTF-8 in a header's name or value, in the subject, and first lines that are none: read, watched
+/// and listed, each harms itself alone, and the watch goes on behind it.
+async fn what_is_no_text_damages_one_entry_only<A: Adapter>(site: Site<A>) {
+    let bucket = site.bucket_with(|config| config.history(3)).await;
+    let mut admin = site.admin();
+    let mut watch = bucket.watch_all().await.unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap(), Update::Synced);
+    let blocks: [&[u8]; 11] = [
+        b"NATS/1.0\r\nX: a\xff\xfeb\r\n\r\n",
+        b"NATS/1.0\r\n\xff\xfe: v\r\n\r\n",
+        b"NATS/1.0\r\nKV-Operation: \xff\r\n\r\n",
+        b"NATS/1.0 \xff\r\n\r\n",
+        b"NATS/1.0 99999999999999999999\r\n\r\n",
+        b"NATS/1.0 404 No Messages\r\n\r\n",
+        b"NATS/1.0 503\r\n\r\n",
+        b"NATS/1.0\t503\r\n\r\n",
+        b"NATS/9.9\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"\xff\xfe\r\n\r\n",
+    ];
+    let mut last = 0;
+    for (row, block) in blocks.iter().enumerate() {
+        let (name, shown) = (format!("k{row}"), String::from_utf8_lossy(block));
+        let subject = subject(&bucket, &name);
+        let value: &[u8] = if row % 2 == 0 { b"" } else { b"value" };
+        // What the server itself refuses is nobody's poison.
+        let Ok(ack) = admin.publish_bytes(subject.as_bytes(), block, value) else {
+            admin = site.admin();
+            continue;
+        };
+        let Some(revision) = ack["seq"].as_u64().map(Revision::new) else {
+            continue;
+        };
+        last = row;
+        for read in [bucket.entry(&name), bucket.entry(&name).leader()] {
+            match at_once(read).await {
+                Ok(Some(entry)) => assert_eq!(entry.revision, revision, "{shown}"),
+                Err(ReadError::Malformed { revision: told, .. }) => {
+                    assert_eq!(told, Some(revision), "{shown}");
+                }
+                other => panic!("{shown}: {other:?}"),
+            }
+        }
+        match at_once(watch.next()).await.unwrap().unwrap() {
+            Update::Entry(entry) => assert_eq!(entry.revision, revision, "{shown}"),
+            Update::Damaged(damage) => assert_eq!(damage.revision, revision, "{shown}"),
+            other => panic!("{shown}: {other:?}"),
+        }
+        assert!(bucket.history(&name).collect().await.unwrap().len() <= 1);
+    }
+    assert!(last >= 3, "the server refuses nearly everything");
+    let keys = bucket.keys().collect().await.unwrap();
+    assert!(
+        keys.iter().all(|key| key.as_str().starts_with('k')),
+        "{keys:?}"
+    );
+
+    // A subject that is no text has no key.
+    let foreign = [subject(&bucket, "").as_bytes(), b"\xff\xfe"].concat();
+    match admin.publish_bytes(&foreign, b"NATS/1.0\r\n\r\n", b"v") {
+        Ok(ack) if ack["seq"].is_u64() => {
+            let revision = ack["seq"].as_u64().map(Revision::new).unwrap();
+            match at_once(watch.next()).await.unwrap().unwrap() {
+                Update::Damaged(damage) => {
+                    assert_eq!((damage.revision, damage.key), (revision, None));
+                }
+                other => panic!("{other:?}"),
+            }
+            match bucket.entry("a").revision(revision).await {
+                Ok(None) => {}
+                Err(ReadError::Malformed { revision: told, .. }) => {
+                    assert_eq!(told, Some(revision));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(_) | Err(_) => {}
+    }
+    assert_eq!(bucket.keys().collect().await.unwrap(), keys);
+    let mended = bucket.put("good", "1").await.unwrap();
+    let Update::Entry(entry) = at_once(watch.next()).await.unwrap().unwrap() else {
+        panic!("no entry");
+    };
+    assert_eq!((entry.revision, &*entry.key), (mended, "good"));
+    assert_eq!(bucket.get("good").await.unwrap().unwrap(), "1");
+    let stats = bucket.client().stats();
+    assert_eq!((stats.connects, stats.protocol_errors), (1, 0));
 }

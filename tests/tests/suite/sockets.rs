@@ -33,6 +33,7 @@ tests! {
         no_server_makes_a_client_open_a_path
         what_a_connector_cannot_do_is_told_and_tried_again
         a_connector_has_as_long_as_a_connection_may_take
+        no_password_goes_in_clear_to_another_machine
         tls_comes_above_a_connector
         an_address_that_does_not_answer_holds_up_no_other
         where_no_address_answers_each_is_told
@@ -206,6 +207,36 @@ async fn a_connector_makes_every_connection<A: Adapter>(site: Site<A>) {
     client.close().await;
     driver.await;
     assert_eq!(asked.lock().unwrap().last().unwrap(), "other:1");
+}
+
+/// Nothing at all goes there, unless that was allowed: a machine of another name is reached by a connector.
+async fn no_password_goes_in_clear_to_another_machine<A: Adapter>(_: Site<A>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let fake = Fake::start({
+        let heard = heard.clone();
+        move |conn| {
+            conn.info_with(&json!({ "auth_required": true }));
+            let said = conn.read_to_end(10 * SECOND);
+            heard.lock().unwrap().extend(said);
+        }
+    });
+    let to = fake.addr();
+    let connector = Connector::<A::Runtime>::new(move |_| async move { Duplex::to(to) });
+    for config in [
+        config("nats://me:canary@nats.example.org"),
+        config("nats://nats.example.org").token("canary"),
+    ] {
+        let config = config.connect_timeout(SECOND / 4);
+        let error = connector.connect(config.clone()).await.unwrap_err();
+        assert_eq!(error, ConnectError::Failed(Disconnect::InClear));
+        assert_eq!(*heard.lock().unwrap(), b"");
+        let allowed = config.allow_passwords_in_clear();
+        connector.connect(allowed).await.unwrap_err(); // no answer to it comes
+        eventually("it is heard", || {
+            let heard = std::mem::take(&mut *heard.lock().unwrap());
+            String::from_utf8_lossy(&heard).contains("canary")
+        });
+    }
 }
 
 /// An error is one of dialling; where the client retries, it does after a pause.

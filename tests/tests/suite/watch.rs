@@ -4,6 +4,7 @@ mod breaks;
 mod cancel;
 mod close;
 mod consumers;
+mod killed;
 mod leaks;
 mod lives;
 mod markers;

@@ -146,7 +146,9 @@ impl Feed {
         if delivery.consumer_seq <= self.received {
             return Order::Stray;
         }
-        if delivery.consumer_seq > self.received + 1 || delivery.stream_seq <= self.stream_seq {
+        if delivery.consumer_seq > self.received.saturating_add(1)
+            || delivery.stream_seq <= self.stream_seq
+        {
             return Order::Gap;
         }
         self.received = delivery.consumer_seq;

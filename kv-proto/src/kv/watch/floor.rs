@@ -61,7 +61,7 @@ impl Floor {
         } = *self
         {
             let highest = highest.max(revision);
-            let next = next + 1;
+            let next = next.saturating_add(1);
             *self = if next < filters {
                 Self::Asking {
                     last,

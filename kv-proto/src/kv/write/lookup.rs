@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Identity, Kind, MAX_TRIES, Stage, Write, api_failure, failed_step};
 use crate::error::{Cause, WriteError};
 use crate::js::message::{ApiReply, StoredMessage};
-use crate::kv::entry::{Revision, Stored};
+use crate::kv::entry::{Revision, Stored, server_status};
 use crate::kv::read;
 use crate::kv::step::{Answer, Step, Surroundings};
 use crate::mutant::{self, Mutant};
@@ -90,7 +90,9 @@ impl Write {
         };
         match answer {
             Answer::Reply(reply) => match &reply.headers {
-                Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
+                Some(headers)
+                    if server_status(headers).is_some_and(|status| status.code == 404) =>
+                {
                     self.on_replica(None, around)
                 }
                 Some(headers) => match Stored::from_direct(headers, reply.payload) {
