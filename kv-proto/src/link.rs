@@ -30,6 +30,7 @@ use crate::limits::Limits;
 use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
+use crate::paths::{Path, took};
 use crate::server::ServerAddr;
 use crate::text;
 use crate::time::Instant;
@@ -401,8 +402,14 @@ impl Link {
             MAX_PINGS_UNANSWERED
         };
         if self.pings_unanswered >= most {
+            took(Path::Dead);
             return false;
         }
+        took(if heard {
+            Path::PingOverheard
+        } else {
+            Path::PingLate
+        });
         self.pings_unanswered += 1;
         self.ping(now);
         true

@@ -34,6 +34,7 @@ use crate::mutant::TornFrame;
 use crate::mux::INBOX_SID;
 use crate::op::{Op, OpId, OpResult, Ops, Phase};
 use crate::out::Transmit;
+use crate::paths::{Path, took};
 use crate::pool::Pool;
 use crate::rng::{Rng, Seed};
 use crate::server::ServerAddr;
@@ -378,16 +379,25 @@ impl Session {
             Reason::Deadline(op) => self.on_deadline(op),
             Reason::Retry(op) => self.on_retry(op),
             Reason::Silence => self.on_silence(),
-            Reason::Handshake(link) => self.end_link(link, Disconnect::HandshakeTimedOut),
+            Reason::Handshake(link) => {
+                took(Path::TimedOutHandshake);
+                self.end_link(link, Disconnect::HandshakeTimedOut);
+            }
             Reason::Liveness(link) => self.on_liveness(link),
-            Reason::Drained(link) => self.end_link(link, Disconnect::LameDuck),
+            Reason::Drained(link) => {
+                took(Path::DrainedLate);
+                self.end_link(link, Disconnect::LameDuck);
+            }
             Reason::Dial => {
                 self.dial_timer = None;
                 self.want_link();
             }
             Reason::Cleanup => self.on_cleanup_timer(),
             Reason::Watch(id, timer) => self.on_watch_timer(id, timer),
-            Reason::Close => self.finish(None),
+            Reason::Close => {
+                took(Path::ClosedLate);
+                self.finish(None);
+            }
         }
     }
 

@@ -66,6 +66,16 @@ impl Coverage {
         hits.seeds = 1;
     }
 
+    /// Counts the paths that this thread's sessions took since it last asked.
+    pub(crate) fn hit_paths(&mut self) {
+        for (path, times) in kv_proto::paths::take() {
+            let (what, how) = path.name();
+            let hits = self.hits.entry(Point(what, how)).or_default();
+            hits.times += times;
+            hits.seeds = 1;
+        }
+    }
+
     /// Counts what clients were told, by what they had asked for and by what of it had left.
     pub(crate) fn hit_answers(&mut self, history: &History) {
         for record in &history.calls {

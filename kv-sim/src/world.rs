@@ -128,6 +128,7 @@ impl<'a> World<'a> {
             self.violations.push(Violation::Canary);
         }
         self.coverage.hit_answers(&self.history);
+        self.coverage.hit_paths();
         for client in &self.clients {
             self.coverage.hit_recoveries(client.session.stats());
         }

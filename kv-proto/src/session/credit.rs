@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::Session;
 use crate::kv::watch::{Supply, Watch, WatchId};
+use crate::paths::{Path, took};
 
 impl Session {
     /// Takes the feed from a watch whose reader has too much to read.
@@ -35,6 +36,7 @@ impl Session {
                 return;
             };
             if self.watch_bytes - excused <= limit {
+                took(Path::LetThrough);
                 return;
             }
             // Whose only piece is given back waits: more than the limit is
@@ -64,6 +66,7 @@ impl Session {
     }
 
     fn give_back(&mut self, id: WatchId) {
+        took(Path::GaveBack);
         self.end_feed(id);
         if let Some(watch) = self.watches.get_mut(id) {
             let before = watch.buffer.bytes();
@@ -97,8 +100,10 @@ impl Session {
             if famine && !waits {
                 self.starved = true;
             } else if self.watches.get_mut(id).is_some_and(Watch::count_feed) {
+                took(Path::WentOnLater);
                 self.feed_anew(id, true);
             } else {
+                took(Path::WentOn);
                 self.want_feed(id);
             }
         }

@@ -11,6 +11,7 @@ use crate::link::Link;
 use crate::log::trace;
 use crate::op::{Phase, Running};
 use crate::out::HIGH_WATER;
+use crate::paths::{Path, took};
 use crate::time::Instant;
 use crate::timer::Reason;
 use crate::wire;
@@ -84,6 +85,7 @@ fn ask_again(running: &mut Running, link: &mut Link) -> Option<u64> {
         let (headers, len) = (request.headers.as_slice(), request.payload.len());
         wire::publish_head(out, &request.subject, &reply, headers, len);
     });
+    took(Path::AskedSilence);
     running.repeated = true;
     Some(again.len())
 }

@@ -1,6 +1,8 @@
 //! What a long run of a swarm comes across, but for the faults themselves, which have
 //! [names](crate::fault::Fault::NAMES) of their own.
 
+use kv_proto::paths::Path;
+
 use super::Point;
 use crate::fault::Fault;
 
@@ -214,5 +216,9 @@ pub fn expected() -> Vec<Point> {
     points.extend(pairs(&WRITES, &WRITTEN));
     points.extend(pairs(&READS, &READ));
     points.extend(pairs(&["watched"], &OPTIONS));
+    points.extend(Path::ALL.iter().map(|path| {
+        let (what, how) = path.name();
+        Point(what, how)
+    }));
     points
 }

@@ -31,6 +31,8 @@ impl<'a> World<'a> {
         recorder: Option<&'a mut Recorder>,
     ) -> Self {
         let profile = &scenario.profile;
+        // A run before this one may have ended by a panic.
+        drop(kv_proto::paths::take());
         let mut rng = Rng::new(scenario.seed ^ 0xB5AD_4ECE_DA1C_E2A9);
         let now = Instant::ORIGIN;
         let micros = |us: u32| Duration::from_micros(u64::from(us));
