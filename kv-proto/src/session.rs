@@ -30,7 +30,7 @@ use crate::kv::sweep::Sweep;
 use crate::kv::watch::{WatchId, Watches};
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
-use crate::mutant::TornFrame;
+use crate::mutant::{self, Mutant, TornFrame};
 use crate::mux::INBOX_SID;
 use crate::op::{Op, OpId, OpResult, Ops, Phase};
 use crate::out::Transmit;
@@ -367,6 +367,9 @@ impl Session {
     /// no frame is begun after its operation's deadline. What is due at this
     /// very instant waits for [`handle_timeout`](Self::handle_timeout).
     fn expire(&mut self) {
+        if mutant::is(Mutant::LateTimersForgotten) {
+            return;
+        }
         while self.timers.next().is_some_and(|at| at < self.now) {
             if let Some(reason) = self.timers.pop_due(self.now) {
                 self.fire(reason);
@@ -418,6 +421,9 @@ impl Session {
         self.tick(now);
         while let Some(reason) = self.timers.pop_due(self.now) {
             self.fire(reason);
+            if mutant::is(Mutant::OneTimerAtATime) {
+                break;
+            }
         }
         self.pump();
     }

@@ -101,6 +101,8 @@ pub(crate) struct Client {
     pub(crate) timer_calls: u64,
     /// When the next attempt to open the bucket is due.
     pub(crate) open_at: Option<Instant>,
+    /// The server that it last reached.
+    pub(crate) last_server: Option<usize>,
     /// When it last dialled a server.
     pub(crate) last_dial: Instant,
     pub(crate) hints: bool,
@@ -122,6 +124,8 @@ pub(crate) struct Client {
 const LATENESS: Duration = Duration::from_millis(50);
 /// Room for what is known of one key, and of the one before.
 const FEW_FLOORS: usize = 9_000;
+/// The seed of clients that draw the same numbers.
+const TWINS: u64 = 2;
 /// The password of every run that wants one.
 pub(crate) const USER: &str = "sim";
 pub(crate) const PASSWORD: &str = "s3cret";
@@ -156,6 +160,7 @@ impl Client {
             round_at: Some(now),
             timer_calls: 0,
             open_at: Some(now),
+            last_server: None,
             last_dial: Instant::ORIGIN,
             hints: profile.clients.hints,
             consumers_made: 0,
@@ -241,7 +246,7 @@ impl Client {
     }
 
     /// Takes the results that are there.
-    pub(crate) fn collect(&mut self, now: Instant, mut told: impl FnMut(CallId, Answer)) {
+    pub(crate) fn collect(&mut self, now: Instant, mut told: impl FnMut(Pending, CallId, Answer)) {
         if self.hints {
             while let Some(event) = self.session.poll_event() {
                 if let Event::Watch(id) = event {
@@ -260,7 +265,7 @@ impl Client {
         }
     }
 
-    fn take(&mut self, at: usize, now: Instant, told: &mut impl FnMut(CallId, Answer)) {
+    fn take(&mut self, at: usize, now: Instant, told: &mut impl FnMut(Pending, CallId, Answer)) {
         let Some(pending) = self.pending.get(at).copied() else {
             return;
         };
@@ -276,7 +281,7 @@ impl Client {
             self.seen.insert(pending.key, revision);
         }
         if let Some(call) = pending.call {
-            told(call, answer);
+            told(pending, call, answer);
         }
     }
 }
@@ -335,7 +340,9 @@ fn new_session(
             .expect("the domains of scenarios are names"),
         None => config,
     };
-    Session::new(local, config, Seed::from_u64(rng.next()))
+    let own = rng.next();
+    let seed = if clients.twins { TWINS } else { own };
+    Session::new(local, config, Seed::from_u64(seed))
 }
 
 pub(crate) fn limits(clients: &Clients) -> Limits {

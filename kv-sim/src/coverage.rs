@@ -4,6 +4,7 @@
 //! Those of [`expected`] are come across in any long run, or what the run shows is less than it seems.
 
 mod expected;
+mod pairs;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,9 @@ use kv_proto::{Disconnect, Stats};
 
 use crate::history::{Answer, Call, History, Record, Sent};
 
-pub use self::expected::{expected, expected_of_watches};
+pub use self::expected::{expected, expected_of_watches, expected_seldom};
+pub use self::pairs::FAMILIES;
+pub(crate) use self::pairs::{Struck, family_of};
 
 /// Something that happened, and how, if that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +105,9 @@ impl Coverage {
         self.hit_how(left, answer.map_or("abandoned", Answer::name));
         if let Some(Answer::NotApplied(crate::history::Cause::Server(code))) = answer {
             self.hit_how("server said no", code_name(*code));
+            if matches!(code, 10_023 | 10_047 | 10_054 | 10_077) {
+                self.hit_how("F-S14 limit", code_name(*code));
+            }
         }
         if record.attempts > 1 {
             let conditional = record.call != Call::Put;
@@ -181,6 +187,7 @@ const fn code_name(code: u32) -> &'static str {
     match code {
         10_023 => "10023 resources",
         10_047 => "10047 storage",
+        10_054 => "10054 too large",
         10_077 => "10077 limits",
         10_163 => "10163 not ready",
         10_164 => "10164 in flight",

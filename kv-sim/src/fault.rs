@@ -108,6 +108,8 @@ pub enum Denied {
     CreateConsumer,
     /// `CONSUMER.DELETE`: the consumer stays until it expires.
     DeleteConsumer,
+    /// `$JS.FC`: what was sent counts as unread, and the consumer stalls.
+    FlowControl,
     /// Subscribing where consumers deliver: the consumer is made, and delivers nothing.
     Inbox,
 }

@@ -35,7 +35,7 @@ use self::consumers::Makers;
 use self::faults::Undo;
 use self::scribe::Scribe;
 use crate::client::Client;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Struck};
 use crate::fault::{Reception, Way};
 use crate::history::{Answer, CallId, History, Sent, View};
 use crate::mutant::{self, Mutant};
@@ -84,6 +84,8 @@ pub(crate) struct World<'a> {
     /// Until when an old leader answers, and since when it is one.
     old_leader: Option<(Instant, Instant)>,
     coverage: Coverage,
+    /// Which faults have struck, and when.
+    struck: Struck,
     trace: Trace,
     scribe: Scribe<'a>,
     violations: Vec<Violation>,
@@ -288,6 +290,15 @@ impl<'a> World<'a> {
             return;
         };
         let local = served.local(self.now);
+        let due =
+            |pending: &crate::client::Pending| pending.call.is_some() && pending.deadline == local;
+        if served.pending.iter().any(due) {
+            let mut wires = self.wires.iter().filter(|wire| wire.client == client);
+            if wires.any(|wire| wire.client_open && wire.down.due() == self.now) {
+                self.coverage
+                    .hit_how("F-C4 equal instants", "deadline first");
+            }
+        }
         self.trace.event(local, 4, client as u64);
         served.timer_calls += 1;
         served.session.handle_timeout(local);
@@ -341,8 +352,10 @@ impl<'a> World<'a> {
             return;
         };
         let mut told = Vec::new();
-        asked.collect(self.now, |id, answer| told.push((id, answer)));
         let now = asked.session.now();
+        asked.collect(self.now, |pending, id, answer| {
+            told.push((id, answer, pending.deadline == now));
+        });
         let overdue = asked
             .pending
             .iter()
@@ -351,7 +364,10 @@ impl<'a> World<'a> {
         let torn = std::mem::take(&mut asked.torn);
         let mut wires = self.wires.iter().filter(|wire| wire.client == client);
         let anonymous = !told.is_empty() && (torn || wires.any(|wire| wire.frames.is_anonymous()));
-        for (id, answer) in told {
+        for (id, answer, at_deadline) in told {
+            if at_deadline && !timers_served {
+                self.coverage.hit_how("F-C4 equal instants", "answer first");
+            }
             self.told(id, &answer);
             if let Some(record) = self.history.record(id) {
                 if anonymous {

@@ -99,6 +99,11 @@ impl Session {
                     .push_back(LinkAction::Dial { link: id, server });
             }
             Choice::Wait(at) => {
+                let at = if mutant::is(Mutant::RestIsPolled) {
+                    at.min(self.now + core::time::Duration::from_micros(100))
+                } else {
+                    at
+                };
                 if let Some(timer) = self.dial_timer.take() {
                     self.timers.cancel(timer);
                 }

@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::Session;
 use crate::link::Link;
 use crate::log::trace;
+use crate::mutant::{self, Mutant};
 use crate::op::{Phase, Running};
 use crate::out::HIGH_WATER;
 use crate::paths::{Path, took};
@@ -23,7 +24,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(2);
 impl Session {
     /// Sees to it that questions sent from now on are asked again if need be. One timer serves all of them.
     pub(super) fn watch_for_silence(&mut self) {
-        if self.silence.is_none() {
+        if self.silence.is_none() && !mutant::is(Mutant::SilenceIsAccepted) {
             let timer = self.timers.arm(self.now + SILENCE, Reason::Silence);
             self.silence = Some(timer);
         }

@@ -46,7 +46,7 @@ impl World<'_> {
     /// Notes which faults have met something, and what became of consumers.
     pub(super) fn note_consumers(&mut self) {
         while let Some(fault) = self.cluster.poll_met() {
-            self.coverage.hit_how(fault, "met");
+            self.note_met(fault);
             self.trace.line(self.now, || format!("    met: {fault}"));
         }
         while let Some(conn) = self.cluster.poll_asking() {

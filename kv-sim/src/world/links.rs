@@ -109,6 +109,12 @@ impl World<'_> {
             None => match self.cluster.accept(self.now, dial.server) {
                 Some(conn) => {
                     (wire.conn, wire.since) = (Some(conn), self.now);
+                    if let Some(dialler) = self.clients.get_mut(client) {
+                        let last = dialler.last_server.replace(dial.server.0);
+                        if last.is_some_and(|last| last != dial.server.0) {
+                            self.coverage.hit("F-N7 another server");
+                        }
+                    }
                     wire.announce_limit(self.max_payload);
                 }
                 None => return self.lose_client_end(at, LinkErrorKind::Dial, "connection refused"),

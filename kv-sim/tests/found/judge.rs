@@ -46,6 +46,7 @@ fn two_purges_of_one_revision_are_told_apart() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             keys: 20,
             consumers: Consumers::default(),

@@ -23,7 +23,7 @@ use crate::mutant::{self, Mutant};
 use crate::name::Subject;
 use crate::op::OpId;
 use crate::out::Span;
-use crate::paths::{Path, took};
+use crate::paths::Path;
 use crate::time::Instant;
 use crate::timer::TimerId;
 

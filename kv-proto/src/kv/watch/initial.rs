@@ -22,7 +22,7 @@
 use super::floor::Floor;
 use crate::js::consumer::Delivered;
 use crate::mutant::{self, Mutant};
-use crate::paths::{Path, took};
+use crate::paths::Path;
 
 /// What one consumer owes before its initial data is complete.
 #[derive(Clone, Copy, Debug)]
