@@ -215,6 +215,16 @@ impl Client {
         Some(at)
     }
 
+    /// A call whose deadline is this very instant.
+    pub(crate) fn due_at(&self, local: Instant) -> Option<CallId> {
+        let due = |one: &&Pending| one.call.is_some() && one.deadline == local;
+        self.pending.iter().find(due)?.call
+    }
+
+    pub(crate) fn waits_for(&self, call: CallId) -> bool {
+        self.pending.iter().any(|one| one.call == Some(call))
+    }
+
     /// Forgets when the timer is served, as the clock has changed.
     pub(crate) fn clock_changed(&mut self) {
         self.timer = None;
@@ -246,7 +256,7 @@ impl Client {
     }
 
     /// Takes the results that are there.
-    pub(crate) fn collect(&mut self, now: Instant, mut told: impl FnMut(Pending, CallId, Answer)) {
+    pub(crate) fn collect(&mut self, now: Instant, mut told: impl FnMut(CallId, Answer)) {
         if self.hints {
             while let Some(event) = self.session.poll_event() {
                 if let Event::Watch(id) = event {
@@ -265,7 +275,7 @@ impl Client {
         }
     }
 
-    fn take(&mut self, at: usize, now: Instant, told: &mut impl FnMut(Pending, CallId, Answer)) {
+    fn take(&mut self, at: usize, now: Instant, told: &mut impl FnMut(CallId, Answer)) {
         let Some(pending) = self.pending.get(at).copied() else {
             return;
         };
@@ -281,7 +291,7 @@ impl Client {
             self.seen.insert(pending.key, revision);
         }
         if let Some(call) = pending.call {
-            told(pending, call, answer);
+            told(call, answer);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What runs came across: counted, so that nobody has to believe that it happens.
 //!
 //! A point is something that happened, and perhaps how: `put` and `applied`, `disconnected` and `stale`.
-//! Those of [`expected`] are come across in any long run, or what the run shows is less than it seems.
+//! Those of [`expected`] are come across in any long run, or what the run shows is less than it seems; those of
+//! [`expected_seldom`] in a very long one: the paths that the core itself counts, and the pairs of
+//! [families](FAMILIES) of faults that struck while one call was open.
 
 mod expected;
 mod pairs;
@@ -13,7 +15,7 @@ use kv_proto::{Disconnect, Stats};
 
 use crate::history::{Answer, Call, History, Record, Sent};
 
-pub use self::expected::{expected, expected_of_watches, expected_seldom};
+pub use self::expected::{expected, expected_at_last, expected_of_watches, expected_seldom};
 pub use self::pairs::FAMILIES;
 pub(crate) use self::pairs::{Struck, family_of};
 

@@ -68,8 +68,9 @@ pub struct Summary {
 const MAX_IDLE_PERCENT: u64 = 5;
 /// So many runs of a swarm come across everything that is expected of them, but for what is seldom.
 const LONG: u64 = 2_000;
-/// And so many across all of that.
+/// And so many across that, but for what is rarest.
 const VERY_LONG: u64 = 20_000;
+const LONGEST: u64 = 200_000;
 
 impl Summary {
     /// Adds a run.
@@ -120,6 +121,9 @@ impl Summary {
         }
         if self.mix == Mix::Swarm && self.seeds >= VERY_LONG {
             points.extend(coverage::expected_seldom());
+        }
+        if self.mix == Mix::Swarm && self.seeds >= LONGEST {
+            points.extend(coverage::expected_at_last());
         }
         points.retain(|point| self.coverage.get(*point).times == 0);
         points

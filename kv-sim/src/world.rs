@@ -290,9 +290,7 @@ impl<'a> World<'a> {
             return;
         };
         let local = served.local(self.now);
-        let due =
-            |pending: &crate::client::Pending| pending.call.is_some() && pending.deadline == local;
-        if served.pending.iter().any(due) {
+        if served.due_at(local).is_some() {
             let mut wires = self.wires.iter().filter(|wire| wire.client == client);
             if wires.any(|wire| wire.client_open && wire.down.due() == self.now) {
                 self.coverage
@@ -353,9 +351,7 @@ impl<'a> World<'a> {
         };
         let mut told = Vec::new();
         let now = asked.session.now();
-        asked.collect(self.now, |pending, id, answer| {
-            told.push((id, answer, pending.deadline == now));
-        });
+        asked.collect(self.now, |id, answer| told.push((id, answer)));
         let overdue = asked
             .pending
             .iter()
@@ -364,10 +360,7 @@ impl<'a> World<'a> {
         let torn = std::mem::take(&mut asked.torn);
         let mut wires = self.wires.iter().filter(|wire| wire.client == client);
         let anonymous = !told.is_empty() && (torn || wires.any(|wire| wire.frames.is_anonymous()));
-        for (id, answer, at_deadline) in told {
-            if at_deadline && !timers_served {
-                self.coverage.hit_how("F-C4 equal instants", "answer first");
-            }
+        for (id, answer) in told {
             self.told(id, &answer);
             if let Some(record) = self.history.record(id) {
                 if anonymous {
