@@ -39,6 +39,10 @@ mod name;
 mod op;
 mod options;
 mod out;
+#[cfg(feature = "paths")]
+pub mod paths;
+#[cfg(not(feature = "paths"))]
+mod paths;
 mod pool;
 mod rng;
 mod server;

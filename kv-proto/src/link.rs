@@ -32,6 +32,7 @@ use crate::limits::Limits;
 use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::out::{Outbox, Span};
+use crate::paths::{Path, took};
 use crate::server::ServerAddr;
 use crate::tally::Tally;
 use crate::text;
@@ -415,8 +416,14 @@ impl Link {
             MAX_PINGS_UNANSWERED
         };
         if self.pings_unanswered >= most {
+            took(Path::Dead);
             return false;
         }
+        took(if heard {
+            Path::PingOverheard
+        } else {
+            Path::PingLate
+        });
         self.pings_unanswered.raise(1);
         self.ping(now);
         true

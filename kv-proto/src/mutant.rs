@@ -218,6 +218,21 @@ mutants! {
     49 NameChanges:
         "a write that is sent again has another id",
         "no public thread; what makes the id useless";
+    50 CopyIsBelieved:
+        "an acknowledgement that looks like a copy of an older one is taken for that of a write",
+        "no public thread: reply subjects are used again, as their routes are kept by servers";
+    51 LateTimersForgotten:
+        "what should have ended before is not looked at when something else comes first",
+        "no public thread: deadlines that are checked by their timers alone";
+    52 OneTimerAtATime:
+        "one timer is served where several are due",
+        "no public thread";
+    53 RestIsPolled:
+        "the time before the next attempt to connect is waited for in steps of a tenth of a millisecond",
+        "no public thread: a loop that waits by looking";
+    54 SilenceIsAccepted:
+        "a question that nobody answers is not asked again",
+        "no public thread; measured: a server that dies with questions that it was to answer for another one";
 }
 
 /// No bug is ever planted.

@@ -22,6 +22,7 @@ use crate::credentials::Credentials;
 use crate::error::Disconnect;
 use crate::limits::MAX_DISCOVERED_SERVERS;
 use crate::mutant::{self, Mutant};
+use crate::paths::{Path, took};
 use crate::rng::Rng;
 use crate::server::ServerAddr;
 use crate::tally::Tally;
@@ -197,7 +198,11 @@ impl Pool {
         if let Some(server) = self.server_mut(addr) {
             server.failures = server.failures.saturating_add(1);
             server.rests_until = now + rng.jitter(window(spread, max, server.failures));
+            if server.failures > 1 {
+                took(Path::BackOff);
+            }
             if alone && reason.is_refusal() {
+                took(Path::RefusedLogin);
                 server.refusals = server.refusals.saturating_add(1);
             }
             refusals = server.refusals;
@@ -219,6 +224,11 @@ impl Pool {
         self.wait(now, rng);
         let (spread, max) = (self.spread, self.max);
         if let Some(server) = self.server_mut(addr) {
+            took(match lived {
+                Some(lived) if lived >= STABLE => Path::LongLife,
+                Some(lived) if lived >= SHORT => Path::TakenLink,
+                Some(_) | None => Path::ShortLife,
+            });
             server.failures = match lived {
                 Some(lived) if lived >= STABLE => 0,
                 Some(lived) if lived >= SHORT => server.failures,

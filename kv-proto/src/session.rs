@@ -32,10 +32,11 @@ use crate::kv::sweep::Sweep;
 use crate::kv::watch::{WatchId, Watches};
 use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
-use crate::mutant::TornFrame;
+use crate::mutant::{self, Mutant, TornFrame};
 use crate::mux::INBOX_SID;
 use crate::op::{Op, OpId, OpResult, Ops, Phase};
 use crate::out::Transmit;
+use crate::paths::{Path, took};
 use crate::pool::Pool;
 use crate::rng::{Rng, Seed};
 use crate::server::ServerAddr;
@@ -369,6 +370,9 @@ impl Session {
     /// no frame is begun after its operation's deadline. What is due at this
     /// very instant waits for [`handle_timeout`](Self::handle_timeout).
     fn expire(&mut self) {
+        if mutant::is(Mutant::LateTimersForgotten) {
+            return;
+        }
         while self.timers.next().is_some_and(|at| at < self.now) {
             if let Some(reason) = self.timers.pop_due(self.now) {
                 self.fire(reason);
@@ -381,16 +385,25 @@ impl Session {
             Reason::Deadline(op) => self.on_deadline(op),
             Reason::Retry(op) => self.on_retry(op),
             Reason::Silence => self.on_silence(),
-            Reason::Handshake(link) => self.end_link(link, Disconnect::HandshakeTimedOut),
+            Reason::Handshake(link) => {
+                took(Path::TimedOutHandshake);
+                self.end_link(link, Disconnect::HandshakeTimedOut);
+            }
             Reason::Liveness(link) => self.on_liveness(link),
-            Reason::Drained(link) => self.end_link(link, Disconnect::LameDuck),
+            Reason::Drained(link) => {
+                took(Path::DrainedLate);
+                self.end_link(link, Disconnect::LameDuck);
+            }
             Reason::Dial => {
                 self.dial_timer = None;
                 self.want_link();
             }
             Reason::Cleanup => self.on_cleanup_timer(),
             Reason::Watch(id, timer) => self.on_watch_timer(id, timer),
-            Reason::Close => self.finish(None),
+            Reason::Close => {
+                took(Path::ClosedLate);
+                self.finish(None);
+            }
         }
     }
 
@@ -411,6 +424,9 @@ impl Session {
         self.tick(now);
         while let Some(reason) = self.timers.pop_due(self.now) {
             self.fire(reason);
+            if mutant::is(Mutant::OneTimerAtATime) {
+                break;
+            }
         }
         self.pump();
     }

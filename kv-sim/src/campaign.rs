@@ -136,6 +136,11 @@ const fn client_shows_as(mutant: kv_proto::mutant::Mutant) -> &'static [&'static
         Mutant::DeadlineRestarts => &["Overdue"],
         Mutant::SilenceIsLife => &["timed out", "TimedOut"],
         Mutant::BadHeadersEndLink => &["UncausedDisconnect"],
+        Mutant::CopyIsBelieved => &["ToldTwice"],
+        Mutant::LateTimersForgotten => &["BegunTooLate"],
+        Mutant::OneTimerAtATime => &["TimerStuck"],
+        Mutant::RestIsPolled => &["Spins"],
+        Mutant::SilenceIsAccepted => &["Unanswered"],
         _ => &[],
     }
 }

@@ -101,6 +101,8 @@ pub(crate) struct Client {
     pub(crate) timer_calls: u64,
     /// When the next attempt to open the bucket is due.
     pub(crate) open_at: Option<Instant>,
+    /// The server that it last reached.
+    pub(crate) last_server: Option<usize>,
     /// When it last dialled a server.
     pub(crate) last_dial: Instant,
     pub(crate) hints: bool,
@@ -122,6 +124,8 @@ pub(crate) struct Client {
 const LATENESS: Duration = Duration::from_millis(50);
 /// Room for what is known of one key, and of the one before.
 const FEW_FLOORS: usize = 9_000;
+/// The seed of clients that draw the same numbers.
+const TWINS: u64 = 2;
 /// The password of every run that wants one.
 pub(crate) const USER: &str = "sim";
 pub(crate) const PASSWORD: &str = "s3cret";
@@ -156,6 +160,7 @@ impl Client {
             round_at: Some(now),
             timer_calls: 0,
             open_at: Some(now),
+            last_server: None,
             last_dial: Instant::ORIGIN,
             hints: profile.clients.hints,
             consumers_made: 0,
@@ -208,6 +213,16 @@ impl Client {
         let at = on_time.max(now) + late;
         self.timer = Some((due, at));
         Some(at)
+    }
+
+    /// A call whose deadline is this very instant.
+    pub(crate) fn due_at(&self, local: Instant) -> Option<CallId> {
+        let due = |one: &&Pending| one.call.is_some() && one.deadline == local;
+        self.pending.iter().find(due)?.call
+    }
+
+    pub(crate) fn waits_for(&self, call: CallId) -> bool {
+        self.pending.iter().any(|one| one.call == Some(call))
     }
 
     /// Forgets when the timer is served, as the clock has changed.
@@ -335,7 +350,9 @@ fn new_session(
             .expect("the domains of scenarios are names"),
         None => config,
     };
-    Session::new(local, config, Seed::from_u64(rng.next()))
+    let own = rng.next();
+    let seed = if clients.twins { TWINS } else { own };
+    Session::new(local, config, Seed::from_u64(seed))
 }
 
 pub(crate) fn limits(clients: &Clients) -> Limits {

@@ -1,9 +1,12 @@
 //! What runs came across: counted, so that nobody has to believe that it happens.
 //!
 //! A point is something that happened, and perhaps how: `put` and `applied`, `disconnected` and `stale`.
-//! Those of [`expected`] are come across in any long run, or what the run shows is less than it seems.
+//! Those of [`expected`] are come across in any long run, or what the run shows is less than it seems; those of
+//! [`expected_seldom`] in a very long one: the paths that the core itself counts, and the pairs of
+//! [families](FAMILIES) of faults that struck while one call was open.
 
 mod expected;
+mod pairs;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +15,9 @@ use kv_proto::{Disconnect, Stats};
 
 use crate::history::{Answer, Call, History, Record, Sent};
 
-pub use self::expected::{expected, expected_of_watches};
+pub use self::expected::{expected, expected_at_last, expected_of_watches, expected_seldom};
+pub use self::pairs::FAMILIES;
+pub(crate) use self::pairs::{Struck, family_of};
 
 /// Something that happened, and how, if that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +71,16 @@ impl Coverage {
         hits.seeds = 1;
     }
 
+    /// Counts the paths that this thread's sessions took since it last asked.
+    pub(crate) fn hit_paths(&mut self) {
+        for (path, times) in kv_proto::paths::take() {
+            let (what, how) = path.name();
+            let hits = self.hits.entry(Point(what, how)).or_default();
+            hits.times += times;
+            hits.seeds = 1;
+        }
+    }
+
     /// Counts what clients were told, by what they had asked for and by what of it had left.
     pub(crate) fn hit_answers(&mut self, history: &History) {
         for record in &history.calls {
@@ -92,6 +107,9 @@ impl Coverage {
         self.hit_how(left, answer.map_or("abandoned", Answer::name));
         if let Some(Answer::NotApplied(crate::history::Cause::Server(code))) = answer {
             self.hit_how("server said no", code_name(*code));
+            if matches!(code, 10_023 | 10_047 | 10_054 | 10_077) {
+                self.hit_how("F-S14 limit", code_name(*code));
+            }
         }
         if record.attempts > 1 {
             let conditional = record.call != Call::Put;
@@ -172,6 +190,7 @@ const fn code_name(code: u32) -> &'static str {
     match code {
         10_023 => "10023 resources",
         10_047 => "10047 storage",
+        10_054 => "10054 too large",
         10_077 => "10077 limits",
         10_163 => "10163 not ready",
         10_164 => "10164 in flight",

@@ -1,8 +1,9 @@
 //! Everything that can go wrong, as data: each fault is one step of a scenario.
 //!
 //! The families are those of the network (`F-N`), of servers (`F-S`), and of clients and clocks (`F-C`).
-//! Two of them are no steps but run all the time: chunking (`F-N1`), and equal instants (`F-C4`, by coarse
-//! clocks). Every fault is total: where it makes no sense it does nothing, so that any subset of a
+//! Some of them are no steps but a matter of the whole run: chunking (`F-N1`), equal instants (`F-C4`, by coarse
+//! clocks), slow readers (`F-C7`), little room (`F-C8`), and clients that draw the same numbers (`F-C9`); others are
+//! met by what steps do: another server (`F-N7`), and limits (`F-S14`). Every fault is total: where it makes no sense it does nothing, so that any subset of a
 //! scenario's steps is a scenario.
 
 mod names;
@@ -108,6 +109,8 @@ pub enum Denied {
     CreateConsumer,
     /// `CONSUMER.DELETE`: the consumer stays until it expires.
     DeleteConsumer,
+    /// `$JS.FC`: what was sent counts as unread, and the consumer stalls.
+    FlowControl,
     /// Subscribing where consumers deliver: the consumer is made, and delivers nothing.
     Inbox,
 }

@@ -129,6 +129,9 @@ pub struct Clients {
     pub auth_failures: u8,
     /// Whether they remember of only a few keys how far they have come.
     pub few_floors: bool,
+    /// F-C9: whether all of them, and those that take their place, draw the same numbers, so that the names of
+    /// writes, of replies and of consumers are not their own. Nothing is promised then but that they survive it.
+    pub twins: bool,
 }
 
 /// What a run is like.
@@ -232,6 +235,7 @@ impl Profile {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             keys: rng.pick(&[1, 2, 5, 20]),
             hostile: mix == Mix::Hostile,
@@ -250,6 +254,7 @@ impl Profile {
             clients.auth_failures = rng.pick(&[1, 2, 3]);
         }
         profile.clients.few_floors = rng.chance(25);
+        profile.clients.twins = mix == Mix::Hostile && rng.chance(25);
         profile
     }
 }

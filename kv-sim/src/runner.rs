@@ -66,8 +66,11 @@ pub struct Summary {
 
 /// Of a hundred runs so many may do too little.
 const MAX_IDLE_PERCENT: u64 = 5;
-/// So many runs of a swarm come across everything that is expected of them.
+/// So many runs of a swarm come across everything that is expected of them, but for what is seldom.
 const LONG: u64 = 2_000;
+/// And so many across that, but for what is rarest.
+const VERY_LONG: u64 = 20_000;
+const LONGEST: u64 = 200_000;
 
 impl Summary {
     /// Adds a run.
@@ -115,6 +118,12 @@ impl Summary {
         let mut points = coverage::expected();
         if self.coverage.get(Point("watch", "done")).times > 0 {
             points.extend(coverage::expected_of_watches());
+        }
+        if self.mix == Mix::Swarm && self.seeds >= VERY_LONG {
+            points.extend(coverage::expected_seldom());
+        }
+        if self.mix == Mix::Swarm && self.seeds >= LONGEST {
+            points.extend(coverage::expected_at_last());
         }
         points.retain(|point| self.coverage.get(*point).times == 0);
         points

@@ -108,6 +108,8 @@ pub enum Violation {
     TooMuchHeld { client: usize, what: String },
     /// I-6: an operation runs on after its deadline.
     Overdue { call: CallId },
+    /// I-6: a question whose answer was lost was not asked again while its connection lived.
+    Unanswered { call: CallId },
     /// I-6: a frame was begun after the deadline of its operation.
     BegunTooLate { call: CallId },
     /// Contract 3: a timer is due that was just handled.
@@ -160,6 +162,7 @@ impl Violation {
             | Self::Miscounted { call }
             | Self::BucketWasThere { call }
             | Self::Overdue { call }
+            | Self::Unanswered { call }
             | Self::BegunTooLate { call } => Some(*call),
             Self::NotStored { watch, .. }
             | Self::NotWanted { watch, .. }

@@ -35,7 +35,7 @@ use self::consumers::Makers;
 use self::faults::Undo;
 use self::scribe::Scribe;
 use crate::client::Client;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Struck};
 use crate::fault::{Reception, Way};
 use crate::history::{Answer, CallId, History, Sent, View};
 use crate::mutant::{self, Mutant};
@@ -84,6 +84,8 @@ pub(crate) struct World<'a> {
     /// Until when an old leader answers, and since when it is one.
     old_leader: Option<(Instant, Instant)>,
     coverage: Coverage,
+    /// Which faults have struck, and when.
+    struck: Struck,
     trace: Trace,
     scribe: Scribe<'a>,
     violations: Vec<Violation>,
@@ -128,6 +130,7 @@ impl<'a> World<'a> {
             self.violations.push(Violation::Canary);
         }
         self.coverage.hit_answers(&self.history);
+        self.coverage.hit_paths();
         for client in &self.clients {
             self.coverage.hit_recoveries(client.session.stats());
         }
@@ -287,6 +290,13 @@ impl<'a> World<'a> {
             return;
         };
         let local = served.local(self.now);
+        if served.due_at(local).is_some() {
+            let mut wires = self.wires.iter().filter(|wire| wire.client == client);
+            if wires.any(|wire| wire.client_open && wire.down.due() == self.now) {
+                self.coverage
+                    .hit_how("F-C4 equal instants", "deadline first");
+            }
+        }
         self.trace.event(local, 4, client as u64);
         served.timer_calls += 1;
         served.session.handle_timeout(local);
@@ -340,8 +350,8 @@ impl<'a> World<'a> {
             return;
         };
         let mut told = Vec::new();
-        asked.collect(self.now, |id, answer| told.push((id, answer)));
         let now = asked.session.now();
+        asked.collect(self.now, |id, answer| told.push((id, answer)));
         let overdue = asked
             .pending
             .iter()

@@ -33,6 +33,7 @@ use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::limits::MAX_API_REPLY;
 use crate::op::{OpId, Output};
 use crate::out::Handover;
+use crate::paths::{Path, took};
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -157,6 +158,7 @@ impl Erase {
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
             Answer::LinkLost(handover) => {
                 if self.purges() && handover == Handover::Whole {
+                    took(Path::PurgeLost);
                     self.doubt = Some(Doubt::LinkLost);
                 }
                 self.stage = Stage::Look;
@@ -171,6 +173,7 @@ impl Erase {
 
     /// Tries again after a pause.
     fn rest(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        took(Path::RemovedLater);
         self.unanswered = true;
         self.stage = Stage::Look;
         Step::Pause(self, around.pause())
@@ -215,11 +218,13 @@ impl Erase {
             confirm: false,
         });
         if bound.created.is_some_and(|created| created != info.created) {
+            took(Path::RemovedElse);
             return self.failed(BucketError::NotFound);
         }
         // What was lost off the end is written anew, to stay. If the tombstone is
         // lost, what was below it is there again.
         if bound.tombstone.is_some_and(|tombstone| tombstone >= end) {
+            took(Path::RemovedNothing);
             return Step::Done(self.output(Ok(0)));
         }
         let before = bound.before.min(end);
@@ -235,7 +240,10 @@ impl Erase {
                 self.stage = self.purging(bound);
                 Step::Send(self)
             }
-            Some(_) | None => Step::Done(self.output(Ok(0))),
+            Some(_) | None => {
+                took(Path::RemovedBetter);
+                Step::Done(self.output(Ok(0)))
+            }
         }
     }
 

@@ -35,6 +35,7 @@ use crate::mutant::{self, Mutant};
 use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
+use crate::paths::{Path, took};
 
 /// Which revision is wanted, and from whom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,6 +189,7 @@ impl Read {
                 self.on_silent_origin(around)
             }
             (Stage::Direct | Stage::Leader | Stage::Verify, Answer::NoResponders) => {
+                took(Path::ReadNobody);
                 Step::Send(self.probing())
             }
             (Stage::Probe, Answer::NoResponders) => match around.absent(self.binding.api()) {
@@ -202,14 +204,20 @@ impl Read {
             (Stage::Direct | Stage::Leader, Answer::Denied(subject)) => {
                 failed(ReadError::Denied { subject })
             }
-            (_, Answer::LinkLost(_)) => Step::Send(self),
+            (_, Answer::LinkLost(_)) => {
+                took(Path::ReadLost);
+                Step::Send(self)
+            }
         }
     }
 
     /// Ends a read from outside.
     pub(crate) fn end(self, ending: Ending) -> Output {
         Output::Read(Err(match ending {
-            Ending::Deadline if self.unexplained => self.stale(),
+            Ending::Deadline if self.unexplained => {
+                took(Path::Stale);
+                self.stale()
+            }
             Ending::Deadline if self.unanswered => ReadError::Unavailable,
             Ending::Deadline => ReadError::TimedOut,
             Ending::Closed => ReadError::Closed,
@@ -263,6 +271,7 @@ impl Read {
                 Step::Ignore(self)
             }
             Some(ApiReply::Success(info)) if !info.config.allow_direct => {
+                took(Path::ReadDirectOff);
                 Step::Send(self.asking_the_leader())
             }
             Some(ApiReply::Success(_)) | None => Step::Pause(self.retrying(), around.pause()),
@@ -277,6 +286,7 @@ impl Read {
         if error.is_stream_not_found() && self.asks_for_a_mirror() {
             self.on_silent_origin(around)
         } else if error.is_stream_not_found() {
+            took(Path::ReadNoBucket);
             failed(ReadError::BucketNotFound)
         } else if error.is_not_enabled() {
             failed(ReadError::NoJetStream)
@@ -356,8 +366,14 @@ impl Read {
     /// copy of an answer to somebody else.
     fn on_other_key(self) -> Step<Self> {
         match self.revision {
-            Some(_) => Step::Done(Output::Read(Ok(None))),
-            None => Step::Ignore(self),
+            Some(_) => {
+                took(Path::ReadOther);
+                Step::Done(Output::Read(Ok(None)))
+            }
+            None => {
+                took(Path::ReadStray);
+                Step::Ignore(self)
+            }
         }
     }
 }

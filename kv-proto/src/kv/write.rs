@@ -41,6 +41,7 @@ use crate::mux::Class;
 use crate::name::Key;
 use crate::op::Output;
 use crate::out::Handover;
+use crate::paths::{Path, took};
 use crate::time::Instant;
 use crate::wire::HeaderValue;
 
@@ -278,11 +279,16 @@ impl Write {
     pub(crate) fn lingered(&mut self, now: Instant) -> bool {
         match (&self.stage, self.identity.is_some()) {
             (Stage::Doubtful(_), true) => {
+                took(Path::LingeredNamed);
                 self.doubt.get_or_insert(Doubt::Malformed);
                 self.search();
             }
-            (Stage::Doubtful(doubts), false) => self.stage = Stage::Check(*doubts),
+            (Stage::Doubtful(doubts), false) => {
+                took(Path::Lingered);
+                self.stage = Stage::Check(*doubts);
+            }
             (Stage::Publish, true) => {
+                took(Path::SentAgainUnanswered);
                 self.doubt.get_or_insert(Doubt::TimedOut);
                 self.try_again(now);
             }
@@ -299,23 +305,39 @@ impl Write {
             Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup | Stage::Search(_) => false,
         } || self.doubt.is_some();
         failed(match (ending, in_doubt) {
-            (Ending::Deadline, true) => WriteError::Unknown(match self.doubt {
-                Some(Doubt::Server(error)) => error.into(),
-                Some(_) | None => Doubt::TimedOut,
-            }),
-            (Ending::Closed, true) => WriteError::Unknown(Doubt::Closed),
+            (Ending::Deadline, true) => {
+                took(Path::LateInDoubt);
+                WriteError::Unknown(match self.doubt {
+                    Some(Doubt::Server(error)) => error.into(),
+                    Some(_) | None => Doubt::TimedOut,
+                })
+            }
+            (Ending::Closed, true) => {
+                took(Path::ClosedInDoubt);
+                WriteError::Unknown(Doubt::Closed)
+            }
             (Ending::Deadline, false) if self.unanswered => {
+                took(Path::LateUnanswered);
                 WriteError::NotApplied(Cause::Unavailable)
             }
-            (Ending::Deadline, false) => WriteError::NotApplied(Cause::TimedOut),
-            (Ending::Closed, false) => Refused::Closed.into(),
+            (Ending::Deadline, false) => {
+                took(Path::LateUnsent);
+                WriteError::NotApplied(Cause::TimedOut)
+            }
+            (Ending::Closed, false) => {
+                took(Path::ClosedUnsent);
+                Refused::Closed.into()
+            }
         })
     }
 
     /// Ends a write whose frame no link can take.
     pub(crate) fn refuse(self, refused: Refused) -> Output {
         failed(match self.doubt {
-            Some(doubt) => WriteError::Unknown(doubt),
+            Some(doubt) => {
+                took(Path::LargeInDoubt);
+                WriteError::Unknown(doubt)
+            }
             None => refused.into(),
         })
     }
@@ -329,29 +351,44 @@ impl Write {
         match answer {
             Answer::Reply(reply) => self.on_ack(&reply, doubts, around),
             Answer::NoResponders => {
+                took(Path::Nobody);
                 self.unanswered = true;
                 self.stage = Stage::Probe;
                 Step::Send(self)
             }
             Answer::Denied(subject) => match doubts {
-                None => self.not_applied(Cause::Denied { subject }),
+                None => {
+                    took(Path::Denied);
+                    self.not_applied(Cause::Denied { subject })
+                }
                 // What was acknowledged was not refused.
                 Some(doubts) => {
                     self.stage = Stage::Doubtful(doubts);
                     Step::Ignore(self)
                 }
             },
-            Answer::LinkLost(Handover::None) => Step::Send(self),
-            Answer::LinkLost(Handover::Partial) if self.doubt.is_some() => Step::Send(self),
-            Answer::LinkLost(Handover::Partial) => self.not_applied(Cause::LinkLost),
+            Answer::LinkLost(Handover::None) => {
+                took(Path::LostUnsent);
+                Step::Send(self)
+            }
+            Answer::LinkLost(Handover::Partial) if self.doubt.is_some() => {
+                took(Path::LostInPartInDoubt);
+                Step::Send(self)
+            }
+            Answer::LinkLost(Handover::Partial) => {
+                took(Path::LostInPart);
+                self.not_applied(Cause::LinkLost)
+            }
             Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send(self),
             Answer::LinkLost(Handover::Whole) if mutant::is(Mutant::LossIsNotApplied) => {
                 self.not_applied(Cause::LinkLost)
             }
             Answer::LinkLost(Handover::Whole) if self.identity.is_none() => {
+                took(Path::LostPut);
                 unknown(Doubt::LinkLost)
             }
             Answer::LinkLost(Handover::Whole) => {
+                took(Path::LostNamed);
                 self.doubt.get_or_insert(Doubt::LinkLost);
                 self.try_again(around.now);
                 Step::Send(self)
@@ -366,22 +403,39 @@ impl Write {
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
         match PublishReply::parse(reply.payload.bytes) {
-            Ok(PublishReply::Ack { seq: 0, .. }) | Err(_) => self.in_doubt(Doubt::Malformed),
+            Ok(PublishReply::Ack { seq: 0, .. }) => {
+                took(Path::AcknowledgedNothing);
+                self.in_doubt(Doubt::Malformed)
+            }
             Ok(PublishReply::Ack { stream, .. }) if stream.is_empty() => {
+                took(Path::NoAcknowledgement);
+                self.in_doubt(Doubt::Malformed)
+            }
+            Err(_) => {
+                took(Path::NoAcknowledgement);
                 self.in_doubt(Doubt::Malformed)
             }
             Ok(PublishReply::Ack { stream, domain, .. })
                 if !self.binding.is_acked_by(&stream, &domain) =>
             {
+                took(Path::AcknowledgedElsewhere);
                 if let Some(doubts) = doubts {
                     self.stage = Stage::Doubtful(doubts);
                 }
                 Step::Ignore(self)
             }
             Ok(PublishReply::Ack { seq, duplicate, .. }) => {
-                if duplicate || seq > reply.acked_before {
+                let believed = mutant::is(Mutant::CopyIsBelieved);
+                if duplicate || seq > reply.acked_before || believed {
+                    took(match (self.doubt.is_some(), duplicate) {
+                        (false, false) => Path::Acknowledged,
+                        (false, true) => Path::AcknowledgedAgain,
+                        (true, false) => Path::AppliedAnew,
+                        (true, true) => Path::AppliedBefore,
+                    });
                     Step::Done(Output::Written(Ok(Revision::new(seq))))
                 } else {
+                    took(Path::AcknowledgedBelow);
                     let mut doubts = doubts.unwrap_or_else(|| Doubts::new(reply.acked_before));
                     doubts.push(seq);
                     self.stage = Stage::Doubtful(doubts);
@@ -392,15 +446,29 @@ impl Write {
                 self.on_conflict(&error, around)
             }
             Ok(PublishReply::Error(error)) => match error.write_verdict() {
-                Verdict::Retry => Step::Pause(self, around.pause()),
+                Verdict::Retry => {
+                    took(Path::Later);
+                    Step::Pause(self, around.pause())
+                }
                 Verdict::Conflict { .. } => self.on_conflict(&error, around),
-                Verdict::Rejected | Verdict::Resources => self.not_applied(error.into()),
+                Verdict::Rejected => {
+                    took(Path::Rejected);
+                    self.not_applied(error.into())
+                }
+                Verdict::Resources => {
+                    took(Path::NoResources);
+                    self.not_applied(error.into())
+                }
                 // The first attempt is still under way; the same one again is told what becomes of it.
                 Verdict::Poll if self.identity.is_some() => {
+                    took(Path::InProcess);
                     self.doubt.get_or_insert(error.into());
                     Step::Pause(self, around.pause())
                 }
-                Verdict::Poll | Verdict::Unknown => self.in_doubt(error.into()),
+                Verdict::Poll | Verdict::Unknown => {
+                    took(Path::AnotherError);
+                    self.in_doubt(error.into())
+                }
             },
         }
     }
@@ -410,10 +478,15 @@ impl Write {
     /// that lost against one in flight (10164) names no revision.
     fn on_conflict(mut self, error: &ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
         if self.doubt.is_some() && !mutant::is(Mutant::ConflictWithItself) {
+            took(Path::ConflictInDoubt);
             self.search();
             return Step::Send(self);
         }
         let expected = self.expect.map_or(0, Revision::get);
+        took(match error.current_sequence() {
+            Some(_) => Path::Conflict,
+            None => Path::ConflictUnnumbered,
+        });
         self.reached = error.current_sequence().unwrap_or(expected);
         match (self.kind, self.expect, error.current_sequence()) {
             (Kind::Put | Kind::Delete | Kind::Purge, Some(expected), Some(current)) => {
@@ -433,10 +506,16 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Failure(error)) => match api_failure(&error) {
-                    Some(cause) => self.not_applied(cause),
+                    Some(cause) => {
+                        took(Path::ProbedNoBucket);
+                        self.not_applied(cause)
+                    }
                     None => Step::Pause(self, around.pause()),
                 },
-                Some(ApiReply::Success(_)) | None => Step::Pause(self, around.pause()),
+                Some(ApiReply::Success(_)) | None => {
+                    took(Path::Probed);
+                    Step::Pause(self, around.pause())
+                }
             },
             Answer::NoResponders => match around.absent(self.binding.origin_api()) {
                 Some(absent) => self.not_applied(absent.into()),
@@ -455,7 +534,10 @@ impl Write {
     /// Ends an attempt that had no effect. If an earlier one may have had, nothing is proved.
     fn not_applied(self, cause: Cause) -> Step<Self> {
         match self.doubt {
-            Some(doubt) if !mutant::is(Mutant::RefusalForgetsDoubt) => unknown(doubt),
+            Some(doubt) if !mutant::is(Mutant::RefusalForgetsDoubt) => {
+                took(Path::RefusedInDoubt);
+                unknown(doubt)
+            }
             Some(_) | None => failed_step(WriteError::NotApplied(cause)),
         }
     }

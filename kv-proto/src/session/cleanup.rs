@@ -17,6 +17,7 @@ use crate::kv::Machine;
 use crate::kv::ask::{Ask, Asker, Heard, Question};
 use crate::kv::binding::Binding;
 use crate::mutant::{self, Mutant};
+use crate::paths::{Path, took};
 use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::{Reason, TimerId};
@@ -123,6 +124,7 @@ impl Session {
             asks.push_back(Ask::new(asker, Question::Delete, api, call, Bytes::new()));
         }
         for ask in asks {
+            took(Path::Deleted);
             self.start_internal(Machine::Ask(ask));
         }
         if waits {
@@ -142,6 +144,9 @@ impl Session {
         let early = core::mem::take(&mut deletion.early);
         deletion.asked = false;
         deletion.due = self.now + pause;
+        if early && matches!(heard, Heard::Failed(error) if error.is_consumer_not_found()) {
+            took(Path::DeletedTwice);
+        }
         let open = match heard {
             Heard::Nothing | Heard::Nobody(_) => true,
             Heard::Failed(error) if error.is_consumer_not_found() => early,
@@ -155,6 +160,7 @@ impl Session {
             | Heard::Last(_) => false,
         };
         if open {
+            took(Path::DeletedLater);
             self.rest_before_cleaning();
         } else {
             self.cleanup.remove(serial);

@@ -5,6 +5,7 @@ use crate::connection::ConnectionEvent;
 use crate::error::{ConnectError, Disconnect};
 use crate::link::State;
 use crate::log::debug;
+use crate::paths::{Path, took};
 use crate::time::Instant;
 use crate::timer::Reason;
 
@@ -48,6 +49,7 @@ impl Session {
                 .iter()
                 .all(|link| link.outbox.is_empty() || !link.is_logged_in())
         {
+            took(Path::ClosedInTime);
             self.finish(None);
         }
     }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::Session;
 use crate::kv::watch::{Supply, Watch, WatchId};
+use crate::paths::{Path, took};
 use crate::tally::Tally;
 
 impl Session {
@@ -36,6 +37,7 @@ impl Session {
                 return;
             };
             if self.watch_bytes.saturating_sub(excused) <= limit {
+                took(Path::LetThrough);
                 return;
             }
             // Whose only piece is given back waits: more than the limit is
@@ -65,6 +67,7 @@ impl Session {
     }
 
     fn give_back(&mut self, id: WatchId) {
+        took(Path::GaveBack);
         self.end_feed(id);
         if let Some(watch) = self.watches.get_mut(id) {
             let before = watch.buffer.bytes();
@@ -99,8 +102,10 @@ impl Session {
             if famine && !waits {
                 self.starved = true;
             } else if self.watches.get_mut(id).is_some_and(Watch::count_feed) {
+                took(Path::WentOnLater);
                 self.feed_anew(id, true);
             } else {
+                took(Path::WentOn);
                 self.want_feed(id);
             }
         }

@@ -16,6 +16,7 @@ use crate::kv::watch::{Room, Watch, WatchId, Wish};
 use crate::link::LinkId;
 use crate::name::Subject;
 use crate::out::HIGH_WATER;
+use crate::paths::{Path, took};
 use crate::tally::Tally;
 use crate::wire::{self, Headers, Message};
 
@@ -199,6 +200,7 @@ impl Session {
             flow.is_some_and(|(_, answered)| answered == subject)
         };
         for id in self.watches.ids(answered) {
+            took(Path::DeniedFlow);
             let subject = subject.into();
             self.end_watch(id, Some(WatchError::Denied { subject }));
         }
@@ -207,6 +209,7 @@ impl Session {
     /// The server does not let this client subscribe for a feed.
     pub(super) fn on_feed_denied(&mut self, sid: u64, subject: String) {
         if let Some(id) = self.watches.of_sid(sid) {
+            took(Path::DeniedListening);
             self.end_watch(id, Some(WatchError::Denied { subject }));
         }
     }

@@ -7,6 +7,7 @@ use crate::kv::step::Answer;
 use crate::link::LinkId;
 use crate::op::OpId;
 use crate::out::Handover;
+use crate::paths::{Path, took};
 
 impl Session {
     /// The server refused a publish to a subject, and does not say which one.
@@ -31,7 +32,13 @@ impl Session {
         for (denial, orphans) in link.told_denials(answered) {
             let mut sent = self.sent_to(id, &denial.subject);
             sent.retain(|(_, span)| span.start() < denial.ping);
-            if sent.len().saturating_add(orphans) <= denial.count {
+            let all = sent.len().saturating_add(orphans) <= denial.count;
+            took(if all {
+                Path::DeniedAll
+            } else {
+                Path::DeniedSome
+            });
+            if all {
                 for (op, _) in sent {
                     self.answer(op, Answer::Denied(denial.subject.clone()));
                 }
@@ -60,6 +67,7 @@ impl Session {
     /// The server refused the reply inbox, so the answers to what was sent are
     /// lost; what is sent from now on is refused here.
     pub(super) fn on_deaf(&mut self, id: LinkId) {
+        took(Path::DeafLink);
         for (op, _) in self.in_flight_on(id, |_| Handover::Whole) {
             let handover = if self.take_back(op, id) {
                 Handover::None

@@ -30,6 +30,7 @@ use crate::link::LinkId;
 use crate::mutant::{self, Mutant};
 use crate::op::Output;
 use crate::out::{HIGH_WATER, Handover};
+use crate::paths::{Path, took};
 use crate::tally::Tally;
 use crate::timer::{Reason, WatchTimer};
 use crate::wire::{self};
@@ -95,6 +96,12 @@ impl Session {
             .frame(|out| wire::subscribe(out, &[&listened], None, sid));
         let policy = watch.policy();
         watch.resumed = policy != DeliverPolicy::LastPerSubject;
+        if watch.is_opened() {
+            took(match watch.buffer.place() {
+                Some(_) => Path::ResumedBehind,
+                None => Path::StartedOver,
+            });
+        }
         let apart = known.info().version().is_some_and(Subjects::are_kept_apart);
         let filters = watch.subjects.of_consumer(apart);
         let request = ConsumerRequest {
@@ -164,11 +171,13 @@ impl Session {
         let stream = watch.binding.stream();
         let (question, call, body) = match watch.missing() {
             Some(Missing::Floor(filter)) => {
+                took(Path::AskedFloor);
                 let subject = watch.subjects.each().get(filter).map_or("", String::as_str);
                 let call = format!("{}{stream}", subject::STREAM_MSG_GET);
                 (Question::Last(filter), call, last_by_subject(subject))
             }
             Some(Missing::Count) => {
+                took(Path::AskedCount);
                 let consumer = &feed.consumer;
                 let call = format!("{}{stream}.{consumer}", subject::CONSUMER_INFO);
                 (Question::Consumer, call, Bytes::new())
@@ -237,6 +246,11 @@ impl Session {
         };
         let window = watch.rest(now, failed);
         self.end_feed(id);
+        took(if window.is_zero() {
+            Path::AtOnce
+        } else {
+            Path::Rested
+        });
         if window.is_zero() {
             self.want_feed(id);
             return;
@@ -256,6 +270,7 @@ impl Session {
             if let Some(watch) = self.watches.get_mut(id) {
                 watch.forgive(self.now);
             }
+            took(Path::LeftLink);
             self.end_feed(id);
             self.want_feed(id);
         }

@@ -14,6 +14,7 @@ use crate::log::trace;
 use crate::mutant::{self, Mutant};
 use crate::op::{OpId, Output, Phase};
 use crate::out::{HIGH_WATER, Handover};
+use crate::paths::{Path, took};
 use crate::tally::Tally;
 use crate::timer::Reason;
 use crate::wire::{self, Headers, Message};
@@ -136,6 +137,11 @@ impl Session {
             span.is_some_and(|span| link.outbox.is_whole(span))
         });
         let Some((op, token)) = asked else {
+            took(if route.is_some() {
+                Path::RepliedEarly
+            } else {
+                Path::RepliedTwice
+            });
             self.stats.stray_messages.raise(1);
             return;
         };
@@ -151,6 +157,9 @@ impl Session {
         }
         let status = headers.as_ref().and_then(server_status);
         let nobody = message.payload.is_empty() && status.is_some_and(|s| s.code == 503);
+        if nobody {
+            took(Path::NobodyOnLink);
+        }
         let answer = if nobody {
             Answer::NoResponders
         } else {
@@ -345,9 +354,11 @@ impl Session {
                     return Handover::Whole;
                 };
                 if known.withdraw(span) {
+                    took(Path::Withdrawn);
                     known.mux.complete(token, None);
                     Handover::None
                 } else {
+                    took(Path::Orphaned);
                     let request = running.machine.as_ref().and_then(Machine::request);
                     if let Some(request) = request {
                         known.orphan(request.subject.concat(), span);
@@ -416,6 +427,7 @@ impl Session {
             .max_result_bytes
             .saturating_sub(self.result_bytes);
         let output = if output.weight() > room {
+            took(Path::NoRoomForResult);
             overflow(output)
         } else {
             output

@@ -16,6 +16,7 @@ use crate::mutant::{self, Mutant};
 use crate::mux::{INBOX_SID, Mux};
 use crate::op::{OpId, Phase};
 use crate::out::Handover;
+use crate::paths::{Path, took};
 use crate::pool::{Choice, Limit};
 use crate::server::ServerAddr;
 use crate::tally::Tally;
@@ -100,6 +101,11 @@ impl Session {
                     .push_back(LinkAction::Dial { link: id, server });
             }
             Choice::Wait(at) => {
+                let at = if mutant::is(Mutant::RestIsPolled) {
+                    at.min(self.now + core::time::Duration::from_micros(100))
+                } else {
+                    at
+                };
                 if let Some(timer) = self.dial_timer.take() {
                     self.timers.cancel(timer);
                 }
@@ -267,6 +273,12 @@ impl Session {
         let leaves = link.info().ldm && link.is_logged_in();
         let server = link.addr.clone();
         let max_payload = link.max_payload();
+        if added > 0 {
+            took(Path::NewServers);
+        }
+        if removed > 0 {
+            took(Path::GoneServers);
+        }
         if added > 0 || removed > 0 {
             self.tell(ConnectionEvent::ServersChanged { added, removed });
         }
@@ -283,6 +295,11 @@ impl Session {
         let Some(link) = self.link_mut(id) else {
             return;
         };
+        took(if moves {
+            Path::MovedAway
+        } else {
+            Path::StaysOnDuck
+        });
         let news = !core::mem::replace(&mut link.warned, true);
         let begins = moves && !core::mem::replace(&mut link.leaving, moves);
         if news {
@@ -308,6 +325,7 @@ impl Session {
             if let Some(size) = size
                 && unbegun
             {
+                took(Path::Shrunk);
                 self.refuse(op, Refused::TooLarge { size, limit });
             }
         }
@@ -382,6 +400,7 @@ impl Session {
                 && link.outbox.is_empty()
         });
         if drained {
+            took(Path::Drained);
             self.end_link(id, Disconnect::LameDuck);
         }
     }

@@ -9,8 +9,10 @@ use core::time::Duration;
 use super::Session;
 use crate::link::Link;
 use crate::log::trace;
+use crate::mutant::{self, Mutant};
 use crate::op::{Phase, Running};
 use crate::out::HIGH_WATER;
+use crate::paths::{Path, took};
 use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timer::Reason;
@@ -23,7 +25,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(2);
 impl Session {
     /// Sees to it that questions sent from now on are asked again if need be. One timer serves all of them.
     pub(super) fn watch_for_silence(&mut self) {
-        if self.silence.is_none() {
+        if self.silence.is_none() && !mutant::is(Mutant::SilenceIsAccepted) {
             let timer = self.timers.arm(self.now + SILENCE, Reason::Silence);
             self.silence = Some(timer);
         }
@@ -85,6 +87,7 @@ fn ask_again(running: &mut Running, link: &mut Link) -> Option<u64> {
         let (headers, len) = (request.headers.as_slice(), request.payload.len());
         wire::publish_head(out, &request.subject, &reply, headers, len);
     });
+    took(Path::AskedSilence);
     running.repeated = true;
     Some(again.len())
 }

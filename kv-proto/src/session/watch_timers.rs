@@ -5,6 +5,7 @@ use crate::error::WatchError;
 use crate::kv::watch::WatchId;
 use crate::kv::watch::pulse::Finding;
 use crate::mutant::{self, Mutant};
+use crate::paths::{Path, took};
 use crate::timer::{Reason, WatchTimer};
 
 impl Session {
@@ -41,6 +42,7 @@ impl Session {
                 }
             }
             Finding::Silent => {
+                took(Path::Silent);
                 let received = feed.received();
                 if let Some(watch) = self.watches.get_mut(id) {
                     watch.planted.note_silence(received);
@@ -60,6 +62,7 @@ impl Session {
         watch.timers.patience = None;
         let due = watch.progress_due(now, patience);
         if due <= now {
+            took(Path::Impatient);
             let error = watch.impatience();
             return self.end_watch(id, Some(error));
         }

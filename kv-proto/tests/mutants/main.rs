@@ -27,7 +27,7 @@ use support::peer::{Rule, refusal};
 use watch_scenes::Scene;
 
 /// The bug, the scene, what it shows in correct code, and what with the bug.
-const SCENES: [(Mutant, Scene, &str, &str); 23] = [
+const SCENES: [(Mutant, Scene, &str, &str); 28] = [
     (
         Mutant::CreateWithoutCondition,
         a_rival_replaces_the_tombstone,
@@ -166,6 +166,36 @@ const SCENES: [(Mutant, Scene, &str, &str); 23] = [
         a_message_has_bad_headers_beside_a_put,
         "applied at 2",
         "unknown",
+    ),
+    (
+        Mutant::CopyIsBelieved,
+        an_acknowledgement_comes_twice,
+        "runs",
+        "applied at 1",
+    ),
+    (
+        Mutant::LateTimersForgotten,
+        a_connection_comes_after_the_deadline,
+        "0 in the log",
+        "1 in the log",
+    ),
+    (
+        Mutant::OneTimerAtATime,
+        two_deadlines_are_one_moment,
+        "both ended",
+        "one ended",
+    ),
+    (
+        Mutant::RestIsPolled,
+        nobody_can_be_reached,
+        "a few timers",
+        "many timers",
+    ),
+    (
+        Mutant::SilenceIsAccepted,
+        a_question_is_not_answered,
+        "v",
+        "no answer in time",
     ),
 ];
 
@@ -392,6 +422,90 @@ fn a_put_times_out() -> String {
     world.sleep(seconds(1));
     assert!(!world.runs(put));
     format!("{} reply slots", world.session.usage().reply_slots)
+}
+
+fn an_acknowledgement_comes_twice() -> String {
+    let (mut world, bucket) = World::with_bucket(config());
+    world.peer.rule("$KV.b.first", Rule::Copy);
+    world.peer.rule("$KV.b.next", Rule::Silence);
+    let first = world.put(&bucket, "first", "v");
+    world.done(first).unwrap();
+    let next = world.put(&bucket, "next", "v");
+    world.settle();
+    world.peer.release(0);
+    world.settle();
+    let result = world.session.take(&next);
+    result.map_or("runs".to_owned(), told)
+}
+
+/// The embedder is late: the link is ready long after the deadline, whose timer was not served yet.
+fn a_connection_comes_after_the_deadline() -> String {
+    let (mut world, bucket) = World::with_bucket(config());
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    let put = world.put_within(&bucket, "k", seconds(20));
+    while world.link() == link {
+        let next = world.session.poll_timeout().expect("a dial is due");
+        world.at(next);
+        world.dial();
+    }
+    world.now += seconds(60);
+    let link = world.link();
+    world.receive(link, usize::MAX);
+    world.hand_over(link, usize::MAX);
+    world.receive(link, usize::MAX);
+    world.hand_over(link, usize::MAX);
+    world.session.cancel(put.id());
+    format!("{} in the log", world.peer.log.len())
+}
+
+fn two_deadlines_are_one_moment() -> String {
+    let (mut world, bucket) = World::with_bucket(config());
+    world.peer.rule("$KV.b.k", Rule::Silence);
+    world.peer.rule("$KV.b.k", Rule::Silence);
+    let both = ["k1", "k2"].map(|k| world.put_within(&bucket, k, seconds(1)));
+    world.settle();
+    world.session.handle_timeout(world.now + seconds(1));
+    let ended = both.map(|put| world.session.take(&put).is_some());
+    if ended == [true, true] {
+        "both ended".to_owned()
+    } else {
+        "one ended".to_owned()
+    }
+}
+
+fn nobody_can_be_reached() -> String {
+    let (mut world, _) = World::with_bucket(config());
+    let link = world.link();
+    world.cut(link, LinkErrorKind::Read);
+    let end = world.now + seconds(10);
+    let mut timers = 0;
+    while let Some(at) = world.session.poll_timeout().filter(|at| *at <= end) {
+        timers += 1;
+        world.session.handle_timeout(at);
+        while let Some(action) = world.session.poll_link() {
+            if let kv_proto::LinkAction::Dial { link, .. } = action {
+                let error = support::embedder::link_error(LinkErrorKind::Dial);
+                world.session.handle_closed(at, link, error);
+            }
+        }
+    }
+    if timers < 1_000 {
+        "a few timers".to_owned()
+    } else {
+        "many timers".to_owned()
+    }
+}
+
+fn a_question_is_not_answered() -> String {
+    let (mut world, bucket) = World::with_bucket(config());
+    let put = world.put(&bucket, "k", "v");
+    world.done(put).unwrap();
+    world.peer.rule("$JS.API.DIRECT.GET.", Rule::Silence);
+    match world.read(&bucket, "k") {
+        Ok(value) => value.unwrap_or_default(),
+        Err(_) => "no answer in time".to_owned(),
+    }
 }
 
 // ---- links ---------------------------------------------------------------------

@@ -318,6 +318,8 @@ fn the_source_is_pure() {
         "tests.rs",
         // Which bug is planted is state of the process, with a feature for that alone.
         "mutant/planted.rs",
+        // Which paths were taken is state of the thread, with a feature for that alone.
+        "paths/counted.rs",
         // The user's files are read outside of sessions, with features for that alone.
         "driver/authenticator.rs",
         // The seed of a client is drawn outside of its session, for adapters alone.

@@ -1,6 +1,8 @@
 //! What a long run of a swarm comes across, but for the faults themselves, which have
 //! [names](crate::fault::Fault::NAMES) of their own.
 
+use kv_proto::paths::Path;
+
 use super::Point;
 use crate::fault::Fault;
 
@@ -110,6 +112,56 @@ const ROWS: [Point; 54] = [
     Point("get", "failed: stale"),
 ];
 
+/// Faults that are no steps, and what steps meet.
+const CONDITIONS: [Point; 21] = [
+    Point("F-N1 chunking", "byte by byte"),
+    Point("F-N1 chunking", "small pieces"),
+    Point("F-N1 chunking", "large pieces"),
+    Point("F-N7 another server", ""),
+    Point("F-S14 limit", "10023 resources"),
+    Point("F-S14 limit", "10054 too large"),
+    Point("F-S14 limit", "10077 limits"),
+    Point("F-C4 equal instants", "answer first"),
+    Point("F-C4 equal instants", "deadline first"),
+    Point("F-C6 client dropped", "connecting"),
+    Point("F-C6 client dropped", "connected"),
+    Point("F-C6 client dropped", "reconnecting"),
+    Point("F-C6 client closed", "connecting"),
+    Point("F-C6 client closed", "connected"),
+    Point("F-C6 client closed", "reconnecting"),
+    Point("F-C7 slow reader", "slow"),
+    Point("F-C7 slow reader", "pausing"),
+    Point("F-C7 slow reader", "asleep"),
+    Point("F-C8 little room", "narrow window"),
+    Point("F-C8 little room", "small limits"),
+    Point("F-C8 little room", "few floors"),
+];
+
+/// Paths that no run of a swarm can take.
+const IMPOSSIBLE: [Path; 2] = [
+    // Only where names repeat, as with twins in a hostile run: a first attempt is no duplicate otherwise.
+    Path::AcknowledgedAgain,
+    Path::NameTaken,
+];
+
+/// Paths that take several things at once which are seldom each: twenty thousand runs take them a few times, or
+/// not at all.
+const RAREST: [Path; 7] = [
+    // A rival's tombstone in the place of a create whose acknowledgement was lost.
+    Path::LostOverTombstone,
+    // A doubtful acknowledgement, and a stream that has lost nothing.
+    Path::CheckedSame,
+    // Nobody is there to ask, of a server that has just said that it has JetStream.
+    Path::Unanswered,
+    // Readers that take the room from one another three times in a row.
+    Path::WentOnLater,
+    // A key gets a value between its listing as a tombstone and the removal, of a listing that was resumed.
+    Path::RemovedBetter,
+    // Initial data of which the leader cannot be asked, or which ends by itself while it is counted.
+    Path::ByConfirmation,
+    Path::ByPassing,
+];
+
 /// Faults that wait for something to meet: they are counted when they are set, and again when they do.
 const MEET: [&str; 27] = [
     "F-S3 re-created behind a call",
@@ -214,5 +266,46 @@ pub fn expected() -> Vec<Point> {
     points.extend(pairs(&WRITES, &WRITTEN));
     points.extend(pairs(&READS, &READ));
     points.extend(pairs(&["watched"], &OPTIONS));
+    points.extend(CONDITIONS);
     points
+}
+
+/// What takes the longest runs.
+pub fn expected_at_last() -> impl Iterator<Item = Point> {
+    RAREST.into_iter().map(point)
+}
+
+fn point(path: Path) -> Point {
+    let (what, how) = path.name();
+    Point(what, how)
+}
+
+/// What takes a longer run: the seldom paths through the core, and every pair of families of faults within the time
+/// of one call.
+pub fn expected_seldom() -> impl Iterator<Item = Point> {
+    let paths = Path::ALL.iter().copied();
+    let paths = paths.filter(|path| !IMPOSSIBLE.contains(path) && !RAREST.contains(path));
+    paths.map(point).chain(super::pairs::expected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every family of faults is counted somewhere: by a name of its own, or by what it does.
+    #[test]
+    fn no_family_is_forgotten() {
+        let numbers = [("F-N", 8), ("F-S", 16), ("F-C", 9)];
+        let families = numbers
+            .into_iter()
+            .flat_map(|(letter, most)| (1..=most).map(move |number| format!("{letter}{number} ")));
+        let mut names: Vec<&str> = expected().iter().map(|point| point.0).collect();
+        names.extend(expected_of_watches().iter().map(|point| point.0));
+        names.extend(Fault::NAMES);
+        names.extend([Fault::HOSTILE, Fault::TWINS]);
+        for family in families {
+            let mut named = names.iter().filter(|name| name.starts_with(&family));
+            assert!(named.next().is_some(), "{family}");
+        }
+    }
 }

@@ -90,6 +90,23 @@ impl Fault {
     ];
     /// The name of the fault that only the hostile profile has.
     pub const HOSTILE: &'static str = "F-N8 garbled";
+    /// The name of what is no step: that clients draw the same numbers, in the hostile profile too.
+    pub const TWINS: &'static str = "F-C9 twins";
+
+    /// Whether it is set and strikes later, when it meets something; then that is told.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        match self {
+            Self::RecreateBehind { .. }
+            | Self::ApiReply { .. }
+            | Self::ApiRefuse { .. }
+            | Self::Heartbeat { .. }
+            | Self::Flow { .. }
+            | Self::Delivery { .. }
+            | Self::Count { .. } => true,
+            _ => false,
+        }
+    }
 
     /// The family and name, as tables show it.
     #[must_use]
@@ -159,7 +176,9 @@ impl Fault {
                 Denied::Keys | Denied::DirectGet | Denied::MessageGet | Denied::StreamInfo => {
                     "F-S16 denied"
                 }
-                Denied::CreateConsumer | Denied::DeleteConsumer => "F-S16 denied: consumers",
+                Denied::CreateConsumer | Denied::DeleteConsumer | Denied::FlowControl => {
+                    "F-S16 denied: consumers"
+                }
                 Denied::Inbox => "F-S16 denied: inbox",
             },
             Self::Poison { .. } => "S-1 poison",

@@ -1,6 +1,7 @@
 //! How scenarios are drawn: who calls what when, and which faults come between.
 
 mod consumers;
+mod together;
 mod watches;
 
 use super::{Act, Ask, Base, Scenario, Step};
@@ -29,6 +30,7 @@ pub(super) fn scenario(seed: u64, mix: Mix, calls: usize) -> Scenario {
     consumers::draw_faults(&mut rng.child(), &profile, mix, &mut steps);
     watches::draw_watches(&mut rng.child(), &profile, &mut steps);
     draw_removals(&mut rng.child(), &profile, &mut steps);
+    together::draw_pairs(&mut rng.child(), &profile, mix, &mut steps);
     steps.sort_by_key(|step| step.at_us);
     Scenario {
         seed,

@@ -61,6 +61,8 @@ pub enum Refusal {
     Resources,
     /// 10077 with a text that tells nothing.
     StoreFailed,
+    /// 10054: the stream takes no message of that size.
+    TooLarge,
     /// A code that no client knows.
     Novel,
     /// 503: nobody listens.
@@ -69,12 +71,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every one.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotReady,
         Self::TooMany,
         Self::InProcess,
         Self::Resources,
         Self::StoreFailed,
+        Self::TooLarge,
         Self::Novel,
         Self::Nobody,
     ];
@@ -85,7 +88,9 @@ impl Refusal {
     pub const fn may_be_stored(self) -> bool {
         match self {
             Self::InProcess | Self::StoreFailed | Self::Novel => true,
-            Self::NotReady | Self::TooMany | Self::Resources | Self::Nobody => false,
+            Self::NotReady | Self::TooMany | Self::Resources | Self::TooLarge | Self::Nobody => {
+                false
+            }
         }
     }
 
@@ -100,6 +105,7 @@ impl Refusal {
             Self::InProcess => (409, 10_158, "duplicate message id is in process"),
             Self::Resources => (503, 10_023, "insufficient resources"),
             Self::StoreFailed => (503, 10_077, "error opening msg block file"),
+            Self::TooLarge => (400, 10_054, "message size exceeds maximum allowed"),
             Self::Novel => (500, 19_999, "something new"),
             Self::Nobody => return None,
         };
@@ -147,6 +153,8 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(super) struct Disturbances {
     replies: VecDeque<ReplyFault>,
+    /// How many replies were no answers.
+    garbage: u64,
     refusals: VecDeque<(Refusal, bool)>,
     late: BTreeMap<Instant, Vec<Outgoing>>,
     answers: VecDeque<(ApiCall, ReplyFault)>,
@@ -233,11 +241,29 @@ impl Disturbances {
                 self.late.entry(now + by).or_default().push(message.clone());
                 Some(message)
             }
-            Some(ReplyFault::Garbage) => Some(Outgoing {
-                headers: Bytes::new(),
-                payload: Bytes::from_static(b"{\"stream\":"),
-                ..message
-            }),
+            Some(ReplyFault::Garbage) => Some(self.garbage(message)),
+        }
+    }
+
+    /// Something that is no answer to what was asked: cut off, or about something else.
+    fn garbage(&mut self, message: Outgoing) -> Outgoing {
+        self.garbage = self.garbage.wrapping_add(1);
+        let text = String::from_utf8_lossy(&message.payload);
+        let other = if self.garbage.is_multiple_of(2) {
+            text.replacen("\"stream\":\"KV_", "\"stream\":\"NO_", 1)
+                .replacen("\"name\":\"", "\"name\":\"no", 1)
+        } else {
+            "{\"stream\":".to_owned()
+        };
+        let payload = if other == text {
+            Bytes::from_static(b"{}")
+        } else {
+            other.into()
+        };
+        Outgoing {
+            headers: Bytes::new(),
+            payload,
+            ..message
         }
     }
 

@@ -10,7 +10,7 @@ use crate::history::{Answer, CallId, Cause, Record};
 use crate::oracle::STREAM;
 use crate::picture::Side;
 use crate::scenario::Ask;
-use crate::server::Change;
+use crate::server::{Change, ReplyFault};
 use crate::violation::Violation;
 
 /// Enough for one request and its answer in fair weather.
@@ -57,6 +57,7 @@ impl World<'_> {
         self.run_while(self.time_to_settle(), |world| !world.is_settled());
         self.check_settled();
         self.probe();
+        self.ask_into_silence();
         self.catch_up();
         self.check_quiet();
         self.check_asked();
@@ -257,6 +258,31 @@ impl World<'_> {
                 let what = "doubts for ever".into();
                 return self.broken(Violation::Unsettled { client, what });
             }
+        }
+    }
+
+    /// The answer to a question is lost, and its connection lives: it is asked again, long before its deadline.
+    fn ask_into_silence(&mut self) {
+        let Some(id) = self.violations.is_empty().then(|| self.history.next_id()) else {
+            return;
+        };
+        self.cluster.disturb_reply(ReplyFault::Lost);
+        self.call(0, 20_000, Ask::GetLeader { key: 0 });
+        self.run_while(PATIENCE, Self::is_waiting);
+        self.cluster.calm(self.now);
+        let answer = self
+            .history
+            .record(id)
+            .and_then(|record| record.answer.clone());
+        let answered = matches!(
+            answer,
+            Some((
+                _,
+                Answer::Absent | Answer::Found { .. } | Answer::Malformed(_) | Answer::Stale { .. }
+            ))
+        );
+        if !answered {
+            self.broken(Violation::Unanswered { call: id });
         }
     }
 

@@ -46,7 +46,7 @@ impl World<'_> {
     /// Notes which faults have met something, and what became of consumers.
     pub(super) fn note_consumers(&mut self) {
         while let Some(fault) = self.cluster.poll_met() {
-            self.coverage.hit_how(fault, "met");
+            self.note_met(fault);
             self.trace.line(self.now, || format!("    met: {fault}"));
         }
         while let Some(conn) = self.cluster.poll_asking() {
@@ -153,8 +153,10 @@ impl World<'_> {
             let told = self.told_to(client.id) as u64;
             let asked = client.consumers_asked;
             let in_vain = asked.saturating_sub(client.consumers_made);
+            // Each connection can end before it is answered.
+            let connects = client.session.stats().connects;
             let bounds = [
-                (in_vain, IN_VAIN + 4 * watches),
+                (in_vain, IN_VAIN + (4 + connects) * watches),
                 // Small buffers can cost one for each update, faults one for each watch.
                 (asked, IN_VAIN + 2 * told + (5 + faults) * watches),
             ];

@@ -40,17 +40,38 @@ const AWAY: Duration = Duration::from_millis(300);
 
 impl World<'_> {
     pub(super) fn strike(&mut self, fault: Fault) {
-        let mut pending = self.clients.iter().flat_map(|client| &client.pending);
-        let open = pending.any(|one| one.call.is_some());
+        let open_since = self.open_since();
         self.trace.line(self.now, || format!("fault: {fault:?}"));
         let strike = self.scribe.strikes(self.now, fault);
         if self.apply(fault).is_some() {
             self.coverage.hit(fault.name());
             self.work.faults += 1;
-            self.work.faults_during_calls += u64::from(open);
+            self.work.faults_during_calls += u64::from(open_since.is_some());
+            if !fault.waits() {
+                self.note_struck(fault.name(), open_since);
+            }
         } else {
             self.scribe.misses(strike);
         }
+    }
+
+    /// Since when the call is open that is open for longest.
+    fn open_since(&self) -> Option<Instant> {
+        let pending = self.clients.iter().flat_map(|client| &client.pending);
+        let calls = pending.filter_map(|one| usize::try_from(one.call?.0).ok());
+        let records = calls.filter_map(|call| self.history.calls.get(call));
+        records.map(|record| record.called).min()
+    }
+
+    fn note_struck(&mut self, name: &'static str, open_since: Option<Instant>) {
+        self.struck
+            .strike(self.now, name, open_since, &mut self.coverage);
+    }
+
+    /// A fault that waited has met something.
+    pub(super) fn note_met(&mut self, name: &'static str) {
+        self.coverage.hit_how(name, "met");
+        self.note_struck(name, self.open_since());
     }
 
     /// Applies a fault; `None` if it made no sense.

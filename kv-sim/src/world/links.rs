@@ -109,6 +109,12 @@ impl World<'_> {
             None => match self.cluster.accept(self.now, dial.server) {
                 Some(conn) => {
                     (wire.conn, wire.since) = (Some(conn), self.now);
+                    if let Some(dialler) = self.clients.get_mut(client) {
+                        let last = dialler.last_server.replace(dial.server.0);
+                        if last.is_some_and(|last| last != dial.server.0) {
+                            self.coverage.hit("F-N7 another server");
+                        }
+                    }
                     wire.announce_limit(self.max_payload);
                 }
                 None => return self.lose_client_end(at, LinkErrorKind::Dial, "connection refused"),
@@ -300,14 +306,21 @@ impl World<'_> {
         wire.input.extend_from_slice(bytes);
         let arrived = bytes.len();
         wire.arrive(self.now, arrived);
+        let mut due = None;
         if let Some(reader) = self.clients.get_mut(client) {
             let local = reader.local(self.now);
+            due = reader.due_at(local);
             reader.session.handle_input(local, link, &mut wire.input);
         }
         if breaks {
             self.cut(at);
         }
         self.touch(client);
+        // The timer was not served yet, so it was the answer that ended it.
+        let due = due.zip(self.clients.get(client));
+        if due.is_some_and(|(call, reader)| !reader.waits_for(call)) {
+            self.coverage.hit_how("F-C4 equal instants", "answer first");
+        }
     }
 
     /// Hands over what a client's links have to write, as far as there is room; true if a write failed.

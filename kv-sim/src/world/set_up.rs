@@ -10,7 +10,8 @@ use super::agenda::Touched;
 use super::consumers::Makers;
 use super::scribe::Scribe;
 use crate::client::{Client, PASSWORD, USER, bucket_config};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Struck};
+use crate::fault::Fault;
 use crate::history::History;
 use crate::net::Weather;
 use crate::outcome::Work;
@@ -31,6 +32,8 @@ impl<'a> World<'a> {
         recorder: Option<&'a mut Recorder>,
     ) -> Self {
         let profile = &scenario.profile;
+        // A run before this one may have ended by a panic.
+        drop(kv_proto::paths::take());
         let mut rng = Rng::new(scenario.seed ^ 0xB5AD_4ECE_DA1C_E2A9);
         let now = Instant::ORIGIN;
         let micros = |us: u32| Duration::from_micros(u64::from(us));
@@ -83,6 +86,7 @@ impl<'a> World<'a> {
             calm_since: None,
             old_leader: None,
             coverage: Coverage::default(),
+            struck: Struck::default(),
             trace: Trace::new(text),
             scribe: Scribe::new(scenario, recorder),
             violations: Vec::new(),
@@ -96,6 +100,7 @@ impl<'a> World<'a> {
         if !self.scenario.profile.bucket.direct {
             self.create_bucket_without_direct_reads();
         }
+        self.note_conditions();
         let end = self.now + SET_UP;
         while self.clients.iter().any(|client| client.binding.is_none()) && self.now < end {
             let step = self.now + Duration::from_millis(20);
@@ -110,6 +115,29 @@ impl<'a> World<'a> {
                 client,
                 what: "never opened the bucket".into(),
             });
+        }
+    }
+
+    /// Notes what is a matter of the whole run.
+    fn note_conditions(&mut self) {
+        let profile = &self.scenario.profile;
+        let (net, clients) = (&profile.net, &profile.clients);
+        let pieces = match net.max_chunk {
+            0 | 1 => "byte by byte",
+            2..=64 => "small pieces",
+            _ => "large pieces",
+        };
+        self.coverage.hit_how("F-N1 chunking", pieces);
+        let small = [
+            (net.window < 16_000, "narrow window"),
+            (clients.small_limits, "small limits"),
+            (clients.few_floors, "few floors"),
+        ];
+        for (_, how) in small.into_iter().filter(|(small, _)| *small) {
+            self.coverage.hit_how("F-C8 little room", how);
+        }
+        if clients.twins && clients.count > 1 {
+            self.coverage.hit(Fault::TWINS);
         }
     }
 

@@ -40,6 +40,15 @@ impl World<'_> {
         for option in options(watch) {
             self.coverage.hit_how("watched", option);
         }
+        let slow = match watch.reader {
+            Reader::Eager => None,
+            Reader::Slow(_) => Some("slow"),
+            Reader::Pausing(..) => Some("pausing"),
+            Reader::Asleep => Some("asleep"),
+        };
+        if let Some(how) = slow {
+            self.coverage.hit_how("F-C7 slow reader", how);
+        }
         self.trace.line(self.now, || {
             format!("client {client} calls #{} {watch:?}", call.0)
         });

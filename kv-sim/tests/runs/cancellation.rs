@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use kv_sim::fault::{Ending, Fault, Way};
 use kv_sim::history::Sent;
-use kv_sim::scenario::{Act, Ask, Base, Scenario, Step};
+use kv_sim::scenario::{Act, Ask, Base, Purpose, Reader, Scenario, Scope, Since, Step, Watch};
 use kv_sim::{Outcome, run, run_traced};
 
 use crate::scenes::{call, fair};
 
 /// Everything that can be asked for, on a key that has a value, one that never had any, and one that has a
 /// tombstone.
-const ASKS: [Ask; 23] = {
+const ASKS: [Ask; 27] = {
     const SIZE: u32 = 700;
     const VALUE: u8 = 0;
     const NOTHING: u8 = 1;
@@ -72,6 +72,10 @@ const ASKS: [Ask; 23] = {
         Ask::Open,
         Ask::Names,
         Ask::Statuses,
+        Ask::EraseKeys { key: Some(VALUE) },
+        Ask::EraseKeys { key: None },
+        Ask::PurgeDeletes { older_ms: 0 },
+        Ask::Ping,
         Ask::Sleep { ms: 20 },
     ]
 };
@@ -220,4 +224,100 @@ fn every_call_is_cancelled_while_it_is_refused() {
         }
     }
     assert!(moments > 1_900, "{moments}");
+}
+
+/// Every kind of watch and listing.
+fn watches() -> Vec<Watch> {
+    let kinds = [
+        (Purpose::Watching, Since::Last),
+        (Purpose::Watching, Since::History),
+        (Purpose::Watching, Since::Now),
+        (Purpose::Watching, Since::Revision(0)),
+        (Purpose::Listing, Since::Last),
+        (Purpose::KeysOnly, Since::Last),
+        (Purpose::HistoryOf(0), Since::History),
+    ];
+    let watch = |(purpose, since)| Watch {
+        purpose,
+        scope: Scope::Every,
+        since,
+        ignore_deletes: false,
+        meta_only: false,
+        heartbeat_ms: 100,
+        patience_ms: 0,
+        timeout_ms: 0,
+        buffer: (0, 0),
+        reader: Reader::Eager,
+    };
+    kinds.map(watch).to_vec()
+}
+
+/// A watch, what goes wrong behind it, and a write that it is to tell.
+fn watching(watch: Watch, trouble: Option<Fault>) -> Scenario {
+    let mut scenario = scenario(Ask::Put { key: 0, size: 30 }, trouble);
+    scenario.profile.net.max_chunk = 64;
+    let written = scenario.steps.pop().expect("a call");
+    let act = Act::Follow { client: 0, watch };
+    scenario.steps.push(Step { at_us: CALLED, act });
+    scenario.steps.push(Step {
+        at_us: CALLED + 20_000,
+        ..written
+    });
+    scenario
+}
+
+/// The moments at which something happens from the opening of the watch until it has told the write, or is over.
+fn moments_of_watch(scenario: &Scenario) -> BTreeSet<u64> {
+    let trace = run_traced(scenario).trace;
+    let called = format!("calls #{NUMBER} ");
+    let from = trace.iter().position(|line| line.contains(&called));
+    let lines = trace[from.expect("it is called")..].iter();
+    let times = lines.filter_map(|line| {
+        let (seconds, micros) = line.split_whitespace().next()?.split_once('.')?;
+        Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
+    });
+    let times: BTreeSet<u64> = times.collect();
+    let began = *times.first().expect("there is one") - CALLED;
+    let moments = times.into_iter().map(|time| time - began);
+    moments.filter(|moment| *moment < CALLED + 24_000).collect()
+}
+
+/// F-C6: a watch is dropped in each of its states, at each moment of its opening and of its life: nothing is left of
+/// it on the servers, nor in the client.
+#[test]
+fn every_watch_is_dropped_at_every_moment() {
+    let (way, after, how) = (Way::Down, 10, Ending::Reset);
+    let client = 0;
+    let troubles = [
+        None,
+        Some(Fault::Cut {
+            client,
+            way,
+            after,
+            how,
+        }),
+        Some(Fault::DropConsumers { nth: None }),
+    ];
+    let (mut all, mut states) = (0, BTreeSet::new());
+    for trouble in troubles {
+        for watch in watches() {
+            let whole = watching(watch, trouble);
+            assert_eq!(run(&whole).violations, [], "{watch:?} {trouble:?}");
+            for at_us in moments_of_watch(&whole) {
+                let mut dropped = whole.clone();
+                let act = Act::Unfollow { client, nth: 0 };
+                dropped.steps.push(Step { at_us, act });
+                let outcome = run(&dropped);
+                let place = format!("{watch:?} {trouble:?} dropped at {at_us}");
+                assert_eq!(outcome.violations, [], "{place}");
+                assert!(outcome.work.reached_calm, "{place}");
+                let points = outcome.coverage.iter().map(|(point, _)| point);
+                states.extend(points.filter(|point| point.0 == "F-C6 watch dropped"));
+                all += 1;
+            }
+        }
+    }
+    println!("dropped at {all} moments");
+    assert!(all > 700, "{all}");
+    assert!(states.len() >= 3, "{states:?}");
 }

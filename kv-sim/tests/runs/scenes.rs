@@ -42,6 +42,7 @@ pub(crate) fn fair(clients: u8) -> Profile {
             max_reconnects: 0,
             auth_failures: 0,
             few_floors: false,
+            twins: false,
         },
         keys: 2,
         consumers: Consumers::default(),

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use kv_proto::paths::Path;
+use kv_sim::coverage::Point;
 use kv_sim::fault::Fault;
 use kv_sim::runner::{Summary, run_seeds};
 use kv_sim::scenario::Act;
@@ -53,6 +55,12 @@ fn hostile_networks() {
     let summary = run_seeds(1..301, Mix::Hostile, |_| true);
     assert_eq!(summary.failures, []);
     assert!(summary.coverage.has(Fault::HOSTILE));
+    // Of clients that draw the same numbers, some take what is another one's for their own.
+    assert!(summary.coverage.has(Fault::TWINS));
+    for path in [Path::AcknowledgedAgain, Path::NameTaken] {
+        let (what, how) = path.name();
+        assert!(summary.coverage.get(Point(what, how)).times > 0, "{how}");
+    }
 }
 
 /// Every kind of fault has an effect in one of a hundred runs, and everything that is expected of a long run

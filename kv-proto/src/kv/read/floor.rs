@@ -31,6 +31,7 @@ use crate::kv::floors::Judgement;
 use crate::kv::step::{Reply, Step, Surroundings};
 use crate::mutant::{self, Mutant};
 use crate::op::Output;
+use crate::paths::{Path, took};
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,21 +74,33 @@ impl Read {
     pub(super) fn look_further(mut self, shown: u64, around: &mut Surroundings<'_>) -> Step<Self> {
         self.shown = shown;
         match self.floor.judge(shown) {
-            Judgement::Vague => around.stats.vague_replies += 1,
-            Judgement::Old | Judgement::Good => around.stats.stale_replies += 1,
+            Judgement::Vague => {
+                took(Path::BelowForgotten);
+                around.stats.vague_replies += 1;
+            }
+            Judgement::Old | Judgement::Good => {
+                took(match shown {
+                    0 => Path::NothingBelowFloor,
+                    _ => Path::BelowFloor,
+                });
+                around.stats.stale_replies += 1;
+            }
         }
         if self.leader_denied || self.is_from_origin() {
+            took(Path::LeaderIsBelow);
             return Step::Send(self.verifying());
         }
         if self.binding.check_origin().is_err() {
             return self.on_silent_origin(around);
         }
+        took(Path::AskedOrigin);
         self.whom = Whom::Origin;
         Step::Send(self.asking_the_leader())
     }
 
     /// The leader may not be asked for the message, but perhaps whether there is one.
     pub(super) fn on_leader_denied(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        took(Path::LeaderDenied);
         self.leader_denied = true;
         if self.floor.judge(self.shown) == Judgement::Old {
             return Step::Send(self.verifying());
@@ -97,6 +110,7 @@ impl Read {
 
     /// The state of the stream may not be asked for.
     pub(super) fn on_state_denied(self, around: &mut Surroundings<'_>) -> Step<Self> {
+        took(Path::StateDenied);
         let (binding, key) = (&self.binding, &self.key);
         if around.floors.doubt(binding, key, &self.floor, around.now) {
             return self.believing_whom_it_asks();
@@ -143,6 +157,7 @@ impl Read {
         if !mutant::is(Mutant::FloorOutlivesBucket) {
             around.floors.begin_anew(binding, info.created);
             if known.is_some_and(|known| known != info.created) {
+                took(Path::ExplainedAnew);
                 around.stats.floors_dropped += 1;
                 return self.believing_whom_it_asks();
             }
@@ -150,6 +165,7 @@ impl Read {
         let alone = info.config.num_replicas <= 1;
         let (reached, last) = (self.floor.reached(), info.state.last_seq);
         if last >= reached && info.state.subjects.is_empty() {
+            took(Path::ExplainedGone);
             around.floors.settle(binding, key, &self.floor, 0);
             return Step::Done(Output::Read(Ok(None)));
         }
@@ -160,6 +176,12 @@ impl Read {
         let explained = alone
             || (last >= reached && can_end_alone)
             || around.floors.doubt(binding, key, &self.floor, around.now);
+        took(match (explained, alone, last >= reached && can_end_alone) {
+            (false, _, _) => Path::Unexplained,
+            (true, true, _) => Path::ExplainedAlone,
+            (true, false, true) => Path::ExplainedEnded,
+            (true, false, false) => Path::ExplainedByTime,
+        });
         if !explained {
             return self.left_unexplained(around);
         }

@@ -15,6 +15,7 @@ use crate::js::error::ServerError;
 use crate::kv::ask::Question;
 use crate::kv::entry::Revision;
 use crate::mutant::{self, Mutant};
+use crate::paths::{Path, took};
 use crate::time::Instant;
 
 impl Watch {
@@ -26,8 +27,10 @@ impl Watch {
             return Wish::Stray;
         };
         if info.name != feed.consumer {
+            took(Path::CreatedElse);
             return Wish::Rest;
         }
+        took(Path::Created);
         feed.initial.count(info.delivered, info.num_pending);
         feed.host = info.host().map(String::from);
         feed.pulse.heard(now);
@@ -53,14 +56,22 @@ impl Watch {
         };
         match self.epoch.judge(place, facts) {
             Judgement::Unseen => {
+                took(Path::Unseen);
                 self.epoch.incarnation = facts.created;
                 return Wish::Again;
             }
-            Judgement::Reset(reason) => return self.reset(reason, facts.created),
+            Judgement::Reset(reason) => {
+                took(match reason {
+                    ResetReason::Recreated => Path::Recreated,
+                    ResetReason::Rewound => Path::Rewound,
+                });
+                return self.reset(reason, facts.created);
+            }
             Judgement::Same if feed.suspect => {
+                took(Path::RewoundSeen);
                 return self.reset(ResetReason::Rewound, facts.created);
             }
-            Judgement::Same => {}
+            Judgement::Same => took(Path::SameBucket),
         }
         feed.stage = Stage::Live;
         let elsewhere = match (&feed.host, &facts.leader) {
@@ -87,6 +98,11 @@ impl Watch {
         self.famished = overflowed && self.buffer.tells_nothing();
         if overflowed {
             // Flow control alone is nothing that a reader could make room by.
+            took(if self.famished {
+                Path::Starved
+            } else {
+                Path::PausedUnverified
+            });
             return if self.famished {
                 Wish::Starve
             } else {
@@ -143,6 +159,7 @@ impl Watch {
     /// The server refused what the feed asked for.
     pub(crate) fn on_failure(&mut self, error: ServerError) -> Wish {
         if error.is_stream_not_found() {
+            took(Path::BucketGone);
             return Wish::End(WatchError::BucketNotFound);
         }
         if error.is_no_message() {
@@ -150,6 +167,9 @@ impl Watch {
         }
         if self.is_live() {
             let gone = error.is_consumer_not_found() || error.is_consumer_offline();
+            if gone {
+                took(Path::ConsumerGone);
+            }
             return if gone { Wish::Again } else { Wish::Nothing };
         }
         let creating = self
@@ -159,6 +179,13 @@ impl Watch {
             feed.refused = creating && error.code() < 500;
         }
         let passes = error.is_transient() || error.code() >= 500 || error.is_consumer_name_in_use();
+        if error.is_consumer_name_in_use() {
+            took(Path::NameTaken);
+        }
+        took(match passes || self.opened {
+            true => Path::RefusedOpen,
+            false => Path::RefusedFirst,
+        });
         if !passes && !self.opened {
             return Wish::End(error.into());
         }
@@ -169,15 +196,18 @@ impl Watch {
     /// takes what the consumer has for the whole.
     pub(crate) fn on_denied(&mut self, asked: Option<Question>, subject: String) -> Wish {
         if let (Some(Question::Last(_)), Some(feed)) = (asked, self.feed_mut()) {
+            took(Path::FloorDenied);
             feed.initial.deny();
             let wish = self.look_at_initial();
             return wish.or_else(|| self.asking());
         }
+        took(Path::DeniedFeed);
         Wish::End(WatchError::Denied { subject })
     }
 
     /// Nobody answers, or only that it cannot be answered now.
     pub(crate) fn on_unanswered(&mut self) -> Wish {
+        took(Path::NobodyMakes);
         self.unanswered = true;
         self.on_silence()
     }

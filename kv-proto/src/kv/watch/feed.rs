@@ -23,6 +23,7 @@ use crate::mutant::{self, Mutant};
 use crate::name::Subject;
 use crate::op::OpId;
 use crate::out::Span;
+use crate::paths::Path;
 use crate::time::Instant;
 use crate::timer::TimerId;
 
@@ -130,6 +131,11 @@ impl Feed {
     /// Returns whether all of the initial data has come.
     pub(crate) fn has_all(&self) -> bool {
         self.initial.is_complete(self.received, self.stream_seq)
+    }
+
+    /// By which rule all of it has come.
+    pub(crate) fn how_it_has_all(&self) -> Path {
+        self.initial.how_complete(self.received, self.stream_seq)
     }
 
     /// Returns whether the next message is the feed's first.

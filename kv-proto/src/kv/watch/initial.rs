@@ -22,6 +22,7 @@
 use super::floor::Floor;
 use crate::js::consumer::Delivered;
 use crate::mutant::{self, Mutant};
+use crate::paths::Path;
 
 /// What one consumer owes before its initial data is complete.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +147,21 @@ impl Initial {
             || self.passed >= 2
             || floor.is_reached(self.first, seen)
             || (denied && self.confirmed)
+    }
+
+    /// The rule by which all has come.
+    pub(crate) fn how_complete(&self, received: u64, seen: u64) -> Path {
+        let denied = self.floor == Some(Floor::Denied);
+        let reaches = |floor: Floor| floor.is_reached(self.first, seen);
+        if self.counted.is_some_and(|counted| received >= counted) && (!self.behind || denied) {
+            Path::ByCount
+        } else if self.floor.is_some_and(reaches) {
+            Path::ByFloor
+        } else if self.passed >= 2 {
+            Path::ByPassing
+        } else {
+            Path::ByConfirmation
+        }
     }
 }
 

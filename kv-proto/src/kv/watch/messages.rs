@@ -12,6 +12,7 @@ use super::{Supply, Watch};
 use crate::error::WatchError;
 use crate::kv::entry::Revision;
 use crate::mutant::{self, Mutant};
+use crate::paths::{Path, took};
 use crate::time::{Instant, Timestamp};
 
 impl Watch {
@@ -29,9 +30,11 @@ impl Watch {
         };
         feed.pulse.heard(now);
         if feed.misses(last) {
+            took(Path::HeartbeatMisses);
             return Wish::Again;
         }
         if let Some(reply) = stalled {
+            took(Path::FlowStalled);
             return self.on_flow(now, reply);
         }
         if !synced && feed.stage == Stage::Live {
@@ -57,8 +60,10 @@ impl Watch {
         let reply = Bytes::copy_from_slice(reply);
         if feed.stage == Stage::Live {
             if idle {
+                took(Path::FlowAnswered);
                 return Wish::Flow(reply);
             }
+            took(Path::FlowHeld);
             self.buffer.push_flow(reply);
         } else {
             feed.held.push_flow(reply);
@@ -76,8 +81,14 @@ impl Watch {
         };
         match feed.order(delivery) {
             Order::Next => {}
-            Order::Stray => return Wish::Stray,
-            Order::Gap => return Wish::Again,
+            Order::Stray => {
+                took(Path::StrayDelivery);
+                return Wish::Stray;
+            }
+            Order::Gap => {
+                took(Path::Gap);
+                return Wish::Again;
+            }
         }
         feed.pulse.heard(now);
         feed.initial.move_on();
@@ -87,8 +98,12 @@ impl Watch {
         }
         match compare(place.map(|place| place.cursor), revision, stored) {
             Place::Next => {}
-            Place::Again => return self.after_message(delivery.pending, Wish::Nothing),
+            Place::Again => {
+                took(Path::ToldBefore);
+                return self.after_message(delivery.pending, Wish::Nothing);
+            }
             Place::Another if live => {
+                took(Path::RewoundLive);
                 return self.reset(ResetReason::Rewound, self.epoch.incarnation);
             }
             Place::Another => {
@@ -122,6 +137,7 @@ impl Watch {
         }
         if live {
             if !fits {
+                took(Path::PausedFull);
                 return Wish::Pause;
             }
             self.buffer.push(piece);
@@ -181,6 +197,11 @@ impl Watch {
         if self.epoch.synced || feed.stage != Stage::Live || !complete {
             return Wish::Nothing;
         }
+        took(if at_once {
+            Path::ByStart
+        } else {
+            feed.how_it_has_all()
+        });
         self.synced()
     }
 
@@ -196,6 +217,7 @@ impl Watch {
     /// Ends the epoch.
     pub(super) fn reset(&mut self, reason: ResetReason, created: Timestamp) -> Wish {
         if self.options.until_synced {
+            took(Path::Interrupted);
             return Wish::End(WatchError::Interrupted(reason));
         }
         self.buffer.push_reset(reason, self.epoch);

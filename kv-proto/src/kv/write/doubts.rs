@@ -12,6 +12,7 @@ use crate::kv::entry::{Revision, Stored};
 use crate::kv::read;
 use crate::kv::step::{Answer, Step, Surroundings};
 use crate::op::Output;
+use crate::paths::{Path, took};
 
 /// Acknowledgements that may be copies of older ones.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,11 @@ impl Write {
                 Some(ApiReply::Success(info)) if info.config.name == self.binding.acks_from() => {
                     let anew =
                         info.state.last_seq < doubts.before || self.binding.is_older_than(&info);
+                    took(if anew {
+                        Path::CheckedAnew
+                    } else {
+                        Path::CheckedSame
+                    });
                     self.verify(Doubts { anew, ..doubts })
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
@@ -121,8 +127,10 @@ impl Write {
                     // The last write that was acknowledged there may have been the same.
                     let is_other = revision == doubts.before && !doubts.anew;
                     if at_our_key && is_ours && !is_other {
+                        took(Path::VerifiedOurs);
                         Step::Done(Output::Written(Ok(Revision::new(revision))))
                     } else {
+                        took(Path::VerifiedOther);
                         self.verify(doubts)
                     }
                 }

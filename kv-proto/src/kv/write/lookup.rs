@@ -12,6 +12,7 @@ use crate::kv::entry::{Revision, Stored, server_status};
 use crate::kv::read;
 use crate::kv::step::{Answer, Step, Surroundings};
 use crate::mutant::{self, Mutant};
+use crate::paths::{Path, took};
 
 impl Write {
     /// Finds out at which revision the key is. The pause after a repeated
@@ -52,9 +53,15 @@ impl Write {
                     let stored = Stored::from_leader(message, around.limits);
                     // An entry that cannot be read is no tombstone.
                     let live = stored.map_or(true, |stored| !stored.operation.is_tombstone());
+                    took(if live {
+                        Path::LookedValue
+                    } else {
+                        Path::LookedTombstone
+                    });
                     self.on_current(Some((revision, live)), around)
                 }
                 Ok(ApiReply::Failure(error)) if error.is_no_message() => {
+                    took(Path::LookedNothing);
                     self.on_current(None, around)
                 }
                 Ok(ApiReply::Failure(error)) => match api_failure(&error) {
@@ -72,6 +79,7 @@ impl Write {
                 }
             },
             Answer::Denied(_) => {
+                took(Path::LookedReplica);
                 self.stage = Stage::DirectLookup;
                 Step::Send(self)
             }
@@ -139,7 +147,10 @@ impl Write {
                     current: Some(revision),
                 }),
                 // The rival's write came to nothing: the condition still holds.
-                Some(_) | None => Step::Send(self),
+                Some(_) | None => {
+                    took(Path::LookedUnchanged);
+                    Step::Send(self)
+                }
             },
         }
     }
@@ -156,6 +167,7 @@ impl Write {
         if !decides || revision >= self.reached {
             return self.on_current(current, around);
         }
+        took(Path::LookedBehind);
         self.tries += 1;
         if self.tries > MAX_TRIES {
             return self.not_applied(Cause::Contended);

@@ -39,6 +39,7 @@ use crate::kv::read;
 use crate::kv::step::{Answer, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
 use crate::op::Output;
+use crate::paths::{Path, took};
 use crate::time::Instant;
 use crate::wire::Headers;
 
@@ -118,6 +119,11 @@ impl Write {
         {
             identity.change();
         }
+        took(match (fenced, remembered) {
+            (true, _) => Path::SentAgainFenced,
+            (false, true) => Path::SentAgainRemembered,
+            (false, false) => Path::WindowOver,
+        });
         if fenced || remembered {
             self.stage = Stage::Publish;
         } else {
@@ -152,7 +158,10 @@ impl Write {
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
                     Step::Pause(again(self), around.pause())
                 }
-                Some(_) => superseded(last),
+                Some(_) => {
+                    took(Path::LostBucket);
+                    superseded(last)
+                }
                 None => Step::Pause(again(self), around.pause()),
             };
         }
@@ -171,17 +180,24 @@ impl Write {
                     self.on_found(question, None, around)
                 }
                 Ok(ApiReply::Failure(error)) if !error.is_transient() => self.give_up(),
-                Ok(ApiReply::Failure(_)) | Err(_) => Step::Pause(again(self), around.pause()),
+                Ok(ApiReply::Failure(_)) | Err(_) => {
+                    took(Path::NotNow);
+                    Step::Pause(again(self), around.pause())
+                }
             },
             Answer::NoResponders => match around.absent(self.binding.origin_api()) {
                 Some(_) => self.give_up(),
                 None => {
+                    took(Path::Unanswered);
                     self.unanswered = true;
                     Step::Pause(again(self), around.pause())
                 }
             },
             Answer::Denied(_) => self.give_up(),
-            Answer::LinkLost(_) => Step::Send(again(self)),
+            Answer::LinkLost(_) => {
+                took(Path::AskedOnNextLink);
+                Step::Send(again(self))
+            }
         }
     }
 
@@ -224,12 +240,19 @@ impl Write {
         if let Some(found) = &found
             && found.ours
         {
+            took(match question {
+                Question::Last => Path::FoundAsLast,
+                Question::Next { .. } | Question::Base { .. } | Question::Life { .. } => {
+                    Path::FoundInHistory
+                }
+            });
             return Step::Done(Output::Written(Ok(found.place.revision)));
         }
         match (question, found) {
             (Question::Last, found) => {
                 let last = found.as_ref().map_or(Place::NONE, |found| found.place);
                 if last.revision == expected {
+                    took(Path::StillExpected);
                     self.tries += 1;
                     if self.tries > MAX_TRIES {
                         return self.give_up();
@@ -238,9 +261,15 @@ impl Write {
                     return Step::Pause(self, around.pause());
                 }
                 if found.is_some_and(|found| self.has_won(&found)) {
+                    took(Path::RivalIsLast);
                     return self.confirm(last);
                 }
                 if last.revision < expected || self.keeps_one() {
+                    took(if last.revision < expected {
+                        Path::KeyWentBack
+                    } else {
+                        Path::Overwritten
+                    });
                     return superseded(last);
                 }
                 let first = expected.get().saturating_add(1);
@@ -249,16 +278,26 @@ impl Write {
                 self.ask(Question::Next { last }, Bytes::from(body.to_string()));
                 Step::Send(self)
             }
-            (Question::Next { last }, None) => superseded(last),
-            (Question::Next { last }, Some(found)) if self.has_won(&found) => self.confirm(last),
+            (Question::Next { last }, None) => {
+                took(Path::NoHistory);
+                superseded(last)
+            }
+            (Question::Next { last }, Some(found)) if self.has_won(&found) => {
+                took(Path::RivalInHistory);
+                self.confirm(last)
+            }
             (Question::Next { last }, Some(_)) if expected.get() > 0 && !self.can_vanish() => {
                 self.ask(Question::Base { last }, read::at_revision(expected));
                 Step::Send(self)
             }
             (Question::Next { last }, Some(_)) | (Question::Base { last }, None) => {
+                took(Path::BaseIsGone);
                 superseded(last)
             }
-            (Question::Base { last }, Some(_)) => self.confirm(last),
+            (Question::Base { last }, Some(_)) => {
+                took(Path::BaseIsKept);
+                self.confirm(last)
+            }
             (Question::Life { last }, _) => superseded(last),
         }
     }
@@ -288,6 +327,7 @@ impl Write {
 
     /// Another write has taken our place, so that ours had no effect and cannot have one.
     fn lost_to(mut self, last: Place, around: &mut Surroundings<'_>) -> Step<Self> {
+        took(Path::LostToRival);
         self.doubt = None;
         let expected = self.expect.unwrap_or_default();
         match self.kind {
@@ -299,6 +339,7 @@ impl Write {
                 if self.tries > MAX_TRIES {
                     return self.not_applied(Cause::Contended);
                 }
+                took(Path::LostOverTombstone);
                 self.expect_tombstone(last.revision, around);
                 Step::Send(self)
             }
@@ -311,6 +352,7 @@ impl Write {
 
     /// Ends it with the doubt that it is in.
     fn give_up(self) -> Step<Self> {
+        took(Path::GivenUp);
         unknown(self.doubt.unwrap_or(Doubt::Malformed))
     }
 }

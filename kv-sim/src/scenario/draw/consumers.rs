@@ -9,7 +9,7 @@ use crate::server::rng::Rng;
 use crate::server::{ApiCall, ApiRefusal, CountFault, DeliveryFault, FlowFault, HeartbeatFault};
 
 /// How many kinds there are, by the number that [`fault`] takes.
-const KINDS: u64 = 36;
+pub(super) const KINDS: u64 = 36;
 
 pub(super) fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>) {
     let (counts, share): (&[u64], u64) = match mix {
@@ -36,7 +36,13 @@ pub(super) fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mu
             let (what, how) = (Denied::MessageGet, CountFault::AtFirst { by });
             let clients = 0..profile.clients.count;
             let denials = clients.map(|client| Fault::Deny { client, what });
-            let before = denials.chain([Fault::Count { how, count: 3 }]);
+            let gone = Fault::ApiRefuse {
+                call: ApiCall::InfoCall,
+                error: ApiRefusal::NotFound,
+                done: false,
+            };
+            let gone = rng.chance(30).then_some(gone);
+            let before = denials.chain([Fault::Count { how, count: 3 }]).chain(gone);
             steps.extend(before.map(|fault| Step {
                 at_us,
                 act: Act::Fault(fault),
@@ -63,7 +69,7 @@ pub(super) fn draw_faults(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mu
 }
 
 /// Draws one fault of a kind.
-fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
+pub(super) fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
     let client = one_of(rng, profile.clients.count);
     let key = one_of(rng, profile.keys);
     let ms = rng.pick(&[1, 20, 100, 400, 1_500, 5_000]);
@@ -148,7 +154,11 @@ fn fault(kind: u64, rng: &mut Rng, profile: &Profile) -> Fault {
         _ if !profile.auth => Fault::DropConsumers { nth: Some(nth) },
         34 => Fault::Deny {
             client,
-            what: rng.pick(&[Denied::CreateConsumer, Denied::DeleteConsumer]),
+            what: rng.pick(&[
+                Denied::CreateConsumer,
+                Denied::DeleteConsumer,
+                Denied::FlowControl,
+            ]),
         },
         _ => Fault::Deny {
             client,

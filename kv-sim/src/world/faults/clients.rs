@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kv_proto::ConnectionState;
+
 use super::{Undo, World};
 use crate::mutant::{self, Mutant};
 
@@ -52,6 +54,8 @@ impl World<'_> {
 
     /// A session is dropped without a word, and another one takes its place.
     pub(super) fn drop_client(&mut self, id: usize) -> Option<()> {
+        self.coverage
+            .hit_how("F-C6 client dropped", self.state_of(id)?);
         self.abandon(id);
         if mutant::is(Mutant::ConsumerLeftBehind) {
             let body = br#"{"stream_name":"KV_b","config":{"durable_name":"left"}}"#;
@@ -60,7 +64,19 @@ impl World<'_> {
         self.begin_again(id)
     }
 
+    /// What a client's connection is doing.
+    fn state_of(&self, id: usize) -> Option<&'static str> {
+        Some(match self.clients.get(id)?.session.state() {
+            ConnectionState::Connecting => "connecting",
+            ConnectionState::Connected => "connected",
+            ConnectionState::Reconnecting => "reconnecting",
+            _ => "over",
+        })
+    }
+
     pub(super) fn close_client(&mut self, id: usize) -> Option<()> {
+        self.coverage
+            .hit_how("F-C6 client closed", self.state_of(id)?);
         let client = self.clients.get_mut(id)?;
         let local = client.local(self.now);
         client.session.close(local);

@@ -67,6 +67,7 @@ impl World<'_> {
             Denied::StreamInfo => "$JS.API.STREAM.INFO.*",
             Denied::CreateConsumer => "$JS.API.CONSUMER.CREATE.>",
             Denied::DeleteConsumer => "$JS.API.CONSUMER.DELETE.>",
+            Denied::FlowControl => "$JS.FC.>",
             Denied::Inbox => "_INBOX.>",
         };
         if what == Denied::Inbox {

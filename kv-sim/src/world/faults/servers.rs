@@ -54,8 +54,7 @@ impl World<'_> {
             .line(self.now, || "    the bucket begins anew".into());
         self.scribe
             .notes(self.now, || "the bucket begins anew".into());
-        self.coverage
-            .hit_how("F-S3 re-created behind a call", "met");
+        self.note_met("F-S3 re-created behind a call");
         self.recreate(Duration::ZERO);
     }
 

@@ -51,6 +51,7 @@ fn a_purge_hides_nothing_of_another_filter() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -189,6 +190,7 @@ fn flow_control_is_no_entry() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -298,6 +300,7 @@ fn a_reader_that_stopped_starves_nobody() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 16384,
@@ -403,6 +406,7 @@ fn who_is_fed_in_vain_rests() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,

@@ -49,6 +49,7 @@ fn an_older_revision_that_comes_back_is_not_waited_for() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -196,6 +197,7 @@ fn a_start_behind_the_floor_owes_nothing() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 0,

@@ -49,6 +49,7 @@ fn heartbeats_do_not_show_that_the_server_hears_us() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,
@@ -128,6 +129,7 @@ fn the_deadline_of_requests_is_none_of_watches() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,

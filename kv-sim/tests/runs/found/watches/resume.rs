@@ -50,6 +50,7 @@ fn flow_control_that_is_held_keeps_the_place() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -207,6 +208,7 @@ fn what_a_lagging_replica_sends_again_is_no_rewind() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,

@@ -48,6 +48,7 @@ fn a_replica_that_is_behind_owes_what_was_acknowledged() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 0,
@@ -136,6 +137,7 @@ fn nothing_pending_is_no_proof() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 4096,
@@ -311,6 +313,7 @@ fn who_leads_now_may_have_been_behind_when_it_counted() {
                 max_reconnects: 0,
                 auth_failures: 0,
                 few_floors: false,
+                twins: false,
             },
             consumers: Consumers {
                 flow_limit: 65536,
