@@ -5,6 +5,9 @@
 //!                              | not allowed                \
 //!                              v                             '--no bucket--> error
 //!   Leader <-------------------'
+//!      ^-----.
+//!   Direct --another stream answered--> Vouch --it is a mirror of this bucket--> Direct
+//!            '--it is a stranger's------'--it is not--> Leader
 //! ```
 //!
 //! A read has no effect, so whatever happens to its request it is sent again
@@ -27,8 +30,9 @@ use crate::js::error::ServerError;
 use crate::js::message::{ApiReply, StoredMessage};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
+use crate::kv::answerers::{Vouch, Vouched, Voucher};
 use crate::kv::binding::Binding;
-use crate::kv::entry::{Damaged, Entry, Revision, Stored};
+use crate::kv::entry::{Damaged, Direct, Entry, Revision, Stored};
 use crate::kv::floors::Floor;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
@@ -51,6 +55,8 @@ enum Stage {
     Direct,
     Leader,
     Probe,
+    /// Is the stream that answered a mirror of the bucket?
+    Vouch,
     /// Does the leader know of what is known of the key, and is it there?
     Verify,
 }
@@ -61,7 +67,11 @@ pub(crate) struct Read {
     key: Key,
     revision: Option<Revision>,
     whom: Whom,
+    /// Replicas may answer.
+    direct: bool,
     stage: Stage,
+    /// The stream that answered, if it has to be looked at.
+    doubted: Option<Vouch>,
     /// The JSON of the request, where it has one.
     body: Bytes,
     /// Nobody answered the last attempt.
@@ -91,8 +101,16 @@ pub(crate) fn last_by_subject(subject: &str) -> Bytes {
 }
 
 impl Read {
-    pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions, floor: Floor) -> Self {
+    /// Makes a read; `replicas` tells whether all who answer direct gets of the bucket are to be believed.
+    pub(crate) fn new(
+        binding: Binding,
+        key: Key,
+        options: ReadOptions,
+        floor: Floor,
+        replicas: bool,
+    ) -> Self {
         let read = Self {
+            direct: replicas && binding.allow_direct(),
             binding,
             key,
             revision: options.revision,
@@ -102,6 +120,7 @@ impl Read {
                 Whom::Anyone
             },
             stage: Stage::Direct,
+            doubted: None,
             body: Bytes::new(),
             unanswered: false,
             floor,
@@ -110,13 +129,12 @@ impl Read {
             believing: false,
             leader_denied: false,
         };
-        let direct = read.binding.allow_direct();
-        read.asking_again(direct)
+        read.asking_again()
     }
 
-    /// The question itself, to whomever it is for; `direct` tells whether replicas may answer.
-    fn asking_again(self, direct: bool) -> Self {
-        if direct && self.whom == Whom::Anyone {
+    /// The question itself, to whomever it is for.
+    fn asking_again(self) -> Self {
+        if self.direct && self.whom == Whom::Anyone {
             self.asking_anyone()
         } else {
             self.asking_the_leader()
@@ -161,6 +179,10 @@ impl Read {
             (Stage::Leader, _) => Request::api(api, subject::STREAM_MSG_GET, stream, &self.body),
             (Stage::Verify, _) => self.of_origin(subject::STREAM_INFO),
             (Stage::Probe, _) => Request::api(api, subject::STREAM_INFO, stream, &EMPTY),
+            (Stage::Vouch, _) => match &self.doubted {
+                Some(vouch) => vouch.request(&self.binding),
+                None => Request::api(api, subject::STREAM_INFO, stream, &EMPTY),
+            },
         }
     }
 
@@ -181,6 +203,7 @@ impl Read {
             (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
             (Stage::Probe, Answer::Reply(reply)) => self.on_probed(&reply, around),
             (Stage::Verify, Answer::Reply(reply)) => self.on_verified(&reply, around),
+            (Stage::Vouch, answer) => self.on_vouched(answer, around),
             (Stage::Direct, Answer::NoResponders) if mutant::is(Mutant::NobodyIsNotFound) => {
                 Step::Done(Output::Read(Ok(None)))
             }
@@ -218,8 +241,7 @@ impl Read {
 
     /// Back to the question, after a probe that settled nothing.
     fn retrying(self) -> Self {
-        let direct = self.binding.allow_direct();
-        self.asking_again(direct)
+        self.asking_again()
     }
 
     fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
@@ -239,7 +261,43 @@ impl Read {
                 };
             }
         }
-        self.judge(Stored::from_direct(headers, reply.payload), around)
+        let Direct { stream, stored } = Direct::read(headers, reply.payload);
+        let voucher = stream.map(|name| around.answerers.judge(&self.binding, name, around.now));
+        match voucher {
+            Some(Voucher::Unknown(vouch)) => {
+                around.stats.foreign_replies += 1;
+                Step::Send(self.doubting(vouch))
+            }
+            Some(Voucher::Stranger) => {
+                around.stats.foreign_replies += 1;
+                Step::Send(self.distrusting())
+            }
+            Some(Voucher::Good) | None => self.judge(stored, around),
+        }
+    }
+
+    fn doubting(mut self, vouch: Vouch) -> Self {
+        self.stage = Stage::Vouch;
+        self.doubted = Some(vouch);
+        self
+    }
+
+    /// Only the leader is to be asked.
+    fn distrusting(mut self) -> Self {
+        self.direct = false;
+        self.asking_again()
+    }
+
+    fn on_vouched(mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+        let Some(vouch) = self.doubted.take() else {
+            return Step::Send(self.asking_again());
+        };
+        match vouch.answer(&self.binding, answer, around) {
+            Vouched::Mirror => Step::Send(self.asking_anyone()),
+            Vouched::Not => Step::Send(self.distrusting()),
+            Vouched::Ignore => Step::Ignore(self.doubting(vouch)),
+            Vouched::Again => Step::Send(self.doubting(vouch)),
+        }
     }
 
     fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
@@ -257,12 +315,13 @@ impl Read {
         }
     }
 
-    fn on_probed(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_probed(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match reply.api::<StreamInfo>() {
             Some(ApiReply::Success(info)) if info.config.name != self.binding.stream() => {
                 Step::Ignore(self)
             }
             Some(ApiReply::Success(info)) if !info.config.allow_direct => {
+                self.direct = false;
                 Step::Send(self.asking_the_leader())
             }
             Some(ApiReply::Success(_)) | None => Step::Pause(self.retrying(), around.pause()),
