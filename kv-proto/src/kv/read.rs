@@ -14,6 +14,7 @@
 //! until the deadline. What it shows may be older than what this client was told
 //! before: then others are asked, as [`floor`] says.
 
+mod direct;
 mod floor;
 
 use alloc::format;
@@ -30,9 +31,9 @@ use crate::js::error::ServerError;
 use crate::js::message::{ApiReply, StoredMessage};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
-use crate::kv::answerers::{Vouch, Vouched, Voucher};
+use crate::kv::answerers::Vouch;
 use crate::kv::binding::Binding;
-use crate::kv::entry::{Damaged, Direct, Entry, Revision, Stored};
+use crate::kv::entry::{Damaged, Entry, Revision, Stored};
 use crate::kv::floors::Floor;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
@@ -242,62 +243,6 @@ impl Read {
     /// Back to the question, after a probe that settled nothing.
     fn retrying(self) -> Self {
         self.asking_again()
-    }
-
-    fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
-        let Some(headers) = &reply.headers else {
-            return Step::Ignore(self);
-        };
-        match headers.status() {
-            None => {}
-            Some(status) if status.code == 404 => return self.on_nothing(around),
-            Some(status) => {
-                let text = alloc::string::String::from_utf8_lossy(status.description);
-                let error = ServerError::from_status(status.code, &text);
-                return if error.is_transient() {
-                    Step::Pause(self, around.pause())
-                } else {
-                    failed(error.into())
-                };
-            }
-        }
-        let Direct { stream, stored } = Direct::read(headers, reply.payload);
-        let voucher = stream.map(|name| around.answerers.judge(&self.binding, name, around.now));
-        match voucher {
-            Some(Voucher::Unknown(vouch)) => {
-                around.stats.foreign_replies += 1;
-                Step::Send(self.doubting(vouch))
-            }
-            Some(Voucher::Stranger) => {
-                around.stats.foreign_replies += 1;
-                Step::Send(self.distrusting())
-            }
-            Some(Voucher::Good) | None => self.judge(stored, around),
-        }
-    }
-
-    fn doubting(mut self, vouch: Vouch) -> Self {
-        self.stage = Stage::Vouch;
-        self.doubted = Some(vouch);
-        self
-    }
-
-    /// Only the leader is to be asked.
-    fn distrusting(mut self) -> Self {
-        self.direct = false;
-        self.asking_again()
-    }
-
-    fn on_vouched(mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
-        let Some(vouch) = self.doubted.take() else {
-            return Step::Send(self.asking_again());
-        };
-        match vouch.answer(&self.binding, answer, around) {
-            Vouched::Mirror => Step::Send(self.asking_anyone()),
-            Vouched::Not => Step::Send(self.distrusting()),
-            Vouched::Ignore => Step::Ignore(self.doubting(vouch)),
-            Vouched::Again => Step::Send(self.doubting(vouch)),
-        }
     }
 
     fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {

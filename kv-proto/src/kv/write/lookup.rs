@@ -93,6 +93,10 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match &reply.headers {
                 Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
+                    let stranger = around.answerers.has_stranger(&self.binding);
+                    if stranger && self.kind != Kind::Create {
+                        return self.look_again(around);
+                    }
                     self.on_replica(None, around)
                 }
                 Some(headers) => match self.read_direct(headers, reply.payload, around) {
