@@ -233,6 +233,9 @@ mutants! {
     54 SilenceIsAccepted:
         "a question that nobody answers is not asked again",
         "no public thread; measured: a server that dies with questions that it was to answer for another one";
+    55 StrangersBelieved:
+        "an answer to a read is taken for the bucket's whatever stream it comes from",
+        "no public thread; measured: mirrors that nats.go makes answer for any bucket of their origin's name";
 }
 
 /// No bug is ever planted.
