@@ -33,7 +33,7 @@ use crate::js::stream::StreamInfo;
 use crate::js::subject;
 use crate::kv::answerers::Vouch;
 use crate::kv::binding::Binding;
-use crate::kv::entry::{Damaged, Entry, Revision, Stored, server_status};
+use crate::kv::entry::{Damaged, Entry, Revision, Stored};
 use crate::kv::floors::Floor;
 use crate::kv::step::{Answer, Ending, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
