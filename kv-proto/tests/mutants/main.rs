@@ -449,7 +449,7 @@ fn a_connection_comes_after_the_deadline() -> String {
         world.at(next);
         world.dial();
     }
-    world.now += seconds(60);
+    world.now = world.now + seconds(60);
     let link = world.link();
     world.receive(link, usize::MAX);
     world.hand_over(link, usize::MAX);
