@@ -189,6 +189,10 @@ async fn on_smol(url: String) -> String {
 /// Asks for a bucket, and listens to what becomes of the connection.
 async fn ours(client: Client) -> String {
     let mut events = client.events();
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is no loss is no matter"
+    )]
     let lost = async {
         while let Some(event) = events.next().await {
             match event {
