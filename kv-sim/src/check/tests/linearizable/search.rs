@@ -1,7 +1,7 @@
 //! Is there an order of all calls, true to their times, in which each answer is right? The search of Wing and Gong:
 //! try everything, and nothing twice. It knows nothing of the judge, and of the journal only what it is given.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use kv_proto::Instant;
@@ -11,7 +11,7 @@ use crate::history::{Answer, Call, History, Record};
 
 /// The key's last revision: its number, what is stored if it is a value, whether it purged if it is none, and the
 /// condition that it was stored on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct State {
     pub(super) revision: u64,
     pub(super) value: Option<Bytes>,
@@ -33,7 +33,7 @@ pub(super) struct Search<'a> {
     journal: Option<&'a [(Instant, State)]>,
     /// Revisions that somebody named.
     told: Vec<u64>,
-    seen: HashSet<(u64, usize, Option<State>)>,
+    seen: BTreeSet<(u64, usize, Option<State>)>,
     effects: Vec<Effect>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn linearize(
         calls,
         journal,
         told: calls.iter().flat_map(told).flatten().collect(),
-        seen: HashSet::new(),
+        seen: BTreeSet::new(),
         effects: Vec::new(),
     };
     let found = search.go(0, None, Instant::ORIGIN);
