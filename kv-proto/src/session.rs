@@ -25,6 +25,7 @@ use bytes::BytesMut;
 use crate::config::Config;
 use crate::connection::ConnectionLog;
 use crate::error::{ConnectError, Disconnect};
+use crate::kv::answerers::Answerers;
 use crate::kv::floors::Floors;
 use crate::kv::sweep::Sweep;
 use crate::kv::watch::{WatchId, Watches};
@@ -123,6 +124,7 @@ pub struct Session {
     cleanup: Cleanup,
     sweeps: BTreeMap<OpId, Sweep>,
     floors: Floors,
+    answerers: Answerers,
     /// Sweeps that have something to look at.
     swept: BTreeSet<OpId>,
     events: VecDeque<Event>,
@@ -236,6 +238,7 @@ impl Session {
             timers: Timers::default(),
             pool: Pool::new(&config, &mut rng),
             rng,
+            answerers: Answerers::default(),
             floors: Floors::new(config.reads_never_go_back, config.limits.max_floor_bytes),
             config,
             links: Vec::new(),

@@ -32,6 +32,8 @@ pub struct Stats {
     pub stale_replies: u64,
     /// Replies to reads that a leader was asked about, because it was forgotten how much this client knew.
     pub vague_replies: u64,
+    /// Replies to reads that came from another stream than the bucket's, and were not known to be as good.
+    pub foreign_replies: u64,
     /// Times that what was known of a bucket's keys no longer held: it had begun anew, or lost its end.
     pub floors_dropped: u64,
     /// Times a server broke the protocol.

@@ -169,9 +169,18 @@ pub(crate) struct Damaged {
     pub(crate) defect: EntryDefect,
 }
 
+/// The reply of a direct get.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Direct<'a> {
+    /// The stream that it comes from; `None` where that cannot be read.
+    pub(crate) stream: Option<&'a [u8]>,
+    pub(crate) stored: Result<Stored<'a>, Damaged>,
+}
+
 /// The header fields that the server appends to a direct get's reply.
 #[derive(Default)]
 struct Appended<'a> {
+    stream: Option<&'a [u8]>,
     subject: Option<&'a [u8]>,
     sequence: Option<&'a [u8]>,
     time: Option<&'a [u8]>,
@@ -186,6 +195,7 @@ impl<'a> Appended<'a> {
         let mut lines = headers.iter();
         for (name, value) in lines.by_ref() {
             match name {
+                b"Nats-Stream" => fields.stream = Some(value),
                 b"Nats-Subject" => fields.subject = Some(value),
                 b"Nats-Sequence" => fields.sequence = Some(value),
                 b"Nats-Time-Stamp" => fields.time = Some(value),
@@ -198,13 +208,24 @@ impl<'a> Appended<'a> {
     }
 }
 
+impl<'a> Direct<'a> {
+    /// Reads it.
+    pub(crate) fn read(headers: &Headers<'a>, payload: Payload<'_>) -> Self {
+        let (fields, defect) = Appended::read(headers);
+        Self {
+            // A block that is broken may hide what the server appended behind what a writer forged.
+            stream: fields.stream.filter(|_| defect.is_none()),
+            stored: Stored::from_appended(&fields, defect, payload),
+        }
+    }
+}
+
 impl<'a> Stored<'a> {
-    /// Reads the reply of a direct get.
-    pub(crate) fn from_direct(
-        headers: &Headers<'a>,
+    fn from_appended(
+        fields: &Appended<'a>,
+        defect: Option<HeaderDefect>,
         payload: Payload<'_>,
     ) -> Result<Self, Damaged> {
-        let (fields, defect) = Appended::read(headers);
         let revision = fields.sequence.and_then(number).map(Revision);
         let damaged = |defect| Damaged {
             revision,
@@ -215,6 +236,7 @@ impl<'a> Stored<'a> {
             return Err(damaged(defect.into()));
         }
         let field = |name| damaged(EntryDefect::Field(name));
+        fields.stream.ok_or(field("Nats-Stream"))?;
         let operation = Operation::from_headers(fields.operation, fields.reason);
         Ok(Self {
             subject: Cow::Borrowed(fields.subject.ok_or(field("Nats-Subject"))?),
@@ -283,6 +305,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     fn direct<'a>(block: &'a [u8], value: &[u8]) -> Result<Stored<'a>, Damaged> {
@@ -291,7 +315,7 @@ mod tests {
             bytes: value,
             owner: None,
         };
-        Stored::from_direct(&headers, payload)
+        Direct::read(&headers, payload).stored
     }
 
     const TAIL: &str = "Nats-Stream: KV_S\r\nNats-Subject: $KV.S.a\r\nNats-Sequence: 8\r\n\
@@ -305,6 +329,22 @@ mod tests {
         assert_eq!(*stored.subject, *b"$KV.S.a");
         assert_eq!(stored.revision, Revision(8));
         assert_eq!(stored.value, "v");
+    }
+
+    #[test]
+    fn the_stream_is_what_the_server_says_or_nothing() {
+        let stream = |lines: &str| {
+            let block = alloc::format!("NATS/1.0\r\nNats-Stream: FORGED\r\n{lines}{TAIL}");
+            let headers = Headers::parse(block.as_bytes(), &Limits::default());
+            let payload = Payload {
+                bytes: b"",
+                owner: None,
+            };
+            let stream = Direct::read(&headers, payload).stream;
+            stream.map(|stream| stream.escape_ascii().to_string())
+        };
+        assert_eq!(stream(""), Some("KV_S".into()));
+        assert_eq!(stream("X: a\rb\r\n"), None);
     }
 
     #[test]
@@ -368,15 +408,22 @@ mod tests {
         let block = alloc::format!("NATS/1.0\r\nX: a\rb\r\n{TAIL}");
         let damaged = direct(block.as_bytes(), b"v").unwrap_err();
         assert_eq!(damaged.revision, Some(Revision(8)));
-        let block = b"NATS/1.0\r\nNats-Sequence: 8\r\n\r\n";
-        assert_eq!(
-            direct(block, b""),
-            Err(Damaged {
-                revision: Some(Revision(8)),
-                subject: None,
-                defect: EntryDefect::Field("Nats-Subject"),
-            })
-        );
+        for (block, field) in [
+            (&b"NATS/1.0\r\nNats-Sequence: 8\r\n\r\n"[..], "Nats-Stream"),
+            (
+                b"NATS/1.0\r\nNats-Stream: S\r\nNats-Sequence: 8\r\n\r\n",
+                "Nats-Subject",
+            ),
+        ] {
+            assert_eq!(
+                direct(block, b""),
+                Err(Damaged {
+                    revision: Some(Revision(8)),
+                    subject: None,
+                    defect: EntryDefect::Field(field),
+                })
+            );
+        }
         let block = b"NATS/1.0\r\nNats-Sequence: 18446744073709551616\r\n\r\n";
         assert_eq!(direct(block, b"").unwrap_err().revision, None);
     }

@@ -1,6 +1,7 @@
 //! The meaning of key-value buckets over the JetStream API: each operation is
 //! a small machine that consumes answers and says what to send next.
 
+pub(crate) mod answerers;
 pub(crate) mod ask;
 pub(crate) mod binding;
 pub(crate) mod config;

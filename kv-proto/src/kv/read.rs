@@ -5,12 +5,16 @@
 //!                              | not allowed                \
 //!                              v                             '--no bucket--> error
 //!   Leader <-------------------'
+//!      ^-----.
+//!   Direct --another stream answered--> Vouch --it is a mirror of this bucket--> Direct
+//!            '--it is a stranger's------'--it is not--> Leader
 //! ```
 //!
 //! A read has no effect, so whatever happens to its request it is sent again
 //! until the deadline. What it shows may be older than what this client was told
 //! before: then others are asked, as [`floor`] says.
 
+mod direct;
 mod floor;
 
 use alloc::format;
@@ -27,6 +31,7 @@ use crate::js::error::ServerError;
 use crate::js::message::{ApiReply, StoredMessage};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
+use crate::kv::answerers::Vouch;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Damaged, Entry, Revision, Stored};
 use crate::kv::floors::Floor;
@@ -51,6 +56,8 @@ enum Stage {
     Direct,
     Leader,
     Probe,
+    /// Is the stream that answered a mirror of the bucket?
+    Vouch,
     /// Does the leader know of what is known of the key, and is it there?
     Verify,
 }
@@ -61,7 +68,11 @@ pub(crate) struct Read {
     key: Key,
     revision: Option<Revision>,
     whom: Whom,
+    /// Replicas may answer.
+    direct: bool,
     stage: Stage,
+    /// The stream that answered, if it has to be looked at.
+    doubted: Option<Vouch>,
     /// The JSON of the request, where it has one.
     body: Bytes,
     /// Nobody answered the last attempt.
@@ -91,8 +102,16 @@ pub(crate) fn last_by_subject(subject: &str) -> Bytes {
 }
 
 impl Read {
-    pub(crate) fn new(binding: Binding, key: Key, options: ReadOptions, floor: Floor) -> Self {
+    /// Makes a read; `replicas` tells whether all who answer direct gets of the bucket are to be believed.
+    pub(crate) fn new(
+        binding: Binding,
+        key: Key,
+        options: ReadOptions,
+        floor: Floor,
+        replicas: bool,
+    ) -> Self {
         let read = Self {
+            direct: replicas && binding.allow_direct(),
             binding,
             key,
             revision: options.revision,
@@ -102,6 +121,7 @@ impl Read {
                 Whom::Anyone
             },
             stage: Stage::Direct,
+            doubted: None,
             body: Bytes::new(),
             unanswered: false,
             floor,
@@ -110,13 +130,12 @@ impl Read {
             believing: false,
             leader_denied: false,
         };
-        let direct = read.binding.allow_direct();
-        read.asking_again(direct)
+        read.asking_again()
     }
 
-    /// The question itself, to whomever it is for; `direct` tells whether replicas may answer.
-    fn asking_again(self, direct: bool) -> Self {
-        if direct && self.whom == Whom::Anyone {
+    /// The question itself, to whomever it is for.
+    fn asking_again(self) -> Self {
+        if self.direct && self.whom == Whom::Anyone {
             self.asking_anyone()
         } else {
             self.asking_the_leader()
@@ -161,6 +180,10 @@ impl Read {
             (Stage::Leader, _) => Request::api(api, subject::STREAM_MSG_GET, stream, &self.body),
             (Stage::Verify, _) => self.of_origin(subject::STREAM_INFO),
             (Stage::Probe, _) => Request::api(api, subject::STREAM_INFO, stream, &EMPTY),
+            (Stage::Vouch, _) => match &self.doubted {
+                Some(vouch) => vouch.request(&self.binding),
+                None => Request::api(api, subject::STREAM_INFO, stream, &EMPTY),
+            },
         }
     }
 
@@ -181,6 +204,7 @@ impl Read {
             (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
             (Stage::Probe, Answer::Reply(reply)) => self.on_probed(&reply, around),
             (Stage::Verify, Answer::Reply(reply)) => self.on_verified(&reply, around),
+            (Stage::Vouch, answer) => self.on_vouched(answer, around),
             (Stage::Direct, Answer::NoResponders) if mutant::is(Mutant::NobodyIsNotFound) => {
                 Step::Done(Output::Read(Ok(None)))
             }
@@ -218,28 +242,7 @@ impl Read {
 
     /// Back to the question, after a probe that settled nothing.
     fn retrying(self) -> Self {
-        let direct = self.binding.allow_direct();
-        self.asking_again(direct)
-    }
-
-    fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
-        let Some(headers) = &reply.headers else {
-            return Step::Ignore(self);
-        };
-        match headers.status() {
-            None => {}
-            Some(status) if status.code == 404 => return self.on_nothing(around),
-            Some(status) => {
-                let text = alloc::string::String::from_utf8_lossy(status.description);
-                let error = ServerError::from_status(status.code, &text);
-                return if error.is_transient() {
-                    Step::Pause(self, around.pause())
-                } else {
-                    failed(error.into())
-                };
-            }
-        }
-        self.judge(Stored::from_direct(headers, reply.payload), around)
+        self.asking_again()
     }
 
     fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
@@ -257,12 +260,13 @@ impl Read {
         }
     }
 
-    fn on_probed(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_probed(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match reply.api::<StreamInfo>() {
             Some(ApiReply::Success(info)) if info.config.name != self.binding.stream() => {
                 Step::Ignore(self)
             }
             Some(ApiReply::Success(info)) if !info.config.allow_direct => {
+                self.direct = false;
                 Step::Send(self.asking_the_leader())
             }
             Some(ApiReply::Success(_)) | None => Step::Pause(self.retrying(), around.pause()),

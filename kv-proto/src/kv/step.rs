@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::error::{BucketError, Cause, ReadError, WatchError};
 use crate::js::message::ApiReply;
 use crate::js::subject::{self, ApiPrefix};
+use crate::kv::answerers::Answerers;
 use crate::kv::entry::Payload;
 use crate::kv::floors::Floors;
 use crate::limits::{Limits, MAX_API_REPLY};
@@ -148,6 +149,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) limits: &'a Limits,
     /// What this client knows of keys.
     pub(crate) floors: &'a mut Floors,
+    /// What it knows of those who answer for buckets.
+    pub(crate) answerers: &'a mut Answerers,
     pub(crate) stats: &'a mut Stats,
     pub(crate) now: Instant,
     /// The server that answers says that it has JetStream.

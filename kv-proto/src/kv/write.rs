@@ -33,6 +33,7 @@ use crate::js::error::{ServerError, Verdict};
 use crate::js::message::{ApiReply, PublishReply};
 use crate::js::stream::StreamInfo;
 use crate::js::subject;
+use crate::kv::answerers::Vouch;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Operation, Revision};
 use crate::kv::step::{Answer, Ending, LINGER, Lines, Reply, Request, Step, Surroundings};
@@ -86,6 +87,8 @@ enum Stage {
     Lookup { body: Bytes },
     /// The same of any replica, because the leader may not be asked.
     DirectLookup,
+    /// Another stream answered that: is it a mirror of the bucket?
+    Vouch(Vouch),
     /// The acknowledgement looks like a copy of an older one: the true one may
     /// follow.
     Doubtful(Doubts),
@@ -190,6 +193,7 @@ impl Write {
             Stage::DirectLookup => {
                 Request::to([self.binding.direct_prefix(), &self.key, ""], &EMPTY)
             }
+            Stage::Vouch(vouch) => vouch.request(&self.binding),
             Stage::Search(search) => search.request(&self.binding),
         }
     }
@@ -228,6 +232,7 @@ impl Write {
             Stage::Probe
             | Stage::Lookup { .. }
             | Stage::DirectLookup
+            | Stage::Vouch(_)
             | Stage::Check(_)
             | Stage::Verify { .. }
             | Stage::Search(_) => true,
@@ -258,6 +263,7 @@ impl Write {
             Stage::Probe => self.on_probed(answer, around),
             Stage::Lookup { body } => self.on_looked_up(body, answer, around),
             Stage::DirectLookup => self.on_direct_looked_up(answer, around),
+            Stage::Vouch(vouch) => self.on_vouched(vouch, answer, around),
             Stage::Check(doubts) => self.on_checked(doubts, answer, around),
             Stage::Verify {
                 doubts,
@@ -296,7 +302,11 @@ impl Write {
         let in_doubt = match self.stage {
             Stage::Publish | Stage::Doubtful(_) => handover == Handover::Whole,
             Stage::Check(_) | Stage::Verify { .. } => true,
-            Stage::Probe | Stage::Lookup { .. } | Stage::DirectLookup | Stage::Search(_) => false,
+            Stage::Probe
+            | Stage::Lookup { .. }
+            | Stage::DirectLookup
+            | Stage::Vouch(_)
+            | Stage::Search(_) => false,
         } || self.doubt.is_some();
         failed(match (ending, in_doubt) {
             (Ending::Deadline, true) => WriteError::Unknown(match self.doubt {

@@ -180,6 +180,7 @@ impl Session {
             rng: &mut self.rng,
             limits: &self.config.limits,
             floors: &mut self.floors,
+            answerers: &mut self.answerers,
             stats: &mut self.stats,
             now: self.now,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),

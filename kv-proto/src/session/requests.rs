@@ -203,7 +203,8 @@ impl Session {
             } else {
                 self.floors.of(bucket, &key)
             };
-            let read = Read::new(bucket.clone(), key, options.read, floor);
+            let replicas = !self.answerers.has_stranger(bucket);
+            let read = Read::new(bucket.clone(), key, options.read, floor, replicas);
             self.start(now, Machine::Read(read), options.timeout)?
         };
         Ok(Op::new(id))

@@ -4,13 +4,17 @@ use std::time::Instant;
 
 use kv_proto::driver::Bucket;
 use kv_proto::{BucketConfig, BucketError, Operation, Revision, Source, WriteError};
-use kv_tests::unique;
+use kv_tests::Direction::{ClientToServer, ServerToClient};
+use kv_tests::{Proxy, unique};
+use serde_json::json;
 
 use crate::site::{Adapter, SECOND, Site, state_of, tests};
 
 tests! {
     on_both_ends {
         a_mirror_is_read_like_its_origin
+        a_mirror_answers_reads_of_its_origin
+        a_mirror_of_some_keys_answers_for_none
         writes_through_a_mirror_go_to_the_origin
         conditions_through_a_mirror_are_those_of_the_origin
         a_mirror_keeps_nothing_of_its_own
@@ -63,6 +67,68 @@ async fn a_mirror_is_read_like_its_origin<A: Adapter>(site: Site<A>) {
     let old = mirror.entry("a.b").revision(first).await.unwrap().unwrap();
     assert_eq!((&*old.value, old.operation), (&b"1"[..], Operation::Put));
     assert_eq!(mirror.entry("gone").revision(first).await, Ok(None));
+}
+
+/// A mirror takes a part of its origin's reads, which the client allows once it has seen whose mirror it is.
+async fn a_mirror_answers_reads_of_its_origin<A: Adapter>(site: Site<A>) {
+    let (origin, mirror) = mirrored(&site).await;
+    let last = origin.put("a", "1").await.unwrap();
+    caught_up(&mirror, last).await;
+    let proxy = Proxy::start(site.server().addr());
+    let client = site.connect(&proxy.url()).await;
+    let bucket = client.bucket(origin.name()).await.unwrap();
+    let stream = format!("KV_{}", mirror.name());
+    let (mut reads, began) = (0, Instant::now());
+    while answers_of(&stream, &proxy) < 10 {
+        assert!(began.elapsed() < 10 * SECOND, "{reads} without the mirror");
+        assert_eq!(bucket.get("a").await.unwrap().unwrap(), "1");
+        assert_eq!(bucket.get("b").await, Ok(None));
+        let old = bucket.entry("a").revision(last).await.unwrap().unwrap();
+        assert_eq!(old.revision, last);
+        reads += 1;
+    }
+    let asked = proxy.transcript(ClientToServer);
+    assert_eq!(count(&asked, &format!("STREAM.INFO.{stream} ")), 1);
+    assert_eq!(count(&asked, "STREAM.MSG.GET."), 0);
+    assert!(client.stats().foreign_replies <= 1);
+}
+
+/// A mirror that has not all keys answers reads of its origin like any other: it does not know the rest.
+async fn a_mirror_of_some_keys_answers_for_none<A: Adapter>(site: Site<A>) {
+    let origin = site.bucket().await;
+    origin.put("a.1", "1").await.unwrap();
+    let last = origin.put("b.1", "1").await.unwrap();
+    let subject = |keys: &str| format!("$KV.{}.{keys}", origin.name());
+    let name = unique("mirror");
+    site.admin().create_stream(&json!({
+        "name": format!("KV_{name}"), "max_msgs_per_subject": 1, "allow_direct": true, "mirror_direct": true,
+        "mirror": {"name": format!("KV_{}", origin.name()), "filter_subject": subject("a.>")},
+    }));
+    let mirror = origin.client().bucket(&*name).await.unwrap();
+    let began = Instant::now();
+    while mirror.get("a.1").await.unwrap().is_none() {
+        assert!(began.elapsed() < 10 * SECOND, "the mirror is empty");
+    }
+    let client = site.client().await;
+    let bucket = client.bucket(origin.name()).await.unwrap();
+    while client.stats().foreign_replies == 0 {
+        assert!(began.elapsed() < 10 * SECOND, "without the mirror");
+        assert_eq!(bucket.get("a.1").await.unwrap().unwrap(), "1");
+    }
+    for _ in 0..20 {
+        let entry = bucket.entry("b.1").await.unwrap().unwrap();
+        assert_eq!(entry.revision, last);
+    }
+}
+
+/// How many answers the stream has given through the proxy.
+fn answers_of(stream: &str, proxy: &Proxy) -> usize {
+    let answers = proxy.transcript(ServerToClient);
+    count(&answers, &format!("Nats-Stream: {stream}\r\n"))
+}
+
+fn count(bytes: &[u8], text: &str) -> usize {
+    String::from_utf8_lossy(bytes).matches(text).count()
 }
 
 /// Every write through the mirror is stored by the origin, under the revision that it returns, and comes

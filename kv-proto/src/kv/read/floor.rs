@@ -190,11 +190,10 @@ impl Read {
     }
 
     fn asking_whom_it_may(self) -> Self {
-        let direct = self.binding.allow_direct();
-        if self.leader_denied && direct {
+        if self.leader_denied && self.direct {
             self.asking_anyone()
         } else {
-            self.asking_again(direct)
+            self.asking_again()
         }
     }
 

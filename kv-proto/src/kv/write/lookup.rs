@@ -8,10 +8,12 @@ use bytes::Bytes;
 use super::{Identity, Kind, MAX_TRIES, Stage, Write, api_failure, failed_step};
 use crate::error::{Cause, WriteError};
 use crate::js::message::{ApiReply, StoredMessage};
-use crate::kv::entry::{Revision, Stored};
+use crate::kv::answerers::{Vouch, Vouched, Voucher};
+use crate::kv::entry::{Damaged, Direct, Payload, Revision, Stored};
 use crate::kv::read;
 use crate::kv::step::{Answer, Step, Surroundings};
 use crate::mutant::{self, Mutant};
+use crate::wire::Headers;
 
 impl Write {
     /// Finds out at which revision the key is. The pause after a repeated
@@ -91,17 +93,22 @@ impl Write {
         match answer {
             Answer::Reply(reply) => match &reply.headers {
                 Some(headers) if headers.status().is_some_and(|status| status.code == 404) => {
+                    let stranger = around.answerers.has_stranger(&self.binding);
+                    if stranger && self.kind != Kind::Create {
+                        return self.look_again(around);
+                    }
                     self.on_replica(None, around)
                 }
-                Some(headers) => match Stored::from_direct(headers, reply.payload) {
-                    Ok(stored) if *stored.subject != *self.stored_subject() => {
+                Some(headers) => match self.read_direct(headers, reply.payload, around) {
+                    Err(doubt) => self.on_foreign(doubt, around),
+                    Ok(Ok(stored)) if *stored.subject != *self.stored_subject() => {
                         Step::Ignore(again(self))
                     }
-                    Ok(stored) => {
+                    Ok(Ok(stored)) => {
                         let live = !stored.operation.is_tombstone();
                         self.on_replica(Some((stored.revision, live)), around)
                     }
-                    Err(damaged) => match damaged.revision {
+                    Ok(Err(damaged)) => match damaged.revision {
                         Some(revision) => self.on_replica(Some((revision, true)), around),
                         None => Step::Pause(again(self), around.pause()),
                     },
@@ -115,6 +122,63 @@ impl Write {
             Answer::Denied(subject) => self.not_applied(Cause::Denied { subject }),
             Answer::LinkLost(_) => Step::Send(again(self)),
         }
+    }
+
+    /// Reads the reply of a direct get, if it is to be believed; otherwise, who is to be asked about it, if anybody.
+    fn read_direct<'a>(
+        &self,
+        headers: &Headers<'a>,
+        payload: Payload<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Result<Stored<'a>, Damaged>, Option<Vouch>> {
+        let Direct { stream, stored } = Direct::read(headers, payload);
+        let voucher = stream.map(|name| around.answerers.judge(&self.binding, name, around.now));
+        match voucher {
+            Some(Voucher::Unknown(vouch)) => Err(Some(vouch)),
+            Some(Voucher::Stranger) => Err(None),
+            Some(Voucher::Good) | None => Ok(stored),
+        }
+    }
+
+    /// Another stream answered: it is looked at, or asked again until the bucket answers itself.
+    fn on_foreign(mut self, doubt: Option<Vouch>, around: &mut Surroundings<'_>) -> Step<Self> {
+        around.stats.foreign_replies += 1;
+        match doubt {
+            Some(vouch) => {
+                self.stage = Stage::Vouch(vouch);
+                Step::Send(self)
+            }
+            None => self.look_again(around),
+        }
+    }
+
+    pub(super) fn on_vouched(
+        mut self,
+        vouch: Vouch,
+        answer: Answer<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Step<Self> {
+        let vouched = vouch.answer(&self.binding, answer, around);
+        self.stage = Stage::Vouch(vouch);
+        match vouched {
+            Vouched::Mirror => {
+                self.stage = Stage::DirectLookup;
+                Step::Send(self)
+            }
+            Vouched::Not => self.look_again(around),
+            Vouched::Ignore => Step::Ignore(self),
+            Vouched::Again => Step::Send(self),
+        }
+    }
+
+    /// Asks other replicas, not without end.
+    fn look_again(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.tries += 1;
+        if self.tries > MAX_TRIES {
+            return self.not_applied(Cause::Contended);
+        }
+        self.stage = Stage::DirectLookup;
+        Step::Pause(self, around.pause())
     }
 
     /// The key's revision after a conflict is known.
@@ -145,7 +209,7 @@ impl Write {
     /// Some replica's word on the key. One that is behind what the key is known to have reached must not
     /// decide; that a key is free is safe to believe, as the condition is checked again.
     fn on_replica(
-        mut self,
+        self,
         current: Option<(Revision, bool)>,
         around: &mut Surroundings<'_>,
     ) -> Step<Self> {
@@ -154,12 +218,7 @@ impl Write {
         if !decides || revision >= self.reached {
             return self.on_current(current, around);
         }
-        self.tries += 1;
-        if self.tries > MAX_TRIES {
-            return self.not_applied(Cause::Contended);
-        }
-        self.stage = Stage::DirectLookup;
-        Step::Pause(self, around.pause())
+        self.look_again(around)
     }
 
     /// A `create` is tried again over a tombstone. That is another message than the one before, which

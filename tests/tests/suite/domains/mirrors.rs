@@ -6,7 +6,7 @@ use kv_proto::driver::{Bucket, Client};
 use kv_proto::{
     BucketConfig, BucketError, Cause, External, Operation, Revision, Source, WatchError, WriteError,
 };
-use kv_tests::{Domains, IMPORTED_API, IMPORTED_INBOX, unique};
+use kv_tests::{Admin, Domains, IMPORTED_API, IMPORTED_INBOX, unique};
 use serde_json::json;
 
 use super::{admin_of, as_user, decoy, imported, is_untouched};
@@ -18,6 +18,7 @@ tests! {
         a_mirror_is_read_here_and_written_there
         a_mirror_may_have_the_name_of_its_origin
         a_mirror_answers_for_no_bucket_of_its_origins_name
+        what_mirrors_of_other_clients_answer_is_not_believed
         a_mirror_is_read_while_its_origin_is_out_of_reach
         a_mirror_in_another_domain_is_written_where_its_origin_is
         a_mirror_of_an_imported_bucket_is_written_there
@@ -136,6 +137,45 @@ async fn a_mirror_answers_for_no_bucket_of_its_origins_name<A: Adapter>(site: Si
         assert_eq!(origin.get("a").await.unwrap().unwrap(), "origin");
         assert_eq!(mirror.get("a").await.unwrap().unwrap(), "origin");
     }
+}
+
+/// Other clients make mirrors that do so all the same. Nothing that they answer is taken for this bucket's: not a
+/// value, not an old revision, and once one was noticed, not that there is none.
+async fn what_mirrors_of_other_clients_answer_is_not_believed<A: Adapter>(site: Site<A>) {
+    let domains = site.own_domains();
+    let here = site.connect(&domains.leaf().url()).await;
+    let decoy = decoy(&here, "same").await;
+    let origin = origin(&site, &domains, "same").await;
+    for key in ["a", "z", "c"] {
+        origin.put(key, "origin").await.unwrap();
+    }
+    let last = origin.put("a", "origin").await.unwrap();
+    Admin::connect(domains.leaf()).create_stream(&json!({
+        "name": "KV_mirror", "max_msgs_per_subject": 5, "allow_direct": true, "mirror_direct": true,
+        "mirror": {"name": "KV_same", "external": {"api": "$JS.hub.API"}},
+    }));
+    let mirror = here.bucket("mirror").await.unwrap();
+    caught_up(&mirror, last).await;
+    let elsewhere = site.in_domain(domains.hub(), "leaf").await;
+    let elsewhere = elsewhere.bucket("same").await.unwrap();
+    let another = site.connect(&domains.leaf().url()).await;
+    let another = another.bucket("same").await.unwrap();
+    for _ in 0..40 {
+        for bucket in [&decoy, &elsewhere] {
+            assert_eq!(bucket.get("a").await.unwrap().unwrap(), "decoy");
+        }
+        let old = another.entry("c").revision(Revision::new(3)).await;
+        assert_eq!(&*old.unwrap().unwrap().value, b"decoy");
+        assert_eq!(mirror.get("a").await.unwrap().unwrap(), "origin");
+    }
+    for bucket in [&decoy, &elsewhere, &another] {
+        assert!(bucket.client().stats().foreign_replies > 0);
+        for _ in 0..20 {
+            assert_eq!(bucket.get("b").await.unwrap().unwrap(), "decoy");
+            assert_eq!(bucket.get("z").await, Ok(None));
+        }
+    }
+    is_untouched(&decoy).await;
 }
 
 /// Without its origin a mirror is read, listed and watched as ever; writes are refused at once, and had no
