@@ -117,6 +117,7 @@ impl Coverage {
             ("reply below the floor", stats.stale_replies),
             ("reply below what was forgotten", stats.vague_replies),
             ("floors dropped", stats.floors_dropped),
+            ("reply of another stream", stats.foreign_replies),
         ];
         for (point, _) in counts.iter().filter(|(_, count)| *count > 0) {
             self.hit(point);

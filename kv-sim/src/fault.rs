@@ -8,7 +8,7 @@
 mod names;
 
 use crate::server::{
-    ApiCall, ApiRefusal, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
+    Answerer, ApiCall, ApiRefusal, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Refusal,
 };
 
 /// A direction of a connection.
@@ -161,6 +161,8 @@ pub enum Fault {
     },
     /// F-S10: a server's replicas stand still for a while.
     Lag { server: u8, ms: u16 },
+    /// F-S10: the next so many direct gets that find something are answered by another stream.
+    AnsweredBy { who: Answerer, count: u8 },
     /// F-S9: something becomes of the next reply.
     Reply { how: Reply, ms: u16 },
     /// F-S9: the next publish is answered with an error, stored or not.

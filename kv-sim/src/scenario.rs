@@ -170,7 +170,7 @@ impl Scenario {
              use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};\n\
              use kv_sim::server::{Refusal::*, Version::*};\n\
              use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};\n\
-             use kv_sim::server::{FlowFault::*, HeartbeatFault::*};\n\n",
+             use kv_sim::server::{Answerer::*, FlowFault::*, HeartbeatFault::*};\n\n",
         );
         let _ = writeln!(
             out,

@@ -53,8 +53,8 @@ use kv_proto::{Instant, Timestamp};
 pub use self::auth::{Auth, Permissions, Subjects, User};
 pub use self::connection::ConnId;
 pub use self::disturb::{
-    ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault, Recurring,
-    Refusal, ReplyFault,
+    Answerer, ApiCall, ApiRefusal, Breach, CountFault, DeliveryFault, FlowFault, HeartbeatFault,
+    Recurring, Refusal, ReplyFault,
 };
 pub(crate) use self::info::FIRST_PORT;
 pub use self::journal::{Change, Event, Removal};

@@ -68,7 +68,7 @@ use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};
 use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};
 use kv_sim::server::{Refusal::*, Version::*};
 use kv_sim::server::{ApiCall::*, ApiRefusal::*, CountFault::*, DeliveryFault::*};
-use kv_sim::server::{FlowFault::*, HeartbeatFault::*};
+use kv_sim::server::{Answerer::*, FlowFault::*, HeartbeatFault::*};
 
 let scenario = Scenario::new(1, Profile { version: V2_11, servers: 2, auth: false, commit_us: 0, lag_us: 0, bucket: Bucket { history: 5, replicas: 1, max_age_ms: 0, markers: true, max_bytes: 0, direct: true, memory: true }, net: Net { latency_us: 50, max_chunk: 256, window: 65536, quantum_us: 0 }, clients: Clients { count: 3, request_ms: 300, ping_ms: 1000, connect_ms: 1000, reconnect_ms: 2000, reconnect_max_ms: 200, lazy_us: 0, hints: false, all_urls: true, small_limits: false, shuffle: false, max_reconnects: 0, auth_failures: 0, few_floors: false }, consumers: Consumers { flow_limit: 4096, wide_replies: false }, keys: 20, hostile: true, storm_ms: 8000 }, vec![
     Step { at_us: 4232, act: Fault(Logins { ms: 20 }) },

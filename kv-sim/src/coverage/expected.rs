@@ -41,7 +41,7 @@ const READ: [&str; 8] = [
 ];
 
 /// The table of evidence, row by row, and what shows that clients recover.
-const ROWS: [Point; 54] = [
+const ROWS: [Point; 58] = [
     // Never sent.
     Point("nothing left", "not applied: full"),
     Point("nothing left", "not applied: too large"),
@@ -107,6 +107,10 @@ const ROWS: [Point; 54] = [
     Point("reply below the floor", ""),
     Point("reply below what was forgotten", ""),
     Point("floors dropped", ""),
+    Point("reply of another stream", ""),
+    Point("F-S10 answered by a mirror", "met"),
+    Point("F-S10 answered by a stranger", "met"),
+    Point("F-S10 answered by a stream that is gone", "met"),
     Point("get", "failed: stale"),
 ];
 

@@ -4,7 +4,7 @@ use super::{Denied, Ending, Fault, Reception, Reply};
 
 impl Fault {
     /// The names of all faults that a swarm can have.
-    pub const NAMES: [&'static str; 75] = [
+    pub const NAMES: [&'static str; 78] = [
         "F-N2 clog",
         "F-N3 cut: reset",
         "F-N3 cut: finished",
@@ -23,6 +23,9 @@ impl Fault {
         "F-S3 re-created behind a call",
         "F-S4 election",
         "F-S10 lagging replica",
+        "F-S10 answered by a mirror",
+        "F-S10 answered by a stranger",
+        "F-S10 answered by a stream that is gone",
         "F-S9 reply lost",
         "F-S9 reply late",
         "F-S9 reply twice",
@@ -122,6 +125,7 @@ impl Fault {
             Self::RecreateBehind { .. } => "F-S3 re-created behind a call",
             Self::Elect { .. } => "F-S4 election",
             Self::Lag { .. } => "F-S10 lagging replica",
+            Self::AnsweredBy { who, .. } => who.name(),
             Self::Reply { how, .. } => match how {
                 Reply::Lost => "F-S9 reply lost",
                 Reply::Late => "F-S9 reply late",

@@ -6,8 +6,8 @@ mod watches;
 use super::{Act, Ask, Base, Scenario, Step};
 use crate::fault::{Damage, Denied, Ending, Fault, Reception, Reply, Way};
 use crate::profile::{Mix, Profile};
-use crate::server::Refusal;
 use crate::server::rng::Rng;
+use crate::server::{Answerer, Refusal};
 
 pub(super) const CALLS_PER_CLIENT: usize = 50;
 
@@ -29,6 +29,7 @@ pub(super) fn scenario(seed: u64, mix: Mix, calls: usize) -> Scenario {
     consumers::draw_faults(&mut rng.child(), &profile, mix, &mut steps);
     watches::draw_watches(&mut rng.child(), &profile, &mut steps);
     draw_removals(&mut rng.child(), &profile, &mut steps);
+    draw_answerers(&mut rng.child(), &profile, mix, &mut steps);
     steps.sort_by_key(|step| step.at_us);
     Scenario {
         seed,
@@ -139,6 +140,22 @@ fn draw_removals(rng: &mut Rng, profile: &Profile, steps: &mut Vec<Step>) {
             ask,
         };
         let at_us = rng.below(u64::from(profile.storm_ms) * 1_000);
+        steps.push(Step { at_us, act });
+    }
+}
+
+/// In some runs other streams answer reads.
+fn draw_answerers(rng: &mut Rng, profile: &Profile, mix: Mix, steps: &mut Vec<Step>) {
+    let stormy = matches!(mix, Mix::Servers | Mix::Swarm | Mix::Hostile);
+    if !stormy || !rng.chance(15) {
+        return;
+    }
+    let moments = Moments::new(profile, steps);
+    for _ in 0..rng.pick(&[1, 2, 4]) {
+        let who = rng.pick(&Answerer::ALL);
+        let count = rng.pick(&[1, 1, 3, u8::MAX]);
+        let act = Act::Fault(Fault::AnsweredBy { who, count });
+        let at_us = moments.draw(rng);
         steps.push(Step { at_us, act });
     }
 }

@@ -6,7 +6,7 @@ use super::Cluster;
 use super::api::{PREFIX, Request};
 use super::connection::{ConnId, Options};
 use super::consumer::addressee;
-use super::disturb::Breach;
+use super::disturb::{Breach, Disturbances};
 use super::parser::{Fault, Operation, Publish};
 use super::stream::group::Standing;
 use super::stream::{Inbound, Outgoing};
@@ -235,6 +235,10 @@ impl Cluster {
             let refused = self.disturbances.refuse_call(&text, &message.reply);
             let Some(refused) = refused else {
                 let reply = &message.reply;
+                if let Some(text) = Disturbances::describe_answerer(&text) {
+                    outbox.push_back(Outgoing::answer(reply, text));
+                    return true;
+                }
                 return self.jetstream.request(&request, reply, router, outbox);
             };
             if refused.done {

@@ -5,6 +5,7 @@
 //! what consumers send, and of the calls that make them, are queued apart; which of them met something is told
 //! by [`Cluster::poll_met`].
 
+mod answerers;
 mod api;
 mod delivery;
 mod late;
@@ -25,6 +26,7 @@ use super::{Cluster, ConnId};
 
 use self::api::Refused;
 
+pub use self::answerers::Answerer;
 pub use self::api::{ApiCall, ApiRefusal};
 pub use self::menu::{CountFault, DeliveryFault, FlowFault, HeartbeatFault};
 use self::recurring::Recurrences;
@@ -147,6 +149,7 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(super) struct Disturbances {
     replies: VecDeque<ReplyFault>,
+    answerers: VecDeque<Answerer>,
     refusals: VecDeque<(Refusal, bool)>,
     late: BTreeMap<Instant, Vec<Outgoing>>,
     answers: VecDeque<(ApiCall, ReplyFault)>,
@@ -220,6 +223,7 @@ impl Disturbances {
         {
             (self.ambush, self.sprung) = (None, true);
         }
+        let message = self.meet_direct_answer(message);
         let message = self.miscount_answer(message);
         let fault = self.meet_answer(&message);
         match fault.or_else(|| self.replies.pop_front()) {
@@ -269,6 +273,7 @@ impl Cluster {
         let now = self.advance(now);
         let disturbances = &mut self.disturbances;
         disturbances.replies.clear();
+        disturbances.answerers.clear();
         disturbances.refusals.clear();
         disturbances.answers.clear();
         disturbances.refused_calls.clear();

@@ -91,6 +91,7 @@ impl World<'_> {
                 old_leader_ms,
             } => self.elect(millis(leaderless_ms), lost, millis(old_leader_ms)),
             Fault::Lag { server, ms } => self.lag(usize::from(server), millis(ms)),
+            Fault::AnsweredBy { who, count } => self.answer_as(who, count),
             Fault::Reply { how, ms } => self.disturb_reply(how, millis(ms)),
             Fault::Refuse { error, stored } => self.refuse_publish(error, stored),
             Fault::MaxPayload { bytes, ms } => self.limit_payload(bytes, millis(ms)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Undo, World};
 use crate::fault::Reply;
 use crate::oracle::STREAM;
-use crate::server::{Election, InFlight, Refusal, ReplyFault, ServerId};
+use crate::server::{Answerer, Election, InFlight, Refusal, ReplyFault, ServerId};
 use crate::world::set_up::MAX_PAYLOAD;
 
 impl World<'_> {
@@ -91,6 +91,13 @@ impl World<'_> {
         self.is_replicated()?;
         self.cluster.lag(self.now, ServerId(server), time);
         self.collected()
+    }
+
+    pub(super) fn answer_as(&mut self, who: Answerer, count: u8) -> Option<()> {
+        for _ in 0..count {
+            self.cluster.answer_as(who);
+        }
+        (count > 0).then_some(())
     }
 
     pub(super) fn disturb_reply(&mut self, how: Reply, time: Duration) -> Option<()> {

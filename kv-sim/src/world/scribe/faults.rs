@@ -80,6 +80,7 @@ fn about(fault: Fault) -> (Whom, &'static str, u16) {
         | Fault::Close { client } => (Whom::Client(client), "", 0),
         Fault::Rewind { .. }
         | Fault::RecreateBehind { .. }
+        | Fault::AnsweredBy { .. }
         | Fault::Reply { .. }
         | Fault::Refuse { .. }
         | Fault::DropConsumers { .. }
