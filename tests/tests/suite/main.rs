@@ -28,6 +28,7 @@ mod domains;
 mod erase;
 mod events;
 mod examples;
+mod faults;
 mod floors;
 mod handshake;
 mod history;

@@ -26,6 +26,14 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How long a whole test may take before it counts as hanging.
 const HANGS: Duration = Duration::from_secs(180);
 
+/// The same where nothing is left out.
+const ALL_HANGS: Duration = Duration::from_secs(2 * 3_600);
+
+/// Whether tests that take samples shall leave nothing out.
+pub(crate) fn all_is_wanted() -> bool {
+    std::env::var_os("KV_TESTS_ALL").is_some()
+}
+
 /// Makes tests of functions: `on_both_ends` of those that every server serves, `since_2_11` of those that need a
 /// later one than the oldest, `on_the_newest` of those that need a recent one, or none that is real.
 ///
@@ -93,7 +101,8 @@ where
         version,
         adapter: PhantomData,
     };
-    A::block_on(HANGS, test(site));
+    let hangs = if all_is_wanted() { ALL_HANGS } else { HANGS };
+    A::block_on(hangs, test(site));
 }
 
 /// An adapter, and a server to use it on.
