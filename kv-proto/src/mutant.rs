@@ -218,9 +218,6 @@ mutants! {
     49 NameChanges:
         "a write that is sent again has another id",
         "no public thread; what makes the id useless";
-    50 StrangersBelieved:
-        "an answer to a read is taken for the bucket's whatever stream it comes from",
-        "no public thread; measured: mirrors that nats.go makes answer for any bucket of their origin's name";
 }
 
 /// No bug is ever planted.

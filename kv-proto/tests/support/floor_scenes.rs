@@ -8,7 +8,7 @@ use crate::support::peer::Rule;
 use crate::watch_scenes::Scene;
 
 /// The bug, the scene, what it shows in correct code, and what with the bug.
-pub(crate) const SCENES: [(Mutant, Scene, &str, &str); 6] = [
+pub(crate) const SCENES: [(Mutant, Scene, &str, &str); 5] = [
     (Mutant::FloorIgnored, a_replica_is_behind, "at 2", "at 1"),
     (
         Mutant::FloorOutlivesBucket,
@@ -29,12 +29,6 @@ pub(crate) const SCENES: [(Mutant, Scene, &str, &str); 6] = [
         "no such key",
     ),
     (Mutant::LeaderIsBelieved, a_leader_is_behind, "at 2", "at 1"),
-    (
-        Mutant::StrangersBelieved,
-        a_stranger_answers,
-        "at 1",
-        "at 9",
-    ),
 ];
 
 const NOTHING: &str = "NATS/1.0 404 Message Not Found\r\n\r\n";
@@ -98,14 +92,6 @@ fn a_leader_is_behind() -> String {
     is_shown(&mut world, FIRST);
     let behind = Rule::Reply(FIRST_OF_LEADER.to_owned());
     world.peer.rule("$JS.API.STREAM.MSG.GET.", behind);
-    read(&mut world, &bucket)
-}
-
-fn a_stranger_answers() -> String {
-    let (mut world, bucket) = World::with_bucket(config());
-    write(&mut world, &bucket, "k");
-    let shown = FIRST.replace("KV_b", "KV_m").replace(": 1\r\n", ": 9\r\n");
-    is_shown(&mut world, &shown);
     read(&mut world, &bucket)
 }
 
