@@ -5,6 +5,8 @@
 //! KV_TESTS_ALL=1 cargo test -p kv-tests --test suite -- faults --include-ignored --nocapture --test-threads 1
 //! ```
 
+#![allow(clippy::print_stderr, reason = "tables of what was measured")]
+
 mod cuts;
 mod observer;
 mod watches;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kv_proto::driver::Bucket;
-use kv_proto::{BucketConfig, Outcome, Revision, WriteError};
+use kv_proto::{BucketConfig, Doubt, Outcome, Revision, WriteError};
 use kv_tests::Direction::{self, ClientToServer, ServerToClient};
 use kv_tests::{Admin, Proxy, Server, unique};
 
@@ -157,7 +157,8 @@ async fn cut<A: Adapter>(
 }
 
 /// What was said to be applied is stored, at that revision and once; what was said not to be is not stored. Only a
-/// write without a condition may be left unknown, and only if its connection broke.
+/// write without a condition may be left unknown, and only if its connection broke. So may a create over a tombstone
+/// whose first attempt was lost: for all that its client knows, that was applied, and deleted since.
 fn judge(cuts: &BTreeMap<String, Cut>, admin: &mut Admin, bucket: &Bucket) {
     let stream = format!("KV_{}", bucket.name());
     let mut stored: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -180,6 +181,10 @@ fn judge(cuts: &BTreeMap<String, Cut>, admin: &mut Admin, bucket: &Bucket) {
         let right = match &cut.result {
             Ok(revision) => new == [revision.get()],
             Err(error) if error.outcome() == Outcome::NotApplied => new.is_empty() && cut.broken,
+            Err(WriteError::Unknown(Doubt::Superseded { current })) => {
+                let over = cut.verb == Verb::CreateOver && *current == cut.base;
+                over && new.is_empty() && cut.broken
+            }
             Err(_) => new.len() <= 1 && cut.broken && cut.verb.is_blind(),
         };
         assert!(right, "{cut:?}; stored: {new:?}");

@@ -15,7 +15,11 @@ use crate::watch::{HEARTBEAT, PATIENCE};
 
 const BUCKET: &str = "b";
 const STREAM: &str = "KV_b";
+/// How many keys the bucket has when watches are opened.
 const KEYS: usize = 20;
+
+/// How many it has soon after it began anew.
+const SECOND_KEYS: usize = 3;
 
 /// After so long a watch goes on, whatever happened.
 const RECOVERY: Duration = HEARTBEAT.saturating_mul(2).saturating_add(SECOND);
@@ -135,6 +139,7 @@ async fn live_through(
     times: &mut BTreeMap<String, Vec<Duration>>,
 ) {
     put(writer, &format!("before.{}", round % 3)).await;
+    let struck = Instant::now();
     let over = fault.strike(writer).await;
     let writer = writer
         .client()
@@ -142,12 +147,17 @@ async fn live_through(
         .timeout(PATIENCE)
         .await
         .unwrap();
-    let mut full = None;
-    if matches!(fault, Fault::Recreated) {
-        for number in 0..3 {
+    let (anew, mut first) = (matches!(fault, Fault::Recreated), KEYS);
+    if anew {
+        for number in 0..SECOND_KEYS {
             put(&writer, &format!("second.{number}")).await;
         }
-        full = Some(Instant::now());
+        // They are there before any watch has missed a heartbeat.
+        first = if struck.elapsed() < HEARTBEAT {
+            SECOND_KEYS
+        } else {
+            0
+        };
     }
     let key = format!("after.{}", round % 3);
     let last = put(&writer, &key).await.get();
@@ -166,7 +176,9 @@ async fn live_through(
             }
         }
         let waits = observers.iter().zip(&recovered);
-        let waits = waits.filter(|(observer, recovered)| observer.is_polled && recovered.is_none());
+        let waits = waits.filter(|(observer, recovered)| {
+            observer.is_recovering() || (observer.is_polled && recovered.is_none())
+        });
         let late = over.elapsed() >= PATIENCE;
         if over.elapsed() >= RECOVERY && (waits.count() == 0 || late) {
             break;
@@ -186,7 +198,7 @@ async fn live_through(
         );
         let time = recovered.map_or(Duration::ZERO, |at| at.saturating_duration_since(over));
         times.entry(observer.name.clone()).or_default().push(time);
-        observer.judge(&kept, full);
+        observer.judge(&kept, first, anew);
     }
 }
 
