@@ -12,6 +12,7 @@ mod support;
 
 mod connection;
 mod contract;
+mod foreign;
 mod handover;
 mod interleaving;
 mod links;

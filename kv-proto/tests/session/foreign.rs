@@ -1,19 +1,10 @@
 //! Direct gets that another stream answers than the bucket's own: a mirror of the bucket is believed once its
 //! leader has said that it is one, and nothing else ever is.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test may fail loudly"
-)]
-
-mod support;
-
+use crate::support::embedder::{World, config, seconds};
+use crate::support::peer::{Message, Rule, direct_block, failure, not_found, refusal};
 use kv_proto::{Binding, Cause, Entry, GetOptions, LinkErrorKind, ReadError, Revision, WriteError};
 use serde_json::{Value, json};
-use support::embedder::{World, config, seconds};
-use support::peer::{Message, Rule, direct_block, failure, not_found, refusal};
 
 /// What a stream of that name answers for key `k`.
 fn shown_by(stream: &str, revision: u64) -> Rule {
