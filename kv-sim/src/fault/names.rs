@@ -99,16 +99,16 @@ impl Fault {
     /// Whether it is set and strikes later, when it meets something; then that is told.
     #[must_use]
     pub const fn waits(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::RecreateBehind { .. }
-            | Self::ApiReply { .. }
-            | Self::ApiRefuse { .. }
-            | Self::Heartbeat { .. }
-            | Self::Flow { .. }
-            | Self::Delivery { .. }
-            | Self::Count { .. } => true,
-            _ => false,
-        }
+                | Self::ApiReply { .. }
+                | Self::ApiRefuse { .. }
+                | Self::Heartbeat { .. }
+                | Self::Flow { .. }
+                | Self::Delivery { .. }
+                | Self::Count { .. }
+        )
     }
 
     /// The family and name, as tables show it.

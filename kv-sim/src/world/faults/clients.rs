@@ -70,7 +70,7 @@ impl World<'_> {
             ConnectionState::Connecting => "connecting",
             ConnectionState::Connected => "connected",
             ConnectionState::Reconnecting => "reconnecting",
-            _ => "over",
+            ConnectionState::Closing | ConnectionState::Closed | _ => "over",
         })
     }
 
