@@ -141,6 +141,7 @@ const fn client_shows_as(mutant: kv_proto::mutant::Mutant) -> &'static [&'static
         Mutant::OneTimerAtATime => &["TimerStuck"],
         Mutant::RestIsPolled => &["Spins"],
         Mutant::SilenceIsAccepted => &["Unanswered"],
+        Mutant::StrangersBelieved => &["NotSeen", "NotItsRevision", "WentBack"],
         _ => &[],
     }
 }
@@ -166,6 +167,11 @@ pub struct Kill {
 /// without the bug.
 #[must_use]
 pub fn hunt(bug: Bug, seeds: std::ops::Range<u64>, mix: Mix) -> Option<Kill> {
+    assert!(
+        !bug.shows_as().is_empty(),
+        "nobody said how {} shows",
+        bug.name()
+    );
     let from = seeds.start;
     for seed in seeds {
         let scenario = Scenario::draw(seed, mix);

@@ -501,7 +501,7 @@ fn a_question_is_not_answered() -> String {
     let (mut world, bucket) = World::with_bucket(config());
     let put = world.put(&bucket, "k", "v");
     world.done(put).unwrap();
-    world.peer.rule("$JS.API.DIRECT.GET.", Rule::Silence);
+    world.peer.rule("$JS.API.STREAM.MSG.GET.", Rule::Silence);
     match world.read(&bucket, "k") {
         Ok(value) => value.unwrap_or_default(),
         Err(_) => "no answer in time".to_owned(),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod await_points;
 mod faults;
 mod lease;
 mod runs;

@@ -6,8 +6,6 @@
 //! connection stands and was never complained about, servers hold the reply inbox and no consumer, the client works
 //! and closes with nothing unfinished.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
