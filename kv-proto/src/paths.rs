@@ -1,7 +1,7 @@
 //! Paths that sessions take seldom, and that runs of a simulator shall have taken.
 //!
 //! A rule that no run ever needed is a rule that nothing has shown. With the feature `paths` each of these is
-//! counted for the thread that takes it, and [`take`] returns the counts; without it [`took`] is nothing at compile
+//! counted for the thread that takes it, and `take` returns the counts; without it nothing is left of them at compile
 //! time. The feature is for simulators: never enable it in what is used.
 
 #![cfg_attr(
