@@ -252,9 +252,9 @@ fn watches() -> Vec<Watch> {
     kinds.map(watch).to_vec()
 }
 
-/// A watch, what goes wrong behind it, and a write that it is to tell.
-fn watching(watch: Watch, trouble: Option<Fault>) -> Scenario {
-    let mut scenario = scenario(Ask::Put { key: 0, size: 30 }, trouble);
+/// A watch, what goes wrong so many microseconds behind its opening, and a write that it is to tell.
+fn watching(watch: Watch, trouble: Option<(u64, Fault)>) -> Scenario {
+    let mut scenario = scenario(Ask::Put { key: 0, size: 30 }, None);
     scenario.profile.net.max_chunk = 64;
     let written = scenario.steps.pop().expect("a call");
     let act = Act::Follow { client: 0, watch };
@@ -263,6 +263,9 @@ fn watching(watch: Watch, trouble: Option<Fault>) -> Scenario {
         at_us: CALLED + 20_000,
         ..written
     });
+    let trouble = trouble.map(|(later, trouble)| fault(CALLED + later, trouble));
+    scenario.steps.extend(trouble);
+    scenario.steps.sort_by_key(|step| step.at_us);
     scenario
 }
 
@@ -288,15 +291,17 @@ fn moments_of_watch(scenario: &Scenario) -> BTreeSet<u64> {
 fn every_watch_is_dropped_at_every_moment() {
     let (way, after, how) = (Way::Down, 10, Ending::Reset);
     let client = 0;
+    let cut = Fault::Cut {
+        client,
+        way,
+        after,
+        how,
+    };
     let troubles = [
         None,
-        Some(Fault::Cut {
-            client,
-            way,
-            after,
-            how,
-        }),
-        Some(Fault::DropConsumers { nth: None }),
+        Some((0, cut)),
+        Some((8_000, cut)),
+        Some((0, Fault::DropConsumers { nth: None })),
     ];
     let (mut all, mut states) = (0, BTreeSet::new());
     for trouble in troubles {
@@ -307,6 +312,7 @@ fn every_watch_is_dropped_at_every_moment() {
                 let mut dropped = whole.clone();
                 let act = Act::Unfollow { client, nth: 0 };
                 dropped.steps.push(Step { at_us, act });
+                dropped.steps.sort_by_key(|step| step.at_us);
                 let outcome = run(&dropped);
                 let place = format!("{watch:?} {trouble:?} dropped at {at_us}");
                 assert_eq!(outcome.violations, [], "{place}");
