@@ -218,9 +218,9 @@ impl Read {
             }
             (Stage::Probe, Answer::NoResponders) => match around.absent(self.binding.api()) {
                 Some(absent) => failed(absent.into()),
-                None => Step::Pause(self.retrying(), around.pause()),
+                None => Step::Pause(self.asking_again(), around.pause()),
             },
-            (Stage::Probe, Answer::Denied(_)) => Step::Pause(self.retrying(), around.pause()),
+            (Stage::Probe, Answer::Denied(_)) => Step::Pause(self.asking_again(), around.pause()),
             (Stage::Leader, Answer::Denied(_)) if self.whom == Whom::Origin => {
                 self.on_leader_denied(around)
             }
@@ -248,11 +248,6 @@ impl Read {
         }))
     }
 
-    /// Back to the question, after a probe that settled nothing.
-    fn retrying(self) -> Self {
-        self.asking_again()
-    }
-
     fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
         match StoredMessage::parse(reply.payload.bytes) {
             Ok(ApiReply::Success(message)) => {
@@ -278,9 +273,9 @@ impl Read {
                 self.direct = false;
                 Step::Send(self.asking_the_leader())
             }
-            Some(ApiReply::Success(_)) | None => Step::Pause(self.retrying(), around.pause()),
+            Some(ApiReply::Success(_)) | None => Step::Pause(self.asking_again(), around.pause()),
             Some(ApiReply::Failure(error)) if error.is_transient() => {
-                Step::Pause(self.retrying(), around.pause())
+                Step::Pause(self.asking_again(), around.pause())
             }
             Some(ApiReply::Failure(error)) => self.on_failure(error, around),
         }
