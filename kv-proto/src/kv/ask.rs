@@ -111,9 +111,7 @@ impl Ask {
             Question::Last(_) => reply
                 .api()
                 .map(|reply| of(reply, |last: LastMessage| Heard::Last(last.message.seq))),
-            Question::Delete => reply
-                .api()
-                .map(|reply| of(reply, deleted)),
+            Question::Delete => reply.api().map(|reply| of(reply, deleted)),
         };
         heard.unwrap_or(Heard::Nothing)
     }

@@ -262,9 +262,10 @@ impl fmt::Debug for Binding {
 impl PartialEq for Binding {
     /// Two bindings are equal if they are of the same life of the same bucket.
     fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-            && self.0.api == other.0.api
-            && self.0.created == other.0.created
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.0.name == other.0.name
+                && self.0.api == other.0.api
+                && self.0.created == other.0.created
     }
 }
 

@@ -15,6 +15,9 @@
 //!                                                  '--no--> unknown
 //! ```
 //!
+//! A conflict is told only if the bucket is the one that it was, and its stream shows all that we were told of: if
+//! not, what we wrote may have been there, and have gone with the end of the stream.
+//!
 //! The condition is the fence: two attempts cannot both hold, as the first that does moves the key on. The
 //! id is only what a message is recognised by: servers differ in whether they look at the id or at the
 //! condition first, so a duplicate and a conflict both mean that what is there may be ours. An expected
@@ -153,6 +156,10 @@ impl Write {
         if let (Question::Life { last }, Answer::Reply(reply)) = (question, &answer) {
             return match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) if self.binding.is_of(&info) => {
+                    if self.went_with_the_end(&info, around) {
+                        took(Path::LostEnd);
+                        return superseded(last);
+                    }
                     self.lost_to(last, around)
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
@@ -306,6 +313,14 @@ impl Write {
     fn confirm(mut self, last: Place) -> Step<Self> {
         self.ask(Question::Life { last }, Bytes::new());
         Step::Send(self)
+    }
+
+    /// Whether what we wrote may have been there and have gone: the stream has lost its end meanwhile.
+    fn went_with_the_end(&self, info: &StreamInfo, around: &mut Surroundings<'_>) -> bool {
+        let since = self.identity.map_or(around.now, |one| one.since());
+        let last = info.state.last_seq;
+        let floors = &mut around.floors;
+        floors.has_lost_end(&self.binding, last, since, around.now)
     }
 
     /// Whether the message was stored in our place: on the same condition, which cannot hold twice.
