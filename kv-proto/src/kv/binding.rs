@@ -39,6 +39,8 @@ struct Bound {
     /// How long the stream that stores what is written remembers the ids of messages; zero if that is not known.
     duplicate_window: Duration,
     created: Timestamp,
+    /// The stream's last sequence when it was opened.
+    last_seq: u64,
 }
 
 /// The stream that stores what is written: a mirror's origin, or the bucket's
@@ -54,7 +56,7 @@ struct Origin {
 
 impl Binding {
     pub(crate) fn from_info(api: &ApiPrefix, info: StreamInfo) -> Result<Self, NotABucket> {
-        let created = info.created;
+        let (created, last_seq) = (info.created, info.state.last_seq);
         let allow_direct = info.config.allow_direct;
         let allow_ttl = info.config.allow_msg_ttl;
         let keeps_one = info.config.max_msgs_per_subject == 1;
@@ -86,6 +88,7 @@ impl Binding {
             max_message: max_message.filter(|max| *max > 0),
             duplicate_window: Duration::from_nanos(window),
             created,
+            last_seq,
         })))
     }
 
@@ -202,6 +205,11 @@ impl Binding {
     /// How long the id of a message is remembered; zero if that is not known.
     pub(crate) fn duplicate_window(&self) -> Duration {
         self.0.duplicate_window
+    }
+
+    /// How far the stream had come when it was opened.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.0.last_seq
     }
 
     /// Returns the key of a stored subject, if it is one of this bucket's.

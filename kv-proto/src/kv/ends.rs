@@ -32,34 +32,47 @@ pub(crate) struct Ends {
 impl Ends {
     /// Notes that a revision was acknowledged or told.
     pub(crate) fn note(&mut self, bucket: &Binding, revision: u64) {
-        match self.known.iter_mut().find(|end| end.bucket == *bucket) {
-            Some(end) => end.reached = end.reached.max(revision),
-            None => {
-                if self.known.len() >= MAX_KNOWN {
-                    self.known.pop_front();
-                }
-                self.known.push_back(End {
-                    bucket: bucket.clone(),
-                    reached: revision,
-                    lost: None,
-                });
-            }
-        }
+        self.change(bucket, |end| end.reached = end.reached.max(revision));
+    }
+
+    /// How far the stream of a bucket is known to have come.
+    pub(crate) fn reached(&self, bucket: &Binding) -> u64 {
+        let mut known = self.known.iter();
+        let end = known.find(|end| end.bucket == *bucket);
+        end.map_or(bucket.last_seq(), |end| end.reached)
     }
 
     /// Notes where the stream of a bucket ends.
     pub(crate) fn see(&mut self, bucket: &Binding, last: u64, now: Instant) {
-        let mut known = self.known.iter_mut();
-        if let Some(end) = known.find(|end| end.bucket == *bucket && last < end.reached) {
-            end.reached = last;
-            end.lost = Some(now);
-        }
+        self.change(bucket, |end| {
+            if last < end.reached {
+                end.reached = last;
+                end.lost = Some(now);
+            }
+        });
     }
 
     /// Whether a stream is known to have lost its end at some moment or later.
     pub(crate) fn lost_since(&self, bucket: &Binding, moment: Instant) -> bool {
         let mut known = self.known.iter();
         known.any(|end| end.bucket == *bucket && end.lost.is_some_and(|lost| lost >= moment))
+    }
+
+    /// Changes what is known of a bucket.
+    fn change(&mut self, bucket: &Binding, change: impl FnOnce(&mut End)) {
+        if let Some(end) = self.known.iter_mut().find(|end| end.bucket == *bucket) {
+            return change(end);
+        }
+        let mut end = End {
+            bucket: bucket.clone(),
+            reached: bucket.last_seq(),
+            lost: None,
+        };
+        change(&mut end);
+        if self.known.len() >= MAX_KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(end);
     }
 }
 
@@ -73,10 +86,11 @@ mod tests {
     use super::*;
     use crate::js::subject::ApiPrefix;
 
+    /// A bucket whose stream had come to 2 when it was opened.
     fn bucket(name: &str, second: u32) -> Binding {
         let info = json!({
             "config": {"name": format!("KV_{name}"), "max_msgs_per_subject": 1},
-            "created": format!("2026-11-23T19:10:{second:02}Z"), "state": {},
+            "created": format!("2026-11-23T19:10:{second:02}Z"), "state": {"last_seq": 2},
         });
         let info = serde_json::from_value(info).expect("a stream");
         Binding::from_info(&ApiPrefix::default(), info).expect("a bucket")
@@ -89,20 +103,26 @@ mod tests {
     #[test]
     fn an_end_below_what_was_told_is_a_loss_until_then() {
         let (mut ends, bucket, other) = (Ends::default(), bucket("b", 1), bucket("b", 2));
+        assert_eq!(ends.reached(&bucket), 2);
         ends.see(&bucket, 3, at(1));
+        assert_eq!(ends.reached(&bucket), 2, "what is seen was not told");
         ends.note(&bucket, 5);
         ends.note(&bucket, 4);
+        assert_eq!(ends.reached(&bucket), 5);
         ends.see(&bucket, 5, at(2));
-        ends.see(&other, 1, at(2));
+        ends.see(&other, 2, at(2));
         assert!(!ends.lost_since(&bucket, at(0)));
         ends.see(&bucket, 4, at(3));
         ends.see(&bucket, 4, at(4));
+        assert_eq!(ends.reached(&bucket), 4);
         let lost = [2, 3, 4].map(|moment| ends.lost_since(&bucket, at(moment)));
         assert_eq!(lost, [true, true, false]);
         assert!(!ends.lost_since(&other, at(0)), "another life");
         ends.note(&bucket, 6);
         ends.see(&bucket, 5, at(5));
         assert!(ends.lost_since(&bucket, at(5)));
+        ends.see(&other, 1, at(6));
+        assert!(ends.lost_since(&other, at(6)), "it had come to 2");
     }
 
     #[test]
@@ -114,7 +134,6 @@ mod tests {
             ends.note(&bucket(&format!("b{number}"), 1), 5);
         }
         assert_eq!(ends.known.len(), MAX_KNOWN);
-        ends.see(&first, 1, at(1));
-        assert!(!ends.lost_since(&first, at(0)));
+        assert_eq!(ends.reached(&first), 2);
     }
 }

@@ -284,6 +284,11 @@ impl Floors {
         }
     }
 
+    /// How far the stream of a bucket is known to have come.
+    pub(crate) fn end_of(&self, binding: &Binding) -> u64 {
+        self.ends.reached(binding)
+    }
+
     /// The stream of a bucket ends there. Returns whether it is known to have lost its end at some moment or later:
     /// it shows less than this client was told of.
     pub(crate) fn has_lost_end(
