@@ -78,7 +78,7 @@ fn a_stream_that_has_lost_its_end_proves_nothing() {
     assert_eq!(world.wait(op), Err(WriteError::Unknown(doubt)));
 }
 
-/// Nobody can know of a loss that does not show; `update` says so.
+/// Nobody can know of a loss that does not show, as the manual says.
 #[test]
 fn a_loss_that_does_not_show_is_not_known() {
     let (mut world, op) = rewound(false);
