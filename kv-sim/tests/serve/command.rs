@@ -56,8 +56,9 @@ fn output(arguments: &[&str]) -> (Output, String) {
     (output, errors)
 }
 
+/// SIGTERM, as a shell has its background processes ignore the signal of the keyboard, and their children too.
 #[test]
-fn an_interrupt_ends_it() {
+fn a_signal_ends_it() {
     let mut serving = Serving::start(&["--version", "2.10", "--faults", "lost-ack=3,restart=1m"]);
     let (mut stream, info) = serving.connect();
     assert!(info.contains("\"version\":\"2.10.26\""), "{info}");
@@ -66,10 +67,10 @@ fn an_interrupt_ends_it() {
         serving.rest.read_line(&mut said).unwrap();
         assert_eq!(said.trim_end(), wanted);
     }
-    let interrupt = Command::new("kill")
-        .args(["-INT", &serving.child.id().to_string()])
+    let signal = Command::new("kill")
+        .arg(serving.child.id().to_string())
         .status();
-    assert!(interrupt.unwrap().success());
+    assert!(signal.unwrap().success());
     assert!(!serving.child.wait().unwrap().success());
     stream.read_to_end(&mut Vec::new()).ok(); // ends, one way or the other
     let mut said = String::new();
