@@ -105,6 +105,11 @@ impl Binding {
         self.0.created
     }
 
+    /// When the stream was created that numbers the revisions, if that is the bucket's own.
+    pub(crate) fn incarnation(&self) -> Option<Timestamp> {
+        (!self.is_mirror()).then_some(self.0.created)
+    }
+
     pub(crate) fn stream(&self) -> &str {
         &self.0.stream
     }

@@ -3,6 +3,9 @@
 //! A stream that shows less than its clients were told of has lost its end: what it had accepted is gone, and its
 //! revisions are given to others. Whatever is concluded from what such a stream holds is then no proof of what it
 //! did not hold before. Once it has grown beyond what a client knows, that client cannot tell.
+//!
+//! Each life of a bucket has its own end. What is told through a handle may be of a later life than that in which it was
+//! opened, but then nothing is concluded from its end any more: whoever asks is told that the bucket is another one.
 
 use alloc::collections::VecDeque;
 
@@ -18,6 +21,9 @@ struct End {
     bucket: Binding,
     /// The highest revision that was acknowledged or told.
     reached: u64,
+    /// The highest that certainly is of what the stream has now: what was under way when it was seen to have lost its
+    /// end may have been lost, too.
+    certain: u64,
     /// When the loss of its end was last noticed.
     lost: Option<Instant>,
 }
@@ -30,23 +36,28 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Notes that a revision was acknowledged or told.
-    pub(crate) fn note(&mut self, bucket: &Binding, revision: u64) {
-        self.change(bucket, |end| end.reached = end.reached.max(revision));
+    /// Notes that a revision was acknowledged or told, to a request that began at that moment.
+    pub(crate) fn note(&mut self, bucket: &Binding, revision: u64, began: Instant) {
+        self.change(bucket, |end| {
+            end.reached = end.reached.max(revision);
+            if end.lost.is_none_or(|lost| lost < began) {
+                end.certain = end.certain.max(revision);
+            }
+        });
     }
 
-    /// How far the stream of a bucket is known to have come.
+    /// How far the stream of a bucket has certainly come.
     pub(crate) fn reached(&self, bucket: &Binding) -> u64 {
         let mut known = self.known.iter();
         let end = known.find(|end| end.bucket == *bucket);
-        end.map_or(bucket.last_seq(), |end| end.reached)
+        end.map_or(bucket.last_seq(), |end| end.certain)
     }
 
     /// Notes where the stream of a bucket ends.
     pub(crate) fn see(&mut self, bucket: &Binding, last: u64, now: Instant) {
         self.change(bucket, |end| {
             if last < end.reached {
-                end.reached = last;
+                (end.reached, end.certain) = (last, end.certain.min(last));
                 end.lost = Some(now);
             }
         });
@@ -66,6 +77,7 @@ impl Ends {
         let mut end = End {
             bucket: bucket.clone(),
             reached: bucket.last_seq(),
+            certain: bucket.last_seq(),
             lost: None,
         };
         change(&mut end);
@@ -106,8 +118,8 @@ mod tests {
         assert_eq!(ends.reached(&bucket), 2);
         ends.see(&bucket, 3, at(1));
         assert_eq!(ends.reached(&bucket), 2, "what is seen was not told");
-        ends.note(&bucket, 5);
-        ends.note(&bucket, 4);
+        ends.note(&bucket, 5, at(0));
+        ends.note(&bucket, 4, at(0));
         assert_eq!(ends.reached(&bucket), 5);
         ends.see(&bucket, 5, at(2));
         ends.see(&other, 2, at(2));
@@ -118,20 +130,36 @@ mod tests {
         let lost = [2, 3, 4].map(|moment| ends.lost_since(&bucket, at(moment)));
         assert_eq!(lost, [true, true, false]);
         assert!(!ends.lost_since(&other, at(0)), "another life");
-        ends.note(&bucket, 6);
+        ends.note(&bucket, 6, at(5));
         ends.see(&bucket, 5, at(5));
         assert!(ends.lost_since(&bucket, at(5)));
         ends.see(&other, 1, at(6));
         assert!(ends.lost_since(&other, at(6)), "it had come to 2");
     }
 
+    /// It may have been acknowledged before it was lost.
+    #[test]
+    fn what_was_under_way_at_a_loss_is_not_certain() {
+        let (mut ends, bucket) = (Ends::default(), bucket("b", 1));
+        ends.note(&bucket, 5, at(0));
+        ends.see(&bucket, 3, at(2));
+        ends.note(&bucket, 6, at(2));
+        assert_eq!(ends.reached(&bucket), 3);
+        ends.note(&bucket, 4, at(3));
+        assert_eq!(ends.reached(&bucket), 4);
+        // If it was not, it is lost now.
+        ends.see(&bucket, 5, at(4));
+        assert!(ends.lost_since(&bucket, at(4)));
+        assert_eq!(ends.reached(&bucket), 4);
+    }
+
     #[test]
     fn what_is_known_is_bounded() {
         let mut ends = Ends::default();
         let first = bucket("first", 1);
-        ends.note(&first, 5);
+        ends.note(&first, 5, at(0));
         for number in 1..=MAX_KNOWN {
-            ends.note(&bucket(&format!("b{number}"), 1), 5);
+            ends.note(&bucket(&format!("b{number}"), 1), 5, at(0));
         }
         assert_eq!(ends.known.len(), MAX_KNOWN);
         assert_eq!(ends.reached(&first), 2);

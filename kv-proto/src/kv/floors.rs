@@ -2,7 +2,8 @@
 //!
 //! Any replica may answer a read, and one that is behind shows what was before. So a read compares what it is
 //! shown with its key's floor: the newest revision that this client was acknowledged or told of it. A floor
-//! holds within one life of the bucket, whose revisions begin at 1.
+//! holds within one life of the bucket, whose revisions begin at 1. No answer says in which life it was given: one to
+//! a request that began before another life was learnt of may be of either, and a leader has to say.
 //!
 //! The table is bounded. It has two generations: what is looked at is or becomes part of the younger one, and
 //! when that is full, the older one is forgotten as a whole and the younger one takes its place. One number
@@ -31,12 +32,19 @@ const PER_KEY: usize = 144;
 /// What a bucket takes beside its keys.
 const PER_BUCKET: usize = 4_096;
 
+/// When a request began, and what its bucket was then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    at: Instant,
+    /// When the bucket was created, as far as known.
+    incarnation: Option<Timestamp>,
+}
+
 /// What a read knows of its key when it begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Floor {
     known: Known,
-    /// When the bucket was created to which that belongs, as far as known.
-    incarnation: Option<Timestamp>,
+    begun: Begun,
 }
 
 /// What is known of a key.
@@ -72,14 +80,25 @@ pub(crate) enum Judgement {
 }
 
 impl Floor {
+    /// That of a read which may be shown anything.
+    pub(crate) fn none(begun: Begun) -> Self {
+        let known = Known::default();
+        Self { known, begun }
+    }
+
     /// The newest revision that was acknowledged or told, 0 for none.
     pub(crate) const fn reached(&self) -> u64 {
         self.known.reached
     }
 
-    /// When the bucket was created to which it belongs, as far as known.
-    pub(crate) const fn incarnation(&self) -> Option<Timestamp> {
-        self.incarnation
+    /// When the read began.
+    pub(crate) const fn begun(&self) -> Begun {
+        self.begun
+    }
+
+    /// Whether it is of another life of the bucket than the one that was created at that time.
+    pub(crate) fn is_of_another_life(&self, created: Timestamp) -> bool {
+        self.begun.incarnation.is_some_and(|known| known != created)
     }
 
     /// Whether a revision that is shown is no news.
@@ -90,23 +109,7 @@ impl Floor {
 
     /// Judges what is shown, 0 for nothing.
     pub(crate) fn judge(&self, shown: u64) -> Judgement {
-        let Known {
-            reached,
-            perhaps,
-            word,
-        } = self.known;
-        let removed = match word {
-            Word::Settled(truth) if truth == shown => return Judgement::Good,
-            Word::Settled(truth) => truth < reached,
-            Word::Nothing | Word::Doubted(_) => false,
-        };
-        if shown < reached || (removed && shown == reached) {
-            Judgement::Old
-        } else if shown < perhaps {
-            Judgement::Vague
-        } else {
-            Judgement::Good
-        }
+        self.known.judge(shown)
     }
 }
 
@@ -125,6 +128,27 @@ impl Known {
         self.reached.max(self.perhaps)
     }
 
+    /// Judges what is shown, 0 for nothing.
+    fn judge(&self, shown: u64) -> Judgement {
+        let Self {
+            reached,
+            perhaps,
+            word,
+        } = *self;
+        let removed = match word {
+            Word::Settled(truth) if truth == shown => return Judgement::Good,
+            Word::Settled(truth) => truth < reached,
+            Word::Nothing | Word::Doubted(_) => false,
+        };
+        if shown < reached || (removed && shown == reached) {
+            Judgement::Old
+        } else if shown < perhaps {
+            Judgement::Vague
+        } else {
+            Judgement::Good
+        }
+    }
+
     /// Takes note of a revision that was acknowledged or told.
     fn note(&mut self, revision: u64) {
         let doubted = matches!(self.word, Word::Doubted(_));
@@ -135,6 +159,17 @@ impl Known {
         if self.perhaps <= revision {
             self.perhaps = 0;
         }
+    }
+
+    /// Takes note of a revision that may be of an earlier life of the bucket.
+    fn note_perhaps(&mut self, revision: u64) {
+        if revision <= self.reached {
+            return;
+        }
+        if let Word::Settled(truth) = self.word {
+            (self.reached, self.word) = (truth, Word::Nothing);
+        }
+        self.perhaps = revision.max(self.perhaps);
     }
 }
 
@@ -177,21 +212,40 @@ impl Floors {
         }
     }
 
+    /// What a request to a bucket has to remember that begins now.
+    pub(crate) fn begin(&self, binding: &Binding, now: Instant) -> Begun {
+        Begun {
+            at: now,
+            incarnation: self.incarnation(binding),
+        }
+    }
+
+    /// When a bucket was created, as far as known.
+    fn incarnation(&self, binding: &Binding) -> Option<Timestamp> {
+        match self.buckets.get(&Numbered(binding.clone())) {
+            Some(bucket) => bucket.incarnation,
+            None => binding.incarnation(),
+        }
+    }
+
+    /// What a read of a key has to go by that begins now.
+    pub(crate) fn of(&mut self, binding: &Binding, key: &Key, now: Instant) -> Floor {
+        Floor {
+            known: self.known(binding, key),
+            begun: self.begin(binding, now),
+        }
+    }
+
     /// What is known of a key.
-    pub(crate) fn of(&mut self, binding: &Binding, key: &Key) -> Floor {
+    fn known(&mut self, binding: &Binding, key: &Key) -> Known {
         if self.capacity.is_none() {
-            return Floor::default();
+            return Known::default();
         }
         let Some(bucket) = self.buckets.get_mut(&Numbered(binding.clone())) else {
-            let known = Known::forgotten(self.forgotten);
-            return Floor {
-                known,
-                incarnation: None,
-            };
+            return Known::forgotten(self.forgotten);
         };
-        let incarnation = bucket.incarnation;
         let unknown = Known::forgotten(bucket.forgotten);
-        let known = match bucket.young.get(key) {
+        match bucket.young.get(key) {
             Some(known) => *known,
             None => match bucket.old.remove(key) {
                 Some(known) => {
@@ -200,39 +254,44 @@ impl Floors {
                 }
                 None => unknown,
             },
-        };
-        Floor { known, incarnation }
+        }
     }
 
     /// Notes that a revision of a key was acknowledged or is told.
-    pub(crate) fn note(&mut self, binding: &Binding, key: &Key, revision: u64) {
+    pub(crate) fn note(&mut self, binding: &Binding, key: &Key, revision: u64, begun: Begun) {
         if revision == 0 {
             return;
         }
-        self.ends.note(binding, revision);
+        self.ends.note(binding, revision, begun.at);
+        let take_note = if self.incarnation(binding) == begun.incarnation {
+            Known::note
+        } else {
+            Known::note_perhaps
+        };
         let bucket = self.buckets.get_mut(&Numbered(binding.clone()));
         if let Some(known) = bucket.and_then(|bucket| bucket.young.get_mut(key)) {
-            return known.note(revision);
+            return take_note(known, revision);
         }
-        let mut known = self.of(binding, key).known;
-        known.note(revision);
+        let mut known = self.known(binding, key);
+        take_note(&mut known, revision);
         self.keep(binding, key, known);
     }
 
     /// Notes that a leader's word on a key is the truth, 0 for nothing, although a read knew of something
     /// newer, or may have known.
     pub(crate) fn settle(&mut self, binding: &Binding, key: &Key, read: &Floor, shown: u64) {
-        let mut floor = self.of(binding, key);
+        let mut known = self.known(binding, key);
         // What became known since is newer than that.
-        if floor.reached() != read.reached() {
+        if (known.reached, known.perhaps) != (read.known.reached, read.known.perhaps) {
             return;
         }
-        if floor.judge(shown) == Judgement::Good {
-            return self.note(binding, key, shown);
+        let of_another_life = self.incarnation(binding) != read.begun.incarnation;
+        if of_another_life || known.judge(shown) == Judgement::Good {
+            return self.note(binding, key, shown, read.begun);
         }
-        floor.known.reached = floor.reached().max(shown);
-        floor.known.word = Word::Settled(shown);
-        self.keep(binding, key, floor.known);
+        known.reached = known.reached.max(shown);
+        known.word = Word::Settled(shown);
+        self.keep(binding, key, known);
     }
 
     /// Notes that leaders contradict what a read knew. Returns whether that is the truth: they have done so
@@ -244,7 +303,7 @@ impl Floors {
         read: &Floor,
         now: Instant,
     ) -> bool {
-        let known = self.of(binding, key).known;
+        let known = self.known(binding, key);
         if known.reached < read.reached() {
             return true;
         }
@@ -265,8 +324,8 @@ impl Floors {
     /// A bucket was opened: it may be another one than before.
     pub(crate) fn meet(&mut self, binding: &Binding) {
         let known = self.buckets.get(&Numbered(binding.clone()));
-        let older = |bucket: &Bucket| bucket.incarnation < Some(binding.created());
-        if !binding.is_mirror() && known.is_some_and(older) {
+        let older = |bucket: &Bucket| bucket.incarnation < binding.incarnation();
+        if known.is_some_and(older) {
             self.begin_anew(binding, binding.created());
         }
     }
@@ -376,8 +435,7 @@ impl Floors {
 impl Bucket {
     fn new(binding: &Binding, forgotten: u64) -> Self {
         Self {
-            // The time of a mirror's creation says nothing of its origin.
-            incarnation: (!binding.is_mirror()).then(|| binding.created()),
+            incarnation: binding.incarnation(),
             forgotten,
             young: BTreeMap::new(),
             old: BTreeMap::new(),

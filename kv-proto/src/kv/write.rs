@@ -36,6 +36,7 @@ use crate::js::subject;
 use crate::kv::answerers::Vouch;
 use crate::kv::binding::Binding;
 use crate::kv::entry::{Operation, Revision};
+use crate::kv::floors::Begun;
 use crate::kv::step::{Answer, Ending, LINGER, Lines, Reply, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
 use crate::mux::Class;
@@ -127,6 +128,7 @@ pub(crate) struct Write {
     unanswered: bool,
     /// A revision that the key is known to have reached.
     reached: u64,
+    begun: Begun,
 }
 
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -141,6 +143,7 @@ impl Write {
     ///
     /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`],
     /// [`Cause::Unreachable`] or [`Refused::TooLarge`].
+    #[expect(clippy::too_many_arguments, reason = "what writes differ in")]
     pub(crate) fn new(
         binding: Binding,
         key: Key,
@@ -149,6 +152,7 @@ impl Write {
         expect: Option<Revision>,
         ttl: Option<Duration>,
         identity: Option<Identity>,
+        begun: Begun,
     ) -> Result<Self, Cause> {
         if ttl.is_some_and(|ttl| ttl < MIN_TTL) {
             return Err(Cause::InvalidTtl);
@@ -177,6 +181,7 @@ impl Write {
             tries: 0,
             unanswered: false,
             reached: 0,
+            begun,
         };
         let size = write.request().size();
         match write.binding.max_message() {
@@ -251,12 +256,12 @@ impl Write {
     }
 
     pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
-        let (binding, key) = (self.binding.clone(), self.key.clone());
+        let (binding, key, begun) = (self.binding.clone(), self.key.clone(), self.begun);
         let step = self.take(answer, around);
         if let Step::Done(Output::Written(result)) = &step
             && let Some(revision) = revision_told(result)
         {
-            around.floors.note(&binding, &key, revision.get());
+            around.floors.note(&binding, &key, revision.get(), begun);
         }
         step
     }

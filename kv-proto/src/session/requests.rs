@@ -167,10 +167,21 @@ impl Session {
     ) -> Result<Op<Revision>, WriteError> {
         let conditional = kind == Kind::Create || expect.is_some();
         let named = conditional && self.config.message_ids;
+        let now = self.now.max(now);
         let reached = self.floors.end_of(bucket);
-        let identity = named.then(|| Identity::new(&mut self.rng, self.now.max(now), reached));
-        let write = Write::new(bucket.clone(), key, value, kind, expect, ttl, identity)
-            .map_err(WriteError::NotApplied)?;
+        let identity = named.then(|| Identity::new(&mut self.rng, now, reached));
+        let begun = self.floors.begin(bucket, now);
+        let write = Write::new(
+            bucket.clone(),
+            key,
+            value,
+            kind,
+            expect,
+            ttl,
+            identity,
+            begun,
+        )
+        .map_err(WriteError::NotApplied)?;
         let id = self.start(now, Machine::Write(write), timeout)?;
         Ok(Op::new(id))
     }
@@ -200,10 +211,11 @@ impl Session {
             // 0 stands for "no revision" everywhere, so there is nothing to ask.
             self.start_ended(now, Output::Read(Ok(None)))?
         } else {
+            let begins = self.now.max(now);
             let floor = if options.read.any_age || options.read.revision.is_some() {
-                Floor::default()
+                Floor::none(self.floors.begin(bucket, begins))
             } else {
-                self.floors.of(bucket, &key)
+                self.floors.of(bucket, &key, begins)
             };
             let replicas = !self.answerers.has_stranger(bucket);
             let read = Read::new(bucket.clone(), key, options.read, floor, replicas);

@@ -216,3 +216,33 @@ fn a_number_that_is_used_again_is_no_proof() {
     let doubt = Doubt::Superseded { current };
     assert_eq!(world.wait(op), Err(WriteError::Unknown(doubt)));
 }
+
+/// What was under way when a stream lost its end may be acknowledged afterwards, with a number that is used again.
+#[test]
+fn a_late_acknowledgement_of_what_was_lost_is_no_proof() {
+    let (mut world, bucket) = with_bucket(1);
+    for key in ["first", "other"] {
+        let op = world.put(&bucket, key, "");
+        world.wait(op).unwrap();
+    }
+    let late = [(); 2].map(|()| {
+        world.peer.rule("$KV.b.other", Rule::Hold);
+        world.put(&bucket, "other", "")
+    });
+    world.settle();
+    world.peer.rewind("KV_b", 1);
+    assert_eq!(world.read(&bucket, "other"), Ok(None));
+    for (op, revision) in late.into_iter().zip([3, 4]) {
+        world.peer.release(0);
+        assert_eq!(world.done(op), Ok(Revision::new(revision)));
+    }
+    world.pass(Duration::from_millis(1));
+    world.peer.rule(SUBJECT, Rule::LoseReply);
+    let op = world.create(&bucket, "k", "ours");
+    assert!(world.runs(op));
+    rival(&mut world, "k", "KV-Operation: DEL");
+    rival(&mut world, "other", "");
+    let current = Revision::new(3);
+    let doubt = Doubt::Superseded { current };
+    assert_eq!(world.wait(op), Err(WriteError::Unknown(doubt)));
+}

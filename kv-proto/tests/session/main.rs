@@ -17,6 +17,7 @@ mod handover;
 mod interleaving;
 mod knowledge;
 mod links;
+mod lives;
 mod manual;
 mod mutation;
 mod no_panic;

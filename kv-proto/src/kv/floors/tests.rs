@@ -23,6 +23,14 @@ fn at(seconds: u64) -> Instant {
     Instant::ORIGIN + Duration::from_secs(seconds)
 }
 
+impl Floors {
+    /// Notes what a request is told that begins now.
+    fn told(&mut self, binding: &Binding, key: &Key, revision: u64) {
+        let begun = self.begin(binding, at(0));
+        self.note(binding, key, revision, begun);
+    }
+}
+
 /// A table that has room for so many keys of one letter in each generation.
 fn table(keys: usize) -> Floors {
     Floors::new(true, 2 * (PER_BUCKET + keys * (PER_KEY + 1)))
@@ -31,10 +39,10 @@ fn table(keys: usize) -> Floors {
 #[test]
 fn what_is_older_than_what_was_told_is_old() {
     let (mut floors, bucket, key) = (table(9), bucket(), key("k"));
-    assert_eq!(floors.of(&bucket, &key).judge(0), Judgement::Good);
-    floors.note(&bucket, &key, 5);
-    floors.note(&bucket, &key, 3);
-    let floor = floors.of(&bucket, &key);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(0), Judgement::Good);
+    floors.told(&bucket, &key, 5);
+    floors.told(&bucket, &key, 3);
+    let floor = floors.of(&bucket, &key, at(0));
     assert!(floor.knows(5) && !floor.knows(6));
     for (shown, judgement) in [
         (0, Judgement::Old),
@@ -50,11 +58,17 @@ fn what_is_older_than_what_was_told_is_old() {
 fn what_is_forgotten_is_vague() {
     let (mut floors, bucket) = (table(2), bucket());
     for (revision, name) in (1..).zip(["a", "b", "c", "d", "e"]) {
-        floors.note(&bucket, &key(name), revision);
+        floors.told(&bucket, &key(name), revision);
     }
-    assert_eq!(floors.of(&bucket, &key("e")).judge(4), Judgement::Old);
-    assert_eq!(floors.of(&bucket, &key("c")).judge(2), Judgement::Old);
-    let gone = floors.of(&bucket, &key("a"));
+    assert_eq!(
+        floors.of(&bucket, &key("e"), at(0)).judge(4),
+        Judgement::Old
+    );
+    assert_eq!(
+        floors.of(&bucket, &key("c"), at(0)).judge(2),
+        Judgement::Old
+    );
+    let gone = floors.of(&bucket, &key("a"), at(0));
     assert_eq!(gone.judge(0), Judgement::Vague);
     assert_eq!(gone.judge(1), Judgement::Vague, "b was at 2");
     assert_eq!(gone.judge(2), Judgement::Good);
@@ -63,10 +77,14 @@ fn what_is_forgotten_is_vague() {
 #[test]
 fn what_is_looked_at_stays() {
     let (mut floors, bucket) = (table(2), bucket());
-    floors.note(&bucket, &key("a"), 1);
+    floors.told(&bucket, &key("a"), 1);
     for (revision, name) in (2..).zip(["b", "c", "d", "e", "f", "g"]) {
-        floors.note(&bucket, &key(name), revision);
-        assert_eq!(floors.of(&bucket, &key("a")).reached(), 1, "after {name}");
+        floors.told(&bucket, &key(name), revision);
+        assert_eq!(
+            floors.of(&bucket, &key("a"), at(0)).reached(),
+            1,
+            "after {name}"
+        );
     }
 }
 
@@ -74,76 +92,153 @@ fn what_is_looked_at_stays() {
 fn a_leader_settles_what_was_forgotten() {
     let (mut floors, bucket) = (table(2), bucket());
     for (revision, name) in (1..).zip(["a", "b", "c", "d", "e"]) {
-        floors.note(&bucket, &key(name), revision);
+        floors.told(&bucket, &key(name), revision);
     }
-    let read = floors.of(&bucket, &key("a"));
+    let read = floors.of(&bucket, &key("a"), at(0));
     floors.settle(&bucket, &key("a"), &read, 1);
-    let settled = floors.of(&bucket, &key("a"));
+    let settled = floors.of(&bucket, &key("a"), at(0));
     assert_eq!(settled.judge(0), Judgement::Old);
     assert_eq!(settled.judge(1), Judgement::Good);
     assert_eq!(settled.judge(9), Judgement::Good);
-    floors.note(&bucket, &key("a"), 9);
-    assert_eq!(floors.of(&bucket, &key("a")).judge(1), Judgement::Old);
+    floors.told(&bucket, &key("a"), 9);
+    assert_eq!(
+        floors.of(&bucket, &key("a"), at(0)).judge(1),
+        Judgement::Old
+    );
 }
 
 #[test]
 fn what_was_removed_does_not_come_again() {
     let (mut floors, bucket, key) = (table(9), bucket(), key("k"));
-    floors.note(&bucket, &key, 5);
-    let read = floors.of(&bucket, &key);
+    floors.told(&bucket, &key, 5);
+    let read = floors.of(&bucket, &key, at(0));
     floors.settle(&bucket, &key, &read, 0);
-    let floor = floors.of(&bucket, &key);
+    let floor = floors.of(&bucket, &key, at(0));
     assert_eq!(floor.judge(0), Judgement::Good);
     assert_eq!(floor.judge(4), Judgement::Old);
     assert_eq!(floor.judge(5), Judgement::Old, "it was seen to be gone");
     assert_eq!(floor.judge(6), Judgement::Good);
     // A write that was acknowledged meanwhile is not undone by an answer to an older question.
-    floors.note(&bucket, &key, 7);
+    floors.told(&bucket, &key, 7);
     floors.settle(&bucket, &key, &read, 0);
-    assert_eq!(floors.of(&bucket, &key).judge(0), Judgement::Old);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(0), Judgement::Old);
 }
 
 #[test]
 fn leaders_are_believed_in_the_end() {
     let (mut floors, bucket, key) = (table(9), bucket(), key("k"));
-    floors.note(&bucket, &key, 5);
-    let read = floors.of(&bucket, &key);
+    floors.told(&bucket, &key, 5);
+    let read = floors.of(&bucket, &key, at(0));
     assert!(!floors.doubt(&bucket, &key, &read, at(100)));
     assert!(!floors.doubt(&bucket, &key, &read, at(129)));
     assert!(floors.doubt(&bucket, &key, &read, at(130)));
     // Another read has been told the truth.
     floors.settle(&bucket, &key, &read, 3);
     assert!(floors.doubt(&bucket, &key, &read, at(130)));
-    let settled = floors.of(&bucket, &key);
+    let settled = floors.of(&bucket, &key, at(0));
     assert!(!floors.doubt(&bucket, &key, &settled, at(140)));
     // What shows that it was an old leader after all counts.
-    floors.note(&bucket, &key, 5);
+    floors.told(&bucket, &key, 5);
     assert!(!floors.doubt(&bucket, &key, &read, at(175)));
 }
 
 #[test]
 fn a_bucket_that_begins_anew_has_no_certain_floors() {
     let (mut floors, bucket, key) = (table(9), bucket(), key("k"));
-    floors.note(&bucket, &key, 5);
-    let read = floors.of(&bucket, &key);
+    floors.told(&bucket, &key, 5);
+    let read = floors.of(&bucket, &key, at(0));
     floors.meet(&bucket);
-    assert_eq!(floors.of(&bucket, &key), read);
+    assert_eq!(floors.of(&bucket, &key, at(0)), read);
     floors.meet(&binding_of("KV_b", "2026-11-26T12:00:01Z", ""));
-    let other = floors.of(&bucket, &key);
+    let other = floors.of(&bucket, &key, at(0));
     assert_eq!(other.judge(0), Judgement::Vague, "who knows which it was");
     assert!(floors.doubt(&bucket, &key, &read, at(1)));
     floors.settle(&bucket, &key, &other, 0);
-    assert_eq!(floors.of(&bucket, &key).judge(0), Judgement::Good);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(0), Judgement::Good);
+}
+
+/// The bucket of [`bucket`] in its later lives.
+fn in_life(second: u8) -> Binding {
+    binding_of("KV_b", &alloc::format!("2026-11-26T12:00:{second:02}Z"), "")
+}
+
+#[test]
+fn what_was_under_way_when_a_bucket_began_anew_is_vague() {
+    let (mut floors, bucket, key) = (table(99), bucket(), key("k"));
+    let first = floors.begin(&bucket, at(0));
+    floors.told(&bucket, &key, 3);
+    floors.note(&bucket, &key, 4, first);
+    assert_eq!(floors.of(&bucket, &key, at(0)).reached(), 4, "of this life");
+    floors.meet(&in_life(1));
+    for revision in [6, 5] {
+        floors.note(&bucket, &key, revision, first);
+        let floor = floors.of(&bucket, &key, at(0));
+        assert_eq!(floor.judge(5), Judgement::Vague);
+        assert_eq!(floor.judge(6), Judgement::Good);
+    }
+    floors.told(&bucket, &key, 7);
+    floors.note(&bucket, &key, 7, first);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(7), Judgement::Good);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(6), Judgement::Old);
+}
+
+/// It may have come after a leader's word.
+#[test]
+fn what_may_be_of_this_life_unsettles() {
+    let (mut floors, bucket, key) = (table(99), bucket(), key("k"));
+    floors.told(&bucket, &key, 8);
+    let first = floors.begin(&bucket, at(0));
+    floors.meet(&in_life(1));
+    let read = floors.of(&bucket, &key, at(0));
+    floors.settle(&bucket, &key, &read, 2);
+    floors.note(&bucket, &key, 2, first);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(2), Judgement::Good);
+    floors.note(&bucket, &key, 5, first);
+    let floor = floors.of(&bucket, &key, at(0));
+    let judged = [1, 2, 7, 8].map(|shown| floor.judge(shown));
+    let (old, vague, good) = (Judgement::Old, Judgement::Vague, Judgement::Good);
+    assert_eq!(judged, [old, vague, vague, good]);
+    // A leader's word from before that does not settle it again.
+    floors.note(&bucket, &key, 9, first);
+    floors.settle(&bucket, &key, &floor, 2);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(2), vague);
+}
+
+#[test]
+fn what_a_leader_said_of_an_earlier_life_settles_nothing() {
+    let (mut floors, bucket, key) = (table(99), bucket(), key("k"));
+    floors.told(&bucket, &key, 3);
+    floors.meet(&in_life(1));
+    let read = floors.of(&bucket, &key, at(0));
+    floors.meet(&in_life(2));
+    floors.settle(&bucket, &key, &read, 2);
+    assert_eq!(floors.of(&bucket, &key, at(0)).judge(0), Judgement::Vague);
+}
+
+/// Until something is known of a bucket, it is as it was opened.
+#[test]
+fn a_handle_says_in_which_life_a_request_begins() {
+    let (mut floors, key) = (table(99), key("k"));
+    let first = floors.begin(&bucket(), at(0));
+    floors.told(&in_life(1), &key, 1);
+    floors.note(&bucket(), &key, 4, first);
+    assert_eq!(floors.of(&bucket(), &key, at(0)).judge(1), Judgement::Vague);
 }
 
 #[test]
 fn a_bucket_that_loses_its_end_keeps_what_was_before() {
     let (mut floors, bucket) = (table(9), bucket());
-    floors.note(&bucket, &key("a"), 5);
-    floors.note(&bucket, &key("b"), 6);
+    floors.told(&bucket, &key("a"), 5);
+    floors.told(&bucket, &key("b"), 6);
     floors.lose_end(&bucket, 5, at(1));
-    assert_eq!(floors.of(&bucket, &key("a")).judge(0), Judgement::Old);
-    assert_eq!(floors.of(&bucket, &key("b")).judge(0), Judgement::Vague);
+    assert_eq!(
+        floors.of(&bucket, &key("a"), at(0)).judge(0),
+        Judgement::Old
+    );
+    assert_eq!(
+        floors.of(&bucket, &key("b"), at(0)).judge(0),
+        Judgement::Vague
+    );
 }
 
 #[test]
@@ -151,24 +246,24 @@ fn a_mirror_shares_its_origins_floors() {
     let (mut floors, bucket, key) = (table(9), bucket(), key("k"));
     let origin = ",\"mirror\":{\"name\":\"KV_b\"}";
     let mirror = binding_of("KV_m", "2026-11-26T13:00:00Z", origin);
-    floors.note(&mirror, &key, 5);
-    assert_eq!(floors.of(&bucket, &key).reached(), 5);
+    floors.told(&mirror, &key, 5);
+    assert_eq!(floors.of(&bucket, &key, at(0)).reached(), 5);
     floors.meet(&mirror);
     floors.begin_anew(&mirror, bucket.created());
-    assert_eq!(floors.of(&bucket, &key).reached(), 5);
+    assert_eq!(floors.of(&bucket, &key, at(0)).reached(), 5);
     let other = binding_of("KV_o", "2026-11-26T12:00:00Z", "");
-    assert_eq!(floors.of(&other, &key).reached(), 0);
+    assert_eq!(floors.of(&other, &key, at(0)).reached(), 0);
 }
 
 #[test]
 fn nothing_is_kept_where_nothing_is_wanted() {
     let (bucket, key) = (bucket(), key("k"));
     let mut none = Floors::new(false, 1 << 20);
-    none.note(&bucket, &key, 5);
-    assert_eq!(none.of(&bucket, &key), Floor::default());
+    none.told(&bucket, &key, 5);
+    assert_eq!(none.of(&bucket, &key, at(0)).judge(0), Judgement::Good);
     let mut no_room = Floors::new(true, 0);
-    no_room.note(&bucket, &key, 5);
-    assert_eq!(no_room.of(&bucket, &key).judge(4), Judgement::Vague);
+    no_room.told(&bucket, &key, 5);
+    assert_eq!(no_room.of(&bucket, &key, at(0)).judge(4), Judgement::Vague);
     assert!(no_room.buckets.is_empty());
 }
 
@@ -189,7 +284,7 @@ fn no_more_is_held_than_is_allowed() {
                 let name = alloc::format!("KV_{:0200}", number % buckets);
                 let bucket = binding_of(&name, "2026-11-26T12:00:00Z", "");
                 let key = key(&alloc::format!("{prefix}{number}"));
-                floors.note(&bucket, &key, number + 1);
+                floors.told(&bucket, &key, number + 1);
             }
         });
         let held = usize::try_from(peak.bytes_max).expect("few");

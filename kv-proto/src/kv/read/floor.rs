@@ -48,15 +48,16 @@ impl Read {
     /// Whether what is shown, 0 for nothing, can be told; what is known is then known.
     pub(super) fn admits(&mut self, shown: u64, around: &mut Surroundings<'_>) -> bool {
         let (binding, key) = (&self.binding, &self.key);
+        let begun = self.floor.begun();
         if self.revision.is_some() {
-            around.floors.note(binding, key, shown);
+            around.floors.note(binding, key, shown, begun);
             return true;
         }
         let judgement = self.floor.judge(shown);
         let settled = match judgement {
             Judgement::Good => {
                 if !self.floor.knows(shown) {
-                    around.floors.note(binding, key, shown);
+                    around.floors.note(binding, key, shown, begun);
                 }
                 return true;
             }
@@ -153,13 +154,14 @@ impl Read {
     fn explain(mut self, info: &StreamInfo, around: &mut Surroundings<'_>) -> Step<Self> {
         self.unanswered = false;
         let (binding, key) = (&self.binding, &self.key);
-        let known = self.floor.incarnation();
         if !mutant::is(Mutant::FloorOutlivesBucket) {
             around.floors.begin_anew(binding, info.created);
-            if known.is_some_and(|known| known != info.created) {
+            if self.floor.is_of_another_life(info.created) {
                 took(Path::ExplainedAnew);
                 around.stats.floors_dropped += 1;
-                return self.believing_whom_it_asks();
+                self.floor = around.floors.of(binding, key, around.now);
+                self.unexplained = false;
+                return Step::Send(self.asking_whom_it_may());
             }
         }
         let alone = info.config.num_replicas <= 1;
