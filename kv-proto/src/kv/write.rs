@@ -444,8 +444,10 @@ impl Write {
                 Step::Ignore(self)
             }
             Ok(PublishReply::Ack { seq, duplicate, .. }) => {
-                let believed = mutant::is(Mutant::CopyIsBelieved);
-                if duplicate || seq > reply.acked_before || believed {
+                // What is no duplicate cannot be called one, and a copy of what another write was told of its own
+                // duplicate names a revision that the token has seen.
+                let ours = seq > reply.acked_before && (!duplicate || self.identity.is_some());
+                if ours || mutant::is(Mutant::CopyIsBelieved) {
                     took(match (self.doubt.is_some(), duplicate) {
                         (false, false) => Path::Acknowledged,
                         (false, true) => Path::AcknowledgedAgain,

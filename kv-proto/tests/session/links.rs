@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::embedder::{CALL, PUT, World, config, key, limits, name, outcome, seconds};
-use crate::support::peer::Rule;
+use crate::support::peer::{Ids, Rule};
 use bytes::Bytes;
 use kv_proto::{
     BucketConfig, Cause, Config, ConnectError, ConnectionState, Disconnect, Doubt, Entry,
@@ -447,6 +447,34 @@ fn a_doubled_reply_does_not_complete_the_next_operation() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same of what was sent again and acknowledged as a duplicate: whoever uses the token next is not told so, be it a
+/// write that has no id, or one that has.
+#[test]
+fn a_doubled_word_of_a_duplicate_does_not_complete_the_next_write() {
+    for named in [false, true] {
+        let (mut world, bucket) = stocked();
+        world.peer.ids = Ids::First;
+        world.peer.rule("$KV.b.a", Rule::LoseReply);
+        world.peer.rule("$KV.b.a", Rule::Copy);
+        let first = world.update(&bucket, "a", "v", 1);
+        world.settle();
+        world.at(world.now + seconds(2));
+        assert_eq!(world.wait(first), applied(3));
+        world.peer.rule("$KV.b.n", Rule::Hold);
+        let next = if named {
+            world.create(&bucket, "n", "w")
+        } else {
+            world.put(&bucket, "n", "w")
+        };
+        world.settle();
+        world.peer.release(0);
+        world.settle();
+        assert!(world.runs(next), "named: {named}");
+        world.peer.release(0);
+        assert_eq!(world.wait(next), applied(4), "named: {named}");
+    }
 }
 
 /// A duplicated error cannot be told from its original, but it never makes a
