@@ -91,17 +91,20 @@ fn what_goes_was_asked_for() {
 #[test]
 fn no_more_is_counted_than_went() {
     let rows = [
-        (removed(2, 1), true),
-        (removed(1, 0), true),
-        (removed(3, 1), false),
-        (removed(2, 2), false),
-        (removed(0, 1), false),
+        (removed(2, 1), true, true),
+        (removed(1, 0), true, true),
+        (removed(3, 1), false, false),
+        (removed(2, 2), false, true),
+        (removed(0, 1), false, false),
     ];
-    for (answer, honest) in rows {
-        let mut run = run(&[(1, 30), (2, 30)]);
-        let call = run.call(Call::PurgeDeletes { older_ms: 0 }, 25, 35, answer.clone());
-        let miscounted = Violation::Miscounted { call };
-        let found = run.verdict().contains(&miscounted);
-        assert_eq!(!found, honest, "{answer:?}");
+    for (answer, honest, honest_after_rewind) in rows {
+        for (rewound, honest) in [(30, honest_after_rewind), (40, honest)] {
+            let mut run = run(&[(1, 30), (2, 30)]);
+            run.change(rewound, Change::Rewound { last: 3 });
+            let call = run.call(Call::PurgeDeletes { older_ms: 0 }, 25, 35, answer.clone());
+            let miscounted = Violation::Miscounted { call };
+            let found = run.verdict().contains(&miscounted);
+            assert_eq!(!found, honest, "{answer:?} {rewound:?}");
+        }
     }
 }
