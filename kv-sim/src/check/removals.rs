@@ -60,8 +60,9 @@ impl Judge<'_> {
             || lives.any(|(at, _)| within(at))
     }
 
-    /// Nobody counts more than was removed in their time. Which of it were tombstones cannot be known of a stream
-    /// that lost its end or began anew in that time: other messages have their revisions.
+    /// Nobody counts more than was removed in their time. A tombstone may have gone otherwise, just before what it
+    /// buried was purged; and which were tombstones cannot be known of a stream that lost its end or began anew in
+    /// that time: other messages have their revisions.
     fn miscounted(&self, record: &Record) -> Option<Violation> {
         let (at, answer) = record.answer.as_ref()?;
         let Answer::Removed {
@@ -73,13 +74,15 @@ impl Judge<'_> {
         };
         let commits = self.oracle.commits.iter().filter(|commit| {
             let within = |gone| (record.called..=*at).contains(&gone);
-            commit.why == Some(Removal::Purged)
-                && commit.gone.is_some_and(within)
-                && (record.call != Call::Erase { all: false } || commit.key == record.key)
+            let of_that = record.call != Call::Erase { all: false } || commit.key == record.key;
+            of_that && commit.gone.is_some_and(within)
         });
-        let all: Vec<&Commit> = commits.collect();
-        let buried = all.iter().filter(|commit| commit.kind.is_tombstone());
-        let (most, most_buried) = (all.len() as u64, buried.count() as u64);
+        let gone: Vec<&Commit> = commits.collect();
+        let purged = gone
+            .iter()
+            .filter(|commit| commit.why == Some(Removal::Purged));
+        let buried = gone.iter().filter(|commit| commit.kind.is_tombstone());
+        let (most, most_buried) = (purged.count() as u64, buried.count() as u64);
         let unknown = self.has_doubtful_bounds(record.called, *at);
         let too_many =
             *revisions > most || tombstones > revisions || (*tombstones > most_buried && !unknown);

@@ -108,3 +108,21 @@ fn no_more_is_counted_than_went() {
         }
     }
 }
+
+/// The tombstone, revision 2, went in another way or is there still; the purge of what it buried removed one message.
+#[test]
+fn a_tombstone_that_went_otherwise_may_be_counted() {
+    for (tombstone_went, honest) in [(true, true), (false, false)] {
+        let mut run = run(&[]);
+        if tombstone_went {
+            let why = Removal::Deleted;
+            run.change(29, Change::Removed { seq: 2, why });
+        }
+        let why = Removal::Purged;
+        run.change(30, Change::Removed { seq: 1, why });
+        let sweep = Call::PurgeDeletes { older_ms: 0 };
+        let call = run.call(sweep, 25, 35, removed(1, 1));
+        let found = run.verdict().contains(&Violation::Miscounted { call });
+        assert_eq!(!found, honest, "tombstone went: {tombstone_went}");
+    }
+}
