@@ -1,4 +1,5 @@
-//! Puts and gets of 100 bytes, ours against async-nats on the same runtime and the same server.
+//! Everything a bucket is asked for, by ours and by async-nats on the same runtimes and the same server, by the
+//! bare session on a blocking socket, and by no client at all.
 //!
 //! ```text
 //! cargo bench -p kv-tests --bench throughput [-- options]
@@ -8,38 +9,51 @@
 //!                   and the rate is 1 / (client + server), unless told; "split": one each; "all":
 //!                   wherever the system puts them
 //!   --only <text>   workloads and contenders whose "workload client/runtime" holds the text, as in
-//!                   "W2/64 kv-tokio/current_thread"
+//!                   "put/64 kv-tokio/current_thread"
+//!   --plot <file>   draws the ratios as SVG
 //!   --ops <n>       runs what is chosen once for so many operations and prints no table: for
 //!                   `valgrind --tool=callgrind --toggle-collect='*::measured'`
 //! ```
 //!
-//! Each contender has a connection and a bucket (memory, history 1) of its own. Rounds interleave them,
-//! so that what else the machine does hits all alike. Before the first round each workload is checked:
-//! what it puts is read back and counted on the server, and every get ever made is compared with what
-//! was put.
+//! Each contender has a connection and buckets (memory, history 1) of its own; what is listed, 100,000 keys, is
+//! everybody's. Values have 100 bytes. Rounds interleave the contenders, so that what else the machine does hits all
+//! alike. Before the first round each workload is checked: what it writes is counted on the server, and every value
+//! ever read is compared with what was put.
+//!
+//! The *floor* sends frames that were made before and counts replies: what it takes is the kernel's.
 
-#[path = "throughput/clients.rs"]
-mod clients;
-#[path = "throughput/cpu.rs"]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not expected is no result"
+)]
+
+mod contenders;
 mod cpu;
-#[path = "throughput/report.rs"]
+mod feeder;
+mod plot;
 mod report;
+mod stage;
+mod wire;
+mod workloads;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clients::{Contender, Entries, Flavor, KEYS, Limit, Verb, WORKLOADS, Workload, entries};
+use contenders::{Contender, name_of};
 use kv_tests::{Admin, Server};
 use report::{Allocations, Row, Sample};
+use stage::Stage;
+use workloads::{Data, KEYS, Limit, Tally, UPDATES, Verb, WORKLOADS, Workload};
 
-/// When no further round is started, so that a slow machine ends within a minute too.
-const PATIENCE: Duration = Duration::from_secs(50);
+/// When no further round is started, so that a slow machine ends too.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 struct Options {
     rounds: usize,
     length: Duration,
     cpus: String,
     only: String,
+    plot: Option<String>,
     ops: Option<usize>,
 }
 
@@ -50,6 +64,7 @@ impl Options {
             length: Duration::from_millis(200),
             cpus: "one".to_owned(),
             only: String::new(),
+            plot: None,
             ops: None,
         };
         while let Some(argument) = arguments.next() {
@@ -60,6 +75,7 @@ impl Options {
                 "--millis" => options.length = Duration::from_millis(number(value()) as u64),
                 "--cpus" => options.cpus = value(),
                 "--only" => options.only = value(),
+                "--plot" => options.plot = Some(value()),
                 "--ops" => options.ops = Some(number(value())),
                 "--bench" => {} // cargo says so
                 unknown => panic!("no option {unknown}"),
@@ -69,9 +85,8 @@ impl Options {
     }
 
     fn wants(&self, workload: Workload, contender: &dyn Contender) -> bool {
-        let flavor = contender.flavor().name();
-        let name = format!("{} {}/{flavor}", workload.label(), contender.client());
-        name.contains(&self.only)
+        let name = format!("{} {}", workload.label(), name_of(contender));
+        contender.can(workload) && name.contains(&self.only)
     }
 }
 
@@ -88,22 +103,21 @@ fn main() {
     let options = Options::read(std::env::args().skip(1));
     let (server, placement) = start_server(&options.cpus);
 
-    let flavors = [Flavor::CurrentThread, Flavor::MultiThread];
-    let mut contenders = clients::contenders(&server.url(), &flavors);
+    let stage = Stage::set(&server.url());
+    let mut contenders = contenders::all(&stage);
     contenders.retain(|contender| WORKLOADS.iter().any(|w| options.wants(*w, &**contender)));
-    let values = entries("measured");
+    let data = Data::new("measured");
     let mut admin = Admin::connect(&server);
-    for contender in &contenders {
-        check(&**contender, &mut admin);
-        fill(&**contender, &values);
+    for contender in &mut contenders {
+        check(&mut **contender, &mut admin);
+        fill(&mut **contender, &data);
     }
     if let Some(ops) = options.ops {
-        for contender in &contenders {
-            for workload in WORKLOADS
-                .iter()
-                .filter(|w| options.wants(**w, &**contender))
-            {
-                measured(&**contender, *workload, &values, Limit::ops(ops));
+        for contender in &mut contenders {
+            for workload in WORKLOADS {
+                if options.wants(workload, &**contender) {
+                    measured(&mut **contender, workload, &data, Limit::ops(ops));
+                }
             }
         }
         return;
@@ -111,35 +125,32 @@ fn main() {
     eprintln!("{:>5.1} s  checked", begin.elapsed().as_secs_f64());
     let allocations = count_allocations(&server);
 
-    let cells: Vec<(Workload, &dyn Contender)> = WORKLOADS
-        .iter()
-        .flat_map(|workload| contenders.iter().map(|contender| (*workload, &**contender)))
-        .filter(|(workload, contender)| options.wants(*workload, *contender))
-        .collect();
-    let mut samples: Vec<Vec<Sample>> = cells.iter().map(|_| Vec::new()).collect();
+    let mut rows: Vec<Row> = Vec::new();
     for round in 1..=options.rounds {
         if begin.elapsed() > PATIENCE {
             eprintln!("out of time after {} rounds", round - 1);
             break;
         }
-        for (cell, samples) in cells.iter().zip(&mut samples) {
-            let (workload, contender) = *cell;
-            samples.push(sample(contender, workload, &values, &options, server.pid()));
+        for workload in WORKLOADS {
+            for contender in &mut contenders {
+                if !options.wants(workload, &**contender) {
+                    continue;
+                }
+                let sample = sample(&mut **contender, workload, &data, &options, server.pid());
+                Row::of(&mut rows, workload, &**contender).add(sample);
+            }
         }
         let elapsed = begin.elapsed().as_secs_f64();
         eprintln!("{elapsed:>5.1} s  round {round} of {}", options.rounds);
     }
 
-    let rows: Vec<Row> = cells
-        .iter()
-        .zip(&samples)
-        .map(|((workload, contender), samples)| {
-            Row::new(workload.label(), *contender, samples, &allocations)
-        })
-        .collect();
+    let results = report::Results::new(rows, &allocations);
     println!("\nnats-server {}, {placement}\n", server.version());
-    println!("{}\n{}", report::table(&rows), report::ratios(&rows));
-    print!("{}", report::json_lines(&rows));
+    println!("{}\n{}", results.table(), results.ratios());
+    print!("{}", results.json_lines());
+    if let Some(file) = &options.plot {
+        std::fs::write(file, plot::svg(&results.bars())).expect("a file");
+    }
 }
 
 /// Starts the server, and settles where it and this process run. Returns that in words.
@@ -171,67 +182,70 @@ fn start_server(cpus: &str) -> (Server, String) {
 
 /// One round of one workload.
 fn sample(
-    contender: &dyn Contender,
+    contender: &mut dyn Contender,
     workload: Workload,
-    values: &Entries,
+    data: &Data,
     options: &Options,
     server: u32,
 ) -> Sample {
     let before = (cpu::of_this_process(), cpu::of(server));
     let start = Instant::now();
     let limit = Limit::until(start + options.length);
-    let tally = measured(contender, workload, values, limit);
+    let tally = measured(contender, workload, data, limit);
     let wall = start.elapsed();
-    let client = cpu::of_this_process().saturating_sub(before.0);
+    let client = cpu::of_this_process() - before.0 - tally.foreign;
     let server = cpu::of(server).saturating_sub(before.1);
     Sample::new(tally, wall, client, server)
 }
 
 /// What is measured and nothing else, for profilers to find.
 #[inline(never)]
-fn measured(
-    contender: &dyn Contender,
-    workload: Workload,
-    values: &Entries,
-    limit: Limit,
-) -> clients::Tally {
-    contender.run(workload, values, limit)
+fn measured(contender: &mut dyn Contender, workload: Workload, data: &Data, limit: Limit) -> Tally {
+    contender.run(workload, data, limit)
 }
 
-/// Proves that each workload does what it says: once over all keys, with values of its own.
-fn check(contender: &dyn Contender, admin: &mut Admin) {
-    let mut values = entries("unchecked");
+/// Proves that each workload does what it says, with values of its own.
+fn check(contender: &mut dyn Contender, admin: &mut Admin) {
+    let data = Data::new("unchecked");
     for workload in WORKLOADS {
-        let before = last_revision(contender, admin);
-        if workload.verb == Verb::Put {
-            values = entries(&workload.label());
+        if !contender.can(workload) {
+            continue;
         }
-        let done = contender.run(workload, &values, Limit::ops(KEYS)).ops;
-        let written = last_revision(contender, admin) - before;
-        let expected = if workload.verb == Verb::Put { done } else { 0 };
-        assert_eq!(done, KEYS);
+        let before = last_revisions(contender, admin);
+        let ops = match workload.verb {
+            _ if workload.is_large() => 2,
+            Verb::Live => UPDATES,
+            _ => KEYS,
+        };
+        let done = contender.run(workload, &data, Limit::ops(ops)).ops;
+        let written = last_revisions(contender, admin) - before;
+        let label = workload.label();
+        assert!(done >= ops, "{label}: {done}");
         assert_eq!(
             written,
-            expected,
-            "{} by {}",
-            workload.label(),
-            contender.client()
+            workload.verb.written(done),
+            "{label} by {}",
+            name_of(contender)
         );
-        // Every get compares what it reads with what was put last.
-        let read = WORKLOADS[WORKLOADS.len() - 1];
-        contender.run(read, &values, Limit::ops(KEYS));
     }
 }
 
 /// Puts what all gets of the measured rounds expect to find.
-fn fill(contender: &dyn Contender, values: &Entries) {
-    contender.run(WORKLOADS[1], values, Limit::ops(KEYS));
+fn fill(contender: &mut dyn Contender, data: &Data) {
+    for workload in WORKLOADS {
+        if matches!(workload.verb, Verb::Put | Verb::PutLarge) {
+            contender.run(workload, data, Limit::ops(data.of(workload).len()));
+        }
+    }
 }
 
-fn last_revision(contender: &dyn Contender, admin: &mut Admin) -> usize {
-    let info = admin.stream_info(&format!("KV_{}", contender.bucket()));
-    let last = info["state"]["last_seq"].as_u64().expect("a sequence");
-    usize::try_from(last).expect("a small number")
+fn last_revisions(contender: &dyn Contender, admin: &mut Admin) -> usize {
+    let last_of = |bucket: &str| {
+        let info = admin.stream_info(&format!("KV_{bucket}"));
+        let last = info["state"]["last_seq"].as_u64().expect("a sequence");
+        usize::try_from(last).expect("a small number")
+    };
+    contender.own_buckets().map(last_of).into_iter().sum()
 }
 
 fn count_allocations(server: &Server) -> Allocations {
