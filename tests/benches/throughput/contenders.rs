@@ -19,16 +19,27 @@ pub(crate) trait Contender {
     fn runtime(&self) -> &'static str;
     /// The buckets that nobody else writes to.
     fn own_buckets(&self) -> [&str; 2];
-    fn can(&self, _: Workload) -> bool {
-        true
-    }
-    /// Works until the limit and returns when nothing is in flight any more.
+    /// Works until the limit and returns when nothing is in flight any more. Hello is not said here.
     fn run(&mut self, workload: Workload, data: &Data, limit: Limit) -> Tally;
 }
 
 /// `client/runtime`
 pub(crate) fn name_of(contender: &dyn Contender) -> String {
     format!("{}/{}", contender.client(), contender.runtime())
+}
+
+/// Says hello as the one of that name would.
+pub(crate) fn say_hello(contender: &str, url: &str) {
+    match contender {
+        "floor/blocking" => floor::hello(url),
+        "kv-proto/blocking" => session::hello(url),
+        "kv-tokio/current_thread" => ours::hello(&Runtime::current_thread(), url),
+        "kv-tokio/multi_thread" => ours::hello(&Runtime::multi_thread(), url),
+        "kv-smol/smol" => ours::hello(&Runtime::Smol, url),
+        "async-nats/current_thread" => async_nats::hello(&Runtime::current_thread(), url),
+        "async-nats/multi_thread" => async_nats::hello(&Runtime::multi_thread(), url),
+        other => panic!("no contender {other}"),
+    }
 }
 
 /// The buckets a client works with.

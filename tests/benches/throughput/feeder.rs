@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cpu;
 use crate::stage::Stage;
 use crate::wire::Wire;
-use crate::workloads::{KEYS, UPDATES, entries};
+use crate::workloads::{UPDATES, VALUE_LEN, entries};
 
 pub(crate) struct Feeder {
     wire: Option<Wire>,
@@ -22,12 +22,13 @@ pub(crate) struct Feeding {
 
 impl Feeder {
     pub(crate) fn new(stage: &Stage, bucket: &str) -> Self {
-        let entries = entries(KEYS, 100, "fed");
+        // Each key once: of what is written twice, a bucket without history may drop the first before it is told.
+        let entries = entries(UPDATES, VALUE_LEN, "fed");
         let frame = |(key, value): &(String, bytes::Bytes)| {
             let head = format!("PUB $KV.{bucket}.{key} {}\r\n", value.len());
             [head.as_bytes(), value, b"\r\n"].concat()
         };
-        let frames = entries.iter().cycle().take(UPDATES).flat_map(frame);
+        let frames = entries.iter().flat_map(frame);
         Self {
             wire: Some(Wire::connect(stage.url())),
             frames: frames.collect(),

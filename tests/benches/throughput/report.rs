@@ -102,15 +102,29 @@ impl Row {
     }
 }
 
-/// Allocations and their bytes per operation, by workload and client.
-pub(crate) type Allocations = BTreeMap<(String, String), (f64, f64)>;
+/// What was allocated.
+#[derive(Clone, Copy)]
+pub(crate) struct Allocated {
+    /// Per operation, and their bytes.
+    count: f64,
+    bytes: f64,
+    /// The most bytes that were held at a time, above what was held at the beginning.
+    peak: f64,
+}
+
+/// By workload and client.
+pub(crate) type Allocations = BTreeMap<(String, String), Allocated>;
 
 /// Reads the output of `throughput-allocations`.
 pub(crate) fn allocations(output: &str) -> Allocations {
     let read = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
         let text = |name| Some(line[name].as_str()?.to_owned());
-        let counted = (line["allocations"].as_f64()?, line["bytes"].as_f64()?);
+        let counted = Allocated {
+            count: line["allocations"].as_f64()?,
+            bytes: line["bytes"].as_f64()?,
+            peak: line["peak"].as_f64()?,
+        };
         Some(((text("workload")?, text("client")?), counted))
     };
     output.lines().filter_map(read).collect()
@@ -183,6 +197,7 @@ fn most_of_the_rival(workload: &str) -> Option<f64> {
         "update" => 0.60,
         "history" => 0.15,
         "put-1MB" | "get-1MB" => 1.0,
+        "hello" => 0.6,
         _ => return None,
     })
 }
@@ -213,7 +228,7 @@ impl<'a> Results<'a> {
         Self { rows, allocations }
     }
 
-    fn allocations_of(&self, row: &Row) -> Option<(f64, f64)> {
+    fn allocations_of(&self, row: &Row) -> Option<Allocated> {
         let counted = row.runtime == CURRENT || row.runtime == "blocking";
         let name = (row.workload.label(), row.client.to_owned());
         self.allocations.get(&name).copied().filter(|_| counted)
@@ -222,7 +237,7 @@ impl<'a> Results<'a> {
     /// The table for people.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
-            "{:<14}{:<12}{:<16}{:>9}{:>9}{:>18}{:>9}{:>9}{:>9}{:>8}{:>10}\n",
+            "{:<14}{:<12}{:<16}{:>9}{:>9}{:>18}{:>9}{:>9}{:>9}{:>8}{:>10}{:>9}\n",
             "",
             "client",
             "runtime",
@@ -233,7 +248,8 @@ impl<'a> Results<'a> {
             "p50",
             "p99",
             "allocs",
-            "bytes"
+            "bytes",
+            "peak KB"
         );
         for row in &self.rows {
             let spread = row.sorted(|sample| sample.client);
@@ -242,13 +258,18 @@ impl<'a> Results<'a> {
                 [only] => format!("({only:.2})"),
                 [least, .., most] => format!("({least:.2}..{most:.2})"),
             };
-            let (allocations, bytes) = match self.allocations_of(row) {
-                Some((count, bytes)) => (format!("{count:.1}"), format!("{bytes:.0}")),
-                None => ("-".to_owned(), "-".to_owned()),
-            };
+            let allocated = self.allocations_of(row);
+            let allocated = allocated.map_or(["-"; 3].map(str::to_owned), |allocated| {
+                [
+                    format!("{:.1}", allocated.count),
+                    format!("{:.0}", allocated.bytes),
+                    format!("{:.0}", allocated.peak / 1024.0),
+                ]
+            });
+            let [allocations, bytes, peak] = allocated;
             let _ = writeln!(
                 text,
-                "{:<14}{:<12}{:<16}{:>9.0}{:>9.2}{spread:>18}{:>9.2}{:>9}{:>9}{allocations:>8}{bytes:>10}",
+                "{:<14}{:<12}{:<16}{:>9.0}{:>9.2}{spread:>18}{:>9.2}{:>9}{:>9}{allocations:>8}{bytes:>10}{peak:>9}",
                 row.workload.label(),
                 row.client,
                 row.runtime,
@@ -259,7 +280,7 @@ impl<'a> Results<'a> {
                 shown(row.median(|sample| sample.p99)),
             );
         }
-        text + "Medians; times in microseconds, CPU times per operation; allocations per operation on one thread.\n"
+        text + "Medians; times in microseconds, CPU times per operation; allocations and their bytes per operation, and the most bytes held, on one thread.\n"
     }
 
     fn find(&self, workload: Workload, (client, runtime): (&str, &str)) -> Option<&Row> {
@@ -319,15 +340,16 @@ impl<'a> Results<'a> {
                 "client": row.client,
                 "runtime": row.runtime,
                 "rounds": row.samples.len(),
-                "ops_per_second": row.rate(),
-                "client_us": row.client_cpu(),
-                "client_us_min": client.first(),
-                "client_us_max": client.last(),
-                "server_us": row.median(|sample| sample.server),
-                "p50_us": row.median(|sample| sample.p50),
-                "p99_us": row.median(|sample| sample.p99),
-                "allocations": counted.map(|(count, _)| count),
-                "allocated_bytes": counted.map(|(_, bytes)| bytes),
+                "ops_per_second": row.rate().round(),
+                "client_us": rounded(row.client_cpu()),
+                "client_us_min": client.first().copied().map(rounded),
+                "client_us_max": client.last().copied().map(rounded),
+                "server_us": rounded(row.median(|sample| sample.server)),
+                "p50_us": rounded(row.median(|sample| sample.p50)),
+                "p99_us": rounded(row.median(|sample| sample.p99)),
+                "allocations": counted.map(|counted| rounded(counted.count)),
+                "allocated_bytes": counted.map(|counted| counted.bytes.round()),
+                "peak_bytes": counted.map(|counted| counted.peak),
             })
         };
         self.rows
@@ -335,6 +357,11 @@ impl<'a> Results<'a> {
             .map(|row| format!("{}\n", line(row)))
             .collect()
     }
+}
+
+/// To three places, of which more would be noise.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 /// A time, where one was taken.

@@ -1,9 +1,10 @@
 //! The server's address, and the buckets that all clients read.
 
+use kv_tests::Admin;
 use kv_tokio::{BucketConfig, Storage};
 
 use crate::contenders::Runtime;
-use crate::workloads::{DEPTH, entries, many};
+use crate::workloads::{DEPTH, VALUE_LEN, entries, many};
 
 /// The bucket of many keys.
 pub(crate) const MANY_KEYS: &str = "many";
@@ -50,10 +51,20 @@ impl Stage {
                 }
             }
             let deep = bucket(DEEP, 64).await.expect("creates");
-            for (_, value) in entries(DEPTH, 100, "deep").iter() {
+            for (_, value) in entries(DEPTH, VALUE_LEN, "deep").iter() {
                 deep.put("deep", value.clone()).await.expect("puts");
             }
         });
         Self::at(url)
+    }
+}
+
+/// Removes the consumers that clients leave behind, which would cost the server time in the next round.
+pub(crate) fn tidy(admin: &mut Admin) {
+    for bucket in [MANY_KEYS, DEEP] {
+        let stream = format!("KV_{bucket}");
+        for consumer in admin.consumer_names(&stream) {
+            admin.delete_consumer(&stream, &consumer);
+        }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Reads of a client; large enough that they do not count.
 const READ_LEN: usize = 64 * 1024;
+
+/// How long a server may be silent, so that what it refused is no endless wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Wire {
     stream: TcpStream,
@@ -19,6 +23,8 @@ impl Wire {
         let address = url.trim_start_matches("nats://");
         let stream = TcpStream::connect(address).expect("connects");
         stream.set_nodelay(true).expect("a TCP stream");
+        let patience = stream.set_read_timeout(Some(PATIENCE));
+        patience.expect("a TCP stream");
         let mut wire = Self {
             stream,
             input: vec![0; READ_LEN],

@@ -14,10 +14,14 @@ pub(crate) const MANY: usize = 100_000;
 /// How many revisions the key has whose history is read.
 pub(crate) const DEPTH: usize = 64;
 
+/// Most histories in one go: a client may leave a consumer behind for each, and a stream has no more than
+/// a thousand.
+pub(crate) const HISTORIES: usize = 250;
+
 /// How many updates a live watch is sent in one go.
 pub(crate) const UPDATES: usize = 20_000;
 
-const VALUE_LEN: usize = 100;
+pub(crate) const VALUE_LEN: usize = 100;
 
 /// Under the server's limit of 1 MiB.
 const LARGE_LEN: usize = 1_000_000;
@@ -56,6 +60,8 @@ pub(crate) enum Verb {
     GetLarge,
     Delete,
     Purge,
+    /// A process that connects, makes a bucket, puts, gets, and deletes the bucket.
+    Hello,
 }
 
 impl Verb {
@@ -65,7 +71,12 @@ impl Verb {
             Self::Put | Self::Live | Self::Update | Self::PutLarge | Self::Delete | Self::Purge => {
                 ops
             }
-            Self::Get | Self::Initial | Self::Keys | Self::History | Self::GetLarge => 0,
+            Self::Get
+            | Self::Initial
+            | Self::Keys
+            | Self::History
+            | Self::GetLarge
+            | Self::Hello => 0,
         }
     }
 }
@@ -93,7 +104,7 @@ impl Workload {
 }
 
 /// All, in the order in which they are run: puts before what reads them.
-pub(crate) const WORKLOADS: [Workload; 15] = [
+pub(crate) const WORKLOADS: [Workload; 16] = [
     Workload::new("put", Verb::Put, 1),
     Workload::new("put", Verb::Put, 64),
     Workload::new("put", Verb::Put, 256),
@@ -109,6 +120,7 @@ pub(crate) const WORKLOADS: [Workload; 15] = [
     Workload::new("update", Verb::Update, 1),
     Workload::new("delete", Verb::Delete, 1),
     Workload::new("purge", Verb::Purge, 1),
+    Workload::new("hello", Verb::Hello, 1),
 ];
 
 /// Keys with their values.
@@ -187,6 +199,8 @@ pub(crate) struct Tally {
     pub(crate) latencies: Vec<u64>,
     /// CPU time that this process spent on something else than the client.
     pub(crate) foreign: Duration,
+    /// CPU time of the client, if it ran in other processes.
+    pub(crate) elsewhere: Option<Duration>,
 }
 
 impl Tally {

@@ -23,6 +23,19 @@ pub(crate) fn new(stage: &Stage, runtime: Runtime) -> Connected<kv::Store> {
     Connected::new(stage, runtime, names, buckets)
 }
 
+pub(crate) fn hello(runtime: &Runtime, url: &str) {
+    let name = kv_tests::unique("hello");
+    runtime.block_on(async {
+        let client = async_nats::connect(url).await.expect("connects");
+        let context = jetstream::new(client);
+        let bucket = create(&context, &name).await;
+        Store::put(&bucket, "hello", Bytes::from_static(b"world")).await;
+        assert_eq!(Store::get(&bucket, "hello").await, b"world"[..]);
+        let deleted = context.delete_key_value(&name).await;
+        deleted.expect("deletes");
+    });
+}
+
 async fn create(context: &jetstream::Context, name: &str) -> kv::Store {
     let config = kv::Config {
         bucket: name.to_owned(),

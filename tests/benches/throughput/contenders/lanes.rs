@@ -158,7 +158,9 @@ async fn lane<S: Store>(
             Verb::Delete => scratch.delete(key).await,
             Verb::Purge => scratch.purge(key).await,
             Verb::History => assert_eq!(deep.history("deep").await, DEPTH),
-            Verb::Initial | Verb::Live | Verb::Keys => unreachable!("read as a whole"),
+            Verb::Initial | Verb::Live | Verb::Keys | Verb::Hello => {
+                unreachable!("not one of many")
+            }
         }
         tally.ops += 1;
         let Some(start) = start else { continue };

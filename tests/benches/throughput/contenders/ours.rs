@@ -10,11 +10,7 @@ use crate::stage::{DEEP, MANY_KEYS, Stage};
 pub(crate) fn new(stage: &Stage, runtime: Runtime) -> Connected<Bucket> {
     let names = ["own", "scratch"].map(kv_tests::unique);
     let buckets = runtime.block_on(async {
-        let client = match &runtime {
-            Runtime::Tokio(..) => kv_tokio::connect(stage.url()).await,
-            Runtime::Smol => kv_smol::connect(stage.url()).await,
-        };
-        let client = client.expect("connects");
+        let client = connect(&runtime, stage.url()).await;
         Buckets {
             own: create(&client, &names[0]).await,
             scratch: create(&client, &names[1]).await,
@@ -23,6 +19,25 @@ pub(crate) fn new(stage: &Stage, runtime: Runtime) -> Connected<Bucket> {
         }
     });
     Connected::new(stage, runtime, names, buckets)
+}
+
+pub(crate) fn hello(runtime: &Runtime, url: &str) {
+    let name = kv_tests::unique("hello");
+    runtime.block_on(async {
+        let client = connect(runtime, url).await;
+        let bucket = create(&client, &name).await;
+        Store::put(&bucket, "hello", Bytes::from_static(b"world")).await;
+        assert_eq!(Store::get(&bucket, "hello").await, b"world"[..]);
+        client.delete_bucket(&name).await.expect("deletes");
+    });
+}
+
+async fn connect(runtime: &Runtime, url: &str) -> Client {
+    let client = match runtime {
+        Runtime::Tokio(..) => kv_tokio::connect(url).await,
+        Runtime::Smol => kv_smol::connect(url).await,
+    };
+    client.expect("connects")
 }
 
 async fn create(client: &Client, name: &str) -> Bucket {

@@ -41,6 +41,29 @@ enum Asked {
 }
 
 impl Io {
+    fn new(url: &str) -> Self {
+        let mut entropy = [0; 32];
+        let mut random = std::fs::File::open("/dev/urandom").expect("a source of entropy");
+        random.read_exact(&mut entropy).expect("entropy");
+        let config = Config::new(url).expect("an URL");
+        Self {
+            session: Session::new(Instant::ORIGIN, config, Seed::new(entropy)),
+            began: Clock::now(),
+            link: None,
+            chunk: vec![0; 64 * 1024],
+            input: BytesMut::new(),
+        }
+    }
+
+    fn create(&mut self, name: &str) -> Binding {
+        let config = BucketConfig::new(name).storage(Storage::Memory);
+        let now = self.now();
+        let op = self
+            .session
+            .create_bucket(now, config, CallOptions::default());
+        self.wait(op.expect("is valid"))
+    }
+
     fn now(&self) -> Instant {
         Instant::ORIGIN + self.began.elapsed()
     }
@@ -110,35 +133,41 @@ impl Io {
     }
 }
 
+pub(crate) fn hello(url: &str) {
+    let mut io = Io::new(url);
+    let name = unique("hello");
+    let bucket = io.create(&name);
+    let key = Key::new("hello").expect("a key");
+    let world = Bytes::from_static(b"world");
+    let (now, options) = (io.now(), PutOptions::default());
+    let put = io
+        .session
+        .put(now, &bucket, key.clone(), world.clone(), options);
+    io.wait(put.expect("is accepted"));
+    let get = io
+        .session
+        .get(io.now(), &bucket, key, GetOptions::default());
+    let entry = io.wait(get.expect("is accepted"));
+    assert_eq!(entry.expect("a value").value, world);
+    let name = BucketName::new(&name).expect("a name");
+    let deleted = io
+        .session
+        .delete_bucket(io.now(), &name, CallOptions::default());
+    io.wait(deleted.expect("is accepted"));
+}
+
 impl Bare {
     pub(crate) fn new(stage: &Stage) -> Self {
-        let mut entropy = [0; 32];
-        let mut random = std::fs::File::open("/dev/urandom").expect("a source of entropy");
-        random.read_exact(&mut entropy).expect("entropy");
-        let config = Config::new(stage.url()).expect("an URL");
-        let mut io = Io {
-            session: Session::new(Instant::ORIGIN, config, Seed::new(entropy)),
-            began: Clock::now(),
-            link: None,
-            chunk: vec![0; 64 * 1024],
-            input: BytesMut::new(),
-        };
+        let mut io = Io::new(stage.url());
         let names = ["own", "scratch"].map(unique);
-        let create = |io: &mut Io, name: &str| {
-            let config = BucketConfig::new(name).storage(Storage::Memory);
-            let op = io
-                .session
-                .create_bucket(io.now(), config, CallOptions::default());
-            io.wait(op.expect("is valid"))
-        };
         let open = |io: &mut Io, name: &str| {
             let name = BucketName::new(name).expect("a name");
             let op = io.session.open(io.now(), &name, CallOptions::default());
             io.wait(op.expect("is valid"))
         };
         let buckets = Buckets {
-            own: create(&mut io, &names[0]),
-            scratch: create(&mut io, &names[1]),
+            own: io.create(&names[0]),
+            scratch: io.create(&names[1]),
             many: open(&mut io, MANY_KEYS),
             deep: open(&mut io, DEEP),
         };
