@@ -129,13 +129,9 @@ fn main() {
     contenders.retain(|contender| WORKLOADS.iter().any(|w| options.wants(*w, &**contender)));
     let data = Data::new("measured");
     let mut admin = Admin::connect(&server);
-    for contender in &mut contenders {
-        check(&mut **contender, &stage, &mut admin);
-        stage::tidy(&mut admin);
-        fill(&mut **contender, &data);
-    }
     if let Some(ops) = options.ops {
         for contender in &mut contenders {
+            fill(&mut **contender, &data);
             for workload in WORKLOADS {
                 if options.wants(workload, &**contender) {
                     measured(&mut **contender, &stage, workload, &data, Limit::ops(ops));
@@ -143,6 +139,11 @@ fn main() {
             }
         }
         return;
+    }
+    for contender in &mut contenders {
+        check(&mut **contender, &stage, &mut admin);
+        stage::tidy(&mut admin);
+        fill(&mut **contender, &data);
     }
     eprintln!("{:>5.1} s  checked", begin.elapsed().as_secs_f64());
     let allocations = match options.counts() {
@@ -246,6 +247,16 @@ fn measured(
     data: &Data,
     limit: Limit,
 ) -> Tally {
+    work(contender, stage, workload, data, limit)
+}
+
+fn work(
+    contender: &mut dyn Contender,
+    stage: &Stage,
+    workload: Workload,
+    data: &Data,
+    limit: Limit,
+) -> Tally {
     match workload.verb {
         Verb::Hello => hello::repeat(&name_of(contender), stage.url(), limit),
         _ => contender.run(workload, data, limit),
@@ -264,7 +275,7 @@ fn check(contender: &mut dyn Contender, stage: &Stage, admin: &mut Admin) {
             Verb::History => 64,
             _ => KEYS,
         };
-        let done = measured(contender, stage, workload, &data, Limit::ops(ops)).ops;
+        let done = work(contender, stage, workload, &data, Limit::ops(ops)).ops;
         let written = last_revisions(contender, admin) - before;
         let label = workload.label();
         assert!(done >= ops, "{label}: {done}");
