@@ -168,7 +168,7 @@ pub enum Doubt {
     #[error("acknowledgement is malformed")]
     Malformed,
     /// The acknowledgement was lost, and the key has changed since: what is left of it does not tell whether
-    /// the write came before.
+    /// the write came before. Or the bucket was created anew, or its stream has lost its end.
     #[error("key has changed since, and is at revision {current}")]
     Superseded {
         /// The key's revision when it was looked at; 0 if it had none.

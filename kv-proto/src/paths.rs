@@ -98,6 +98,8 @@ paths! {
         NoHistory: "nothing that followed is kept",
         LostToRival: "lost in the same bucket",
         LostBucket: "lost with the bucket",
+        StoodBefore: "a tombstone stood there before a create",
+        LostEnd: "lost, or gone with the end of the stream",
         LostOverTombstone: "a create lost to a tombstone, and goes on",
         Unanswered: "nobody was there to ask",
         NotNow: "could not be asked for the moment",

@@ -6,6 +6,7 @@
 //! revision could have seen it.
 
 mod floors;
+mod lost;
 mod removals;
 mod tombstones;
 mod watch;
@@ -112,13 +113,16 @@ impl Check<'_> {
     fn record(&self, record: &Record) -> Option<Violation> {
         let (at, answer) = record.answer.as_ref()?;
         let call = record.id;
-        let own = self.own(record);
+        let refused = matches!(
+            answer,
+            Answer::NotApplied(_) | Answer::Exists(_) | Answer::Conflict(_)
+        );
+        if let Some(own) = self.own(record, *at).filter(|_| refused) {
+            let revision = own.revision;
+            return Some(Violation::AppliedAfterAll { call, revision });
+        }
         match answer {
             Answer::Applied(revision) => self.applied(record, *at, *revision),
-            Answer::NotApplied(_) | Answer::Exists(_) | Answer::Conflict(_) if own.is_some() => {
-                let revision = own.map_or(0, |own| own.revision);
-                Some(Violation::AppliedAfterAll { call, revision })
-            }
             Answer::NotApplied(cause) => self.cause(record, *at, *cause).or_else(|| {
                 let surely_sent = record.call.carries_value() && record.sent == Sent::Whole;
                 let blind = matches!(cause, Cause::LinkLost);
@@ -154,10 +158,11 @@ impl Check<'_> {
         }
     }
 
-    /// The commit of a call whose value tells its number.
-    fn own(&self, record: &Record) -> Option<&Commit> {
-        let places = self.oracle.by_call.get(&record.id)?;
-        self.oracle.commits.get(*places.first()?)
+    /// The commit of a call whose value tells its number, if whoever was refused at that moment could know of it.
+    fn own(&self, record: &Record, at: Instant) -> Option<&Commit> {
+        let places = self.oracle.by_call.get(&record.id)?.iter();
+        let mut commits = places.filter_map(|place| self.oracle.commits.get(*place));
+        commits.find(|commit| !self.went_unseen(record, commit, at))
     }
 
     fn applied(&self, record: &Record, at: Instant, revision: u64) -> Option<Violation> {

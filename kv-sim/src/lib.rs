@@ -67,12 +67,20 @@ pub use serve::{ServeConfig, serve};
 pub use violation::Violation;
 
 /// Runs a scenario.
+///
+/// # Panics
+///
+/// If its steps are not in the order of time.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
     world::World::run(scenario, false, None)
 }
 
 /// Runs a scenario and keeps the text of its trace.
+///
+/// # Panics
+///
+/// Like [`run`].
 #[must_use]
 pub fn run_traced(scenario: &Scenario) -> Outcome {
     world::World::run(scenario, true, None)

@@ -158,6 +158,16 @@ impl Scenario {
         self.domain().filter(names_it)
     }
 
+    /// What is wrong with the first step that would not happen when it says.
+    pub(crate) fn misplaced(&self) -> Option<String> {
+        let pairs = self.steps.iter().zip(self.steps.iter().skip(1));
+        let (place, (before, step)) = (1..).zip(pairs).find(|(_, (a, b))| a.at_us > b.at_us)?;
+        Some(format!(
+            "step {place} is at {} us and comes behind one at {} us: steps are in the order of time",
+            step.at_us, before.at_us
+        ))
+    }
+
     /// Writes the scenario as Rust that can be pasted into a test.
     #[must_use]
     pub fn to_rust(&self) -> String {
@@ -181,5 +191,42 @@ impl Scenario {
             let _ = writeln!(out, "    {step:?},");
         }
         out + "]);\nassert_eq!(kv_sim::run(&scenario).violations, []);\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients that ask for nothing, at these times.
+    fn at(times: &[u64]) -> Scenario {
+        let ask = Ask::Ping;
+        let act = Act::Call {
+            client: 0,
+            timeout_ms: 0,
+            ask,
+        };
+        let steps = times.iter().map(|&at_us| Step { at_us, act }).collect();
+        Scenario::new(1, Scenario::draw(1, Mix::Quiet).profile, steps)
+    }
+
+    #[test]
+    fn steps_are_in_the_order_of_time() {
+        for fine in [&[][..], &[7], &[1, 1, 2]] {
+            assert_eq!(at(fine).misplaced(), None);
+        }
+        for seed in 0..100 {
+            assert_eq!(Scenario::draw(seed, Mix::Swarm).misplaced(), None);
+        }
+        let wrong = at(&[1, 5, 6, 4, 3]).misplaced();
+        let expected =
+            "step 3 is at 4 us and comes behind one at 6 us: steps are in the order of time";
+        assert_eq!(wrong.as_deref(), Some(expected));
+    }
+
+    #[test]
+    #[should_panic(expected = "step 1 is at 1 us and comes behind one at 2 us")]
+    fn a_scenario_out_of_order_is_not_run() {
+        let _ = crate::run(&at(&[2, 1]));
     }
 }

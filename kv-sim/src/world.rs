@@ -106,6 +106,9 @@ impl<'a> World<'a> {
         text: bool,
         recorder: Option<&'a mut Recorder>,
     ) -> Outcome {
+        if let Some(place) = scenario.misplaced() {
+            panic!("{place}");
+        }
         let mut world = Self::new(scenario, text, recorder);
         world.set_up();
         let storm = Duration::from_millis(u64::from(scenario.profile.storm_ms));

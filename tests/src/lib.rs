@@ -39,6 +39,7 @@ mod proxy;
 mod raw;
 mod server;
 mod stream;
+mod witness;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -56,6 +57,7 @@ pub use provision::{Version, binary};
 pub use proxy::{Direction, Proxy};
 pub use raw::Admin;
 pub use server::{Server, ServerBuilder};
+pub use witness::Witness;
 
 /// How long anything on this machine may take before the harness calls it broken: far more than a
 /// loaded two-core machine needs, short enough that a failing run is read today.

@@ -1,20 +1,36 @@
 //! A naive NATS connection that shares no code with kv-proto: a mistake in the codec under test cannot
 //! hide behind the same mistake here. One request at a time, strict, and anything odd is a panic.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::Server;
 use crate::server::{Login, OWNER};
-use crate::stream::Stream;
+use crate::stream::{Broken, Stream};
 
 /// How long a server may take to answer: JetStream answers within milliseconds, but not on a busy disk.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// The error of STREAM.MSG.GET where there is no message.
+const NO_MESSAGE: u64 = 10037;
+
+/// Between two attempts to read what cannot be read just now.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What is said of a reply that is nothing but a status.
 const STATUS: &str = "status instead of an answer";
+
+/// A message as it came.
+pub(crate) struct Message {
+    pub(crate) subject: String,
+    pub(crate) reply: Option<String>,
+    headers: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+}
 
 /// A connection with which a test looks at a server, and changes it behind the client's back.
 #[derive(Debug)]
@@ -43,12 +59,20 @@ impl Admin {
         admin.unwrap_or_else(|why| panic!("administering {}: {why}", server.addr()))
     }
 
+    /// Connects to whoever listens there, without credentials.
+    pub(crate) fn try_at(addr: SocketAddr) -> Option<Self> {
+        Self::open(addr, &json!({})).ok()
+    }
+
     fn try_with_credentials(server: &Server, credentials: &Value) -> Result<Self, String> {
+        Self::open(server.addr(), credentials)
+    }
+
+    fn open(addr: SocketAddr, credentials: &Value) -> Result<Self, String> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let deadline = Instant::now() + DEADLINE;
-        let stream =
-            Stream::connect(server.addr(), DEADLINE).map_err(|broken| broken.to_string())?;
+        let stream = Stream::connect(addr, DEADLINE).map_err(|broken| broken.to_string())?;
         let mut admin = Self {
             stream,
             inbox: format!("_INBOX.admin-{}-{number}", std::process::id()),
@@ -159,12 +183,24 @@ impl Admin {
         let info = self.stream_info(stream);
         let number = |field: &str| info["state"][field].as_u64().unwrap_or(0);
         let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let mut get = |seq: u64| self.request(&subject, json!({"seq": seq}).to_string().as_bytes());
-        let answers = (number("first_seq")..=number("last_seq")).map(&mut get);
-        answers
-            .map(|mut answer| answer["message"].take())
-            .filter(|message| !message.is_null()) // it was removed
-            .collect()
+        let mut messages = Vec::new();
+        for seq in number("first_seq")..=number("last_seq") {
+            let request = json!({"seq": seq}).to_string();
+            let deadline = Instant::now() + DEADLINE;
+            loop {
+                let mut answer = self.request(&subject, request.as_bytes());
+                if answer["message"].is_object() {
+                    messages.push(answer["message"].take());
+                    break;
+                }
+                if answer["error"]["err_code"] == NO_MESSAGE {
+                    break; // it was removed
+                }
+                assert!(Instant::now() < deadline, "{seq} of {stream}: {answer}");
+                thread::sleep(PAUSE); // a leader that has just been elected
+            }
+        }
+        messages
     }
 
     /// How many consumers a stream has.
@@ -206,6 +242,25 @@ impl Admin {
     #[track_caller]
     pub fn delete_stream(&mut self, stream: &str) {
         self.api(&format!("STREAM.DELETE.{stream}"), &Value::Null);
+    }
+
+    /// Subscribes to what others are sent, too.
+    pub(crate) fn listen(&mut self, subjects: &[&str]) -> Result<(), String> {
+        let subjects = (2..).zip(subjects);
+        let lines = subjects.map(|(id, subject)| format!("SUB {subject} {id}\r\n"));
+        self.write(lines.collect::<String>().as_bytes())
+    }
+
+    /// The next message that comes in time.
+    pub(crate) fn hear(&mut self, within: Duration) -> Result<Option<Message>, String> {
+        match self.stream.line(Instant::now() + within) {
+            Ok(line) if line.starts_with("MSG ") || line.starts_with("HMSG ") => {
+                self.rest_of(&line, Instant::now() + DEADLINE).map(Some)
+            }
+            Ok(line) if line == "PING" => self.write(b"PONG\r\n").map(|()| None),
+            Ok(_) | Err(Broken::Late) => Ok(None),
+            Err(broken @ Broken::Ended) => Err(broken.to_string()),
+        }
     }
 
     fn credentials(server: &Server) -> Value {
@@ -282,36 +337,46 @@ impl Admin {
     fn message(&mut self, reply: &str, deadline: Instant) -> Result<Vec<u8>, String> {
         loop {
             let control = self.control(deadline)?;
-            let words: Vec<&str> = control.split(' ').collect();
-            let (headers, total) = match words.as_slice() {
-                ["MSG", _, _, total] | ["MSG", _, _, _, total] => ("0", *total),
-                ["HMSG", _, _, headers, total] | ["HMSG", _, _, _, headers, total] => {
-                    (*headers, *total)
-                }
-                _ => return Err(format!("a message was due, but the server sent: {control}")),
-            };
-            let (Ok(headers), Ok(total)) = (headers.parse::<usize>(), total.parse::<usize>())
-            else {
-                return Err(format!("lengths that are none: {control}"));
-            };
-            let mut body = match self.stream.exact(total + 2, deadline) {
-                Ok(body) => body,
-                Err(broken) => return Err(format!("{broken} after {control}")),
-            };
-            if !body.ends_with(b"\r\n") {
-                return Err(format!("no end after the payload of {control}"));
-            }
-            body.truncate(total);
-            if words.get(1) != Some(&reply) {
+            let message = self.rest_of(&control, deadline)?;
+            if message.subject != reply {
                 continue;
             }
-            let payload = body.split_off(headers);
-            let status = String::from_utf8_lossy(&body);
+            let status = String::from_utf8_lossy(&message.headers);
             if status.starts_with("NATS/1.0 ") {
                 return Err(format!("{STATUS}: {status:?}"));
             }
-            return Ok(payload);
+            return Ok(message.payload);
         }
+    }
+
+    /// What follows the control line of a message.
+    fn rest_of(&mut self, control: &str, deadline: Instant) -> Result<Message, String> {
+        let words: Vec<&str> = control.split(' ').collect();
+        let (subject, reply, headers, total) = match *words.as_slice() {
+            ["MSG", subject, _, total] => (subject, None, "0", total),
+            ["MSG", subject, _, reply, total] => (subject, Some(reply), "0", total),
+            ["HMSG", subject, _, headers, total] => (subject, None, headers, total),
+            ["HMSG", subject, _, reply, headers, total] => (subject, Some(reply), headers, total),
+            _ => return Err(format!("a message was due, but the server sent: {control}")),
+        };
+        let (Ok(headers), Ok(total)) = (headers.parse::<usize>(), total.parse::<usize>()) else {
+            return Err(format!("lengths that are none: {control}"));
+        };
+        let mut body = match self.stream.exact(total + 2, deadline) {
+            Ok(body) => body,
+            Err(broken) => return Err(format!("{broken} after {control}")),
+        };
+        if !body.ends_with(b"\r\n") {
+            return Err(format!("no end after the payload of {control}"));
+        }
+        body.truncate(total);
+        let payload = body.split_off(headers);
+        Ok(Message {
+            subject: subject.to_owned(),
+            reply: reply.map(str::to_owned),
+            headers: body,
+            payload,
+        })
     }
 
     /// The next line that is about this connection's business; PING is answered here.

@@ -111,9 +111,7 @@ impl Ask {
             Question::Last(_) => reply
                 .api()
                 .map(|reply| of(reply, |last: LastMessage| Heard::Last(last.message.seq))),
-            Question::Delete => reply
-                .api()
-                .map(|reply| of(reply, |_: Success| Heard::Deleted)),
+            Question::Delete => reply.api().map(|reply| of(reply, deleted)),
         };
         heard.unwrap_or(Heard::Nothing)
     }
@@ -126,6 +124,15 @@ impl Ask {
     /// No link can take it.
     pub(crate) fn refuse(self, refused: Refused) -> Output {
         Output::Heard(self.asker, Heard::Refused(refused))
+    }
+}
+
+/// Only what says so is a deletion; anything else is asked for again.
+const fn deleted(reply: Success) -> Heard {
+    if reply.success {
+        Heard::Deleted
+    } else {
+        Heard::Nothing
     }
 }
 

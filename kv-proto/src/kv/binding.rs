@@ -39,6 +39,8 @@ struct Bound {
     /// How long the stream that stores what is written remembers the ids of messages; zero if that is not known.
     duplicate_window: Duration,
     created: Timestamp,
+    /// The stream's last sequence when it was opened.
+    last_seq: u64,
 }
 
 /// The stream that stores what is written: a mirror's origin, or the bucket's
@@ -54,7 +56,7 @@ struct Origin {
 
 impl Binding {
     pub(crate) fn from_info(api: &ApiPrefix, info: StreamInfo) -> Result<Self, NotABucket> {
-        let created = info.created;
+        let (created, last_seq) = (info.created, info.state.last_seq);
         let allow_direct = info.config.allow_direct;
         let allow_ttl = info.config.allow_msg_ttl;
         let keeps_one = info.config.max_msgs_per_subject == 1;
@@ -86,6 +88,7 @@ impl Binding {
             max_message: max_message.filter(|max| *max > 0),
             duplicate_window: Duration::from_nanos(window),
             created,
+            last_seq,
         })))
     }
 
@@ -204,6 +207,11 @@ impl Binding {
         self.0.duplicate_window
     }
 
+    /// How far the stream had come when it was opened.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.0.last_seq
+    }
+
     /// Returns the key of a stored subject, if it is one of this bucket's.
     pub(crate) fn key_of<'a>(&self, subject: &'a [u8]) -> Option<&'a [u8]> {
         subject.strip_prefix(self.0.stored_prefix.as_bytes())
@@ -262,9 +270,10 @@ impl fmt::Debug for Binding {
 impl PartialEq for Binding {
     /// Two bindings are equal if they are of the same life of the same bucket.
     fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-            && self.0.api == other.0.api
-            && self.0.created == other.0.created
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.0.name == other.0.name
+                && self.0.api == other.0.api
+                && self.0.created == other.0.created
     }
 }
 

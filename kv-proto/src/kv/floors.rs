@@ -16,6 +16,7 @@ use core::mem;
 use core::time::Duration;
 
 use crate::kv::binding::Binding;
+use crate::kv::ends::Ends;
 use crate::mutant::{self, Mutant};
 use crate::name::Key;
 use crate::time::{Instant, Timestamp};
@@ -147,6 +148,8 @@ pub(crate) struct Floors {
     weight: usize,
     /// The highest floor of buckets of which nothing is left.
     forgotten: u64,
+    /// How far whole streams have come; that is kept also where no floors are wanted.
+    ends: Ends,
 }
 
 #[derive(Debug)]
@@ -164,12 +167,13 @@ struct Numbered(Binding);
 
 impl Floors {
     /// Makes a table that takes at most so many bytes, or none at all.
-    pub(crate) const fn new(wanted: bool, bytes: usize) -> Self {
+    pub(crate) fn new(wanted: bool, bytes: usize) -> Self {
         Self {
             capacity: if wanted { Some(bytes / 2) } else { None },
             buckets: BTreeMap::new(),
             weight: 0,
             forgotten: 0,
+            ends: Ends::default(),
         }
     }
 
@@ -205,6 +209,7 @@ impl Floors {
         if revision == 0 {
             return;
         }
+        self.ends.note(binding, revision);
         let bucket = self.buckets.get_mut(&Numbered(binding.clone()));
         if let Some(known) = bucket.and_then(|bucket| bucket.young.get_mut(key)) {
             return known.note(revision);
@@ -279,8 +284,27 @@ impl Floors {
         }
     }
 
+    /// How far the stream of a bucket is known to have come.
+    pub(crate) fn end_of(&self, binding: &Binding) -> u64 {
+        self.ends.reached(binding)
+    }
+
+    /// The stream of a bucket ends there. Returns whether it is known to have lost its end at some moment or later:
+    /// it shows less than this client was told of.
+    pub(crate) fn has_lost_end(
+        &mut self,
+        binding: &Binding,
+        last: u64,
+        since: Instant,
+        now: Instant,
+    ) -> bool {
+        self.ends.see(binding, last, now);
+        self.ends.lost_since(binding, since)
+    }
+
     /// The bucket has lost what came after that revision, or had when its leader was asked.
-    pub(crate) fn lose_end(&mut self, binding: &Binding, last: u64) {
+    pub(crate) fn lose_end(&mut self, binding: &Binding, last: u64, now: Instant) {
+        self.ends.see(binding, last, now);
         let Some(bucket) = self.buckets.get_mut(&Numbered(binding.clone())) else {
             return;
         };

@@ -5,6 +5,7 @@ pub(crate) mod answerers;
 pub(crate) mod ask;
 pub(crate) mod binding;
 pub(crate) mod config;
+pub(crate) mod ends;
 pub(crate) mod entry;
 pub(crate) mod erase;
 pub(crate) mod floors;

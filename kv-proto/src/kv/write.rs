@@ -116,6 +116,9 @@ pub(crate) struct Write {
     ttl_seconds: Option<u64>,
     /// What it is found again by, if it has a condition.
     identity: Option<Identity>,
+    /// What a create is found again by that was sent for a key without a revision, if that is in doubt and it is
+    /// sent again over a tombstone.
+    earlier: Option<Identity>,
     /// Why an earlier attempt may have been applied, if one may.
     doubt: Option<Doubt>,
     stage: Stage,
@@ -168,6 +171,7 @@ impl Write {
             value,
             kind,
             identity,
+            earlier: None,
             doubt: None,
             stage: Stage::Publish,
             tries: 0,

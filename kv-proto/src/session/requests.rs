@@ -167,7 +167,8 @@ impl Session {
     ) -> Result<Op<Revision>, WriteError> {
         let conditional = kind == Kind::Create || expect.is_some();
         let named = conditional && self.config.message_ids;
-        let identity = named.then(|| Identity::new(&mut self.rng, self.now.max(now)));
+        let reached = self.floors.end_of(bucket);
+        let identity = named.then(|| Identity::new(&mut self.rng, self.now.max(now), reached));
         let write = Write::new(bucket.clone(), key, value, kind, expect, ttl, identity)
             .map_err(WriteError::NotApplied)?;
         let id = self.start(now, Machine::Write(write), timeout)?;

@@ -15,6 +15,7 @@ mod contract;
 mod foreign;
 mod handover;
 mod interleaving;
+mod knowledge;
 mod links;
 mod manual;
 mod mutation;

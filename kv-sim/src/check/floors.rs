@@ -6,6 +6,7 @@
 
 use kv_proto::Instant;
 
+use super::lost::revision_of;
 use super::{Check, is_answer};
 use crate::history::{Answer, Call, Record};
 use crate::oracle::Commit;
@@ -78,21 +79,7 @@ impl Check<'_> {
     /// The commit of which a call was told before some moment; the first that had its number.
     fn told(&self, record: &Record, before: Instant) -> Option<&Commit> {
         let (at, answer) = record.answer.as_ref().filter(|(at, _)| *at < before)?;
-        let revision = match answer {
-            Answer::Applied(revision)
-            | Answer::Exists(revision)
-            | Answer::Conflict(Some(revision))
-            | Answer::Found { revision, .. } => *revision,
-            Answer::Conflict(None)
-            | Answer::NotApplied(_)
-            | Answer::Unknown(_)
-            | Answer::Absent
-            | Answer::Malformed(_)
-            | Answer::Stale { .. }
-            | Answer::Failed(_)
-            | Answer::Removed { .. }
-            | Answer::Done => return None,
-        };
+        let revision = revision_of(answer)?;
         let mut commits = self.oracle.of_revision(revision);
         commits.find(|one| one.key == record.key && one.at <= *at)
     }

@@ -2,6 +2,7 @@
 
 mod floors;
 mod linearizable;
+mod lost;
 mod reads;
 mod removals;
 

@@ -6,16 +6,18 @@ use std::ops::RangeInclusive;
 use kv_proto::Instant;
 
 use super::{Check, kind_of};
-use crate::history::Answer;
+use crate::history::{Answer, Record};
 use crate::oracle::{Commit, Kind};
 use crate::violation::Violation;
 
 impl Check<'_> {
     /// Tombstones do not tell who put them. Those that nobody was told to have applied must be covered by
-    /// calls whose outcome is open, one each, which began before.
+    /// calls whose outcome is open, one each, which began before; what a stream lost with its end may also be theirs
+    /// who could not know.
     pub(super) fn tombstones(&self) -> Vec<Violation> {
         type Group = (u8, Kind, Option<u64>);
         let mut open: BTreeMap<Group, Vec<Instant>> = BTreeMap::new();
+        let mut refused: BTreeMap<Group, Vec<(&Record, Instant)>> = BTreeMap::new();
         let mut told: BTreeMap<(Group, u64), Vec<RangeInclusive<Instant>>> = BTreeMap::new();
         for record in self.history.calls.iter().filter(|one| one.call.buries()) {
             let group = (record.key, kind_of(record.call), record.call.expected());
@@ -27,7 +29,7 @@ impl Check<'_> {
                 Some((_, Answer::Unknown(_))) | None => {
                     open.entry(group).or_default().push(record.called);
                 }
-                Some(_) => {}
+                Some((at, _)) => refused.entry(group).or_default().push((record, *at)),
             }
         }
         let mut violations = Vec::new();
@@ -60,9 +62,18 @@ impl Check<'_> {
                 Some(at) => {
                     calls.remove(at);
                 }
-                None => violations.push(Violation::Unaccounted {
-                    revision: commit.revision,
-                }),
+                None => {
+                    let refused = refused.entry(group).or_default();
+                    let unseen = refused.iter().position(|(record, at)| {
+                        record.called <= commit.at && self.went_unseen(record, commit, *at)
+                    });
+                    match unseen {
+                        Some(at) => drop(refused.remove(at)),
+                        None => violations.push(Violation::Unaccounted {
+                            revision: commit.revision,
+                        }),
+                    }
+                }
             }
         }
         let left = told.into_iter().filter(|(_, times)| !times.is_empty());

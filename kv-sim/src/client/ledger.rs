@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     /// Links that are not over, and whether they were ready.
     links: BTreeMap<LinkId, bool>,
     active: Option<LinkId>,
+    /// The server that was tried first.
+    first: Option<String>,
     /// Dials since there last was a link, and those of them that failed.
     dialled: u32,
     failed: u32,
@@ -55,12 +57,18 @@ impl Ledger {
     }
 
     /// Enters a dial; says how many were made since there last was a link.
-    pub(crate) fn dial(&mut self, link: LinkId) -> u32 {
+    pub(crate) fn dial(&mut self, link: LinkId, server: &str) -> u32 {
         self.links.insert(link, false);
+        self.first.get_or_insert_with(|| server.to_owned());
         if self.active.is_none() {
             self.dialled += 1;
         }
         self.dialled
+    }
+
+    /// The server that was tried first, if any was.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.first.as_deref()
     }
 
     /// Enters what is told; the error says what cannot be told now.
@@ -100,6 +108,9 @@ impl Ledger {
                 // An embedder that comes too late is not even asked to dial.
                 let too_late = known.is_none() && *reason == Disconnect::HandshakeTimedOut;
                 self.dialled += u32::from(too_late && self.active.is_none());
+                if too_late {
+                    self.first.get_or_insert_with(|| server.to_string());
+                }
                 (known == Some(false) || too_late) && *attempts == self.failed
             }
             ConnectionEvent::LameDuck { link, .. } => {
@@ -206,7 +217,7 @@ mod tests {
     fn judged(links: &[LinkId], events: &[ConnectionEvent]) -> bool {
         let mut ledger = Ledger::default();
         for link in links {
-            ledger.dial(*link);
+            ledger.dial(*link, "one:4222");
         }
         events.iter().all(|event| ledger.tell(event).is_ok())
     }
@@ -253,11 +264,30 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_nobody_came_to_dial_is_the_first_too() {
+        let (links, events) = life();
+        let ConnectionEvent::Failed { link, server, .. } = events[0].clone() else {
+            panic!("{events:?}");
+        };
+        let mut ledger = Ledger::default();
+        let reason = Disconnect::HandshakeTimedOut;
+        let missed = ConnectionEvent::Failed {
+            link,
+            server,
+            reason,
+            attempts: 1,
+        };
+        assert!(ledger.tell(&missed).is_ok());
+        ledger.dial(links[1], "another:4222");
+        assert_eq!(ledger.first(), Some("one:4222"));
+    }
+
+    #[test]
     fn a_session_ends_only_after_what_it_shall_bear() {
         let (links, events) = life();
         let mut profile = crate::scenario::Scenario::draw(1, crate::Mix::Quiet).profile;
         let mut ledger = Ledger::default();
-        ledger.dial(links[0]);
+        ledger.dial(links[0], "one:4222");
         assert!(ledger.tell(&events[0]).is_ok());
         let gave_up = |attempts| ConnectError::GaveUp {
             attempts,

@@ -96,18 +96,32 @@ impl World<'_> {
     /// Closes connections that still lack a permission or may hold a limit that was lifted while they logged in,
     /// and those that only a server believes in.
     fn end_denied(&mut self) {
+        for client in 0..self.clients.len() {
+            self.forget_dead(client);
+        }
         let denied = DENIALS.iter().any(|name| self.coverage.has(name));
+        for wire in &self.wires {
+            if let Some(conn) = wire.conn
+                && (denied || wire.is_unsure_of_limit())
+            {
+                self.cluster.disconnect(self.now, conn, None);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Lets servers forget the connections of a client that only they believe in: by themselves they notice after
+    /// minutes.
+    pub(super) fn forget_dead(&mut self, client: usize) {
         for wire in &mut self.wires {
-            let Some(conn) = wire.conn else {
-                continue;
-            };
-            if !wire.client_open && wire.up.is_dead() {
-                wire.conn = None;
+            let is_over = !wire.client_open && wire.up.is_dead();
+            if wire.client == client
+                && is_over
+                && let Some(conn) = wire.conn.take()
+            {
                 self.scribe
                     .ended(self.now, wire.drawn, Side::Server, "forgets it");
                 self.cluster.handle_closed(self.now, conn);
-            } else if denied || wire.is_unsure_of_limit() {
-                self.cluster.disconnect(self.now, conn, None);
             }
         }
         self.sweep();

@@ -23,10 +23,12 @@ impl World<'_> {
         };
         let is_first = !dialler.has_dialled;
         dialler.has_dialled = true;
-        let in_a_row = dialler.ledger.dial(link);
+        let in_a_row = dialler.ledger.dial(link, &server.to_string());
         let first = first_url(client, &self.scenario.profile);
-        let what = if is_first && !clients.shuffle && !first.ends_with(&server.to_string()) {
-            format!("begins with {server}, not with {first}")
+        // The first attempt can be over before this embedder came to dial.
+        let begun = dialler.ledger.first().unwrap_or_default();
+        let what = if is_first && !clients.shuffle && !first.ends_with(begun) {
+            format!("begins with {begun}, not with {first}")
         } else if clients.max_reconnects > 0 && in_a_row > u32::from(clients.max_reconnects) {
             format!("dials {in_a_row} times in a row")
         } else {
@@ -79,6 +81,10 @@ impl World<'_> {
         }
         self.read_watches(id);
         self.abandon(id);
+        if self.calm_since.is_some() {
+            // Nobody is left to delete what the dead session had.
+            self.forget_dead(id);
+        }
         self.begin_again(id);
         if let Some(client) = self.clients.get_mut(id) {
             let at = self.now + BREATH;

@@ -3,6 +3,8 @@
 
 mod acknowledgements;
 mod closing;
+mod given_up;
 mod judge;
 mod reads;
+mod rewinds;
 mod watches;

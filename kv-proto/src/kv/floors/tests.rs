@@ -141,7 +141,7 @@ fn a_bucket_that_loses_its_end_keeps_what_was_before() {
     let (mut floors, bucket) = (table(9), bucket());
     floors.note(&bucket, &key("a"), 5);
     floors.note(&bucket, &key("b"), 6);
-    floors.lose_end(&bucket, 5);
+    floors.lose_end(&bucket, 5, at(1));
     assert_eq!(floors.of(&bucket, &key("a")).judge(0), Judgement::Old);
     assert_eq!(floors.of(&bucket, &key("b")).judge(0), Judgement::Vague);
 }

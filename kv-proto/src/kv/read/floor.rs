@@ -186,7 +186,7 @@ impl Read {
             return self.left_unexplained(around);
         }
         if last < reached {
-            around.floors.lose_end(binding, last);
+            around.floors.lose_end(binding, last, around.now);
             around.stats.floors_dropped += 1;
         }
         self.believing_whom_it_asks()

@@ -8,18 +8,21 @@ use crate::time::Instant;
 /// So many digits of base 62 that they hold 128 bits.
 const DIGITS: usize = 22;
 
-/// The id of one message (`Nats-Msg-Id`), whose attempts all have the same, and when it was made.
+/// The id of one message (`Nats-Msg-Id`), whose attempts all have the same, and what was known when it was made.
 #[derive(Clone, Copy)]
 pub(crate) struct Identity {
     id: [u8; DIGITS],
     since: Instant,
+    reached: u64,
 }
 
 impl Identity {
-    pub(crate) fn new(rng: &mut Rng, now: Instant) -> Self {
+    /// Makes one, for a stream that is known to have come so far.
+    pub(crate) fn new(rng: &mut Rng, now: Instant, reached: u64) -> Self {
         Self {
             id: rng.base62(),
             since: now,
+            reached,
         }
     }
 
@@ -35,6 +38,11 @@ impl Identity {
     /// No attempt was made before.
     pub(super) const fn since(&self) -> Instant {
         self.since
+    }
+
+    /// A revision at or below this one was there before the first attempt.
+    pub(super) const fn reached(&self) -> u64 {
+        self.reached
     }
 }
 

@@ -235,13 +235,16 @@ impl Write {
         self.look_again(around)
     }
 
-    /// A `create` is tried again over a tombstone. That is another message than the one before, which
-    /// certainly had no effect, and some servers remember the id of what they have refused.
+    /// A `create` is tried again over a tombstone. That is another message than the one before, and some
+    /// servers remember the id of what they have refused.
     pub(super) fn expect_tombstone(&mut self, revision: Revision, around: &mut Surroundings<'_>) {
         self.expect = (!mutant::is(Mutant::CreateWithoutCondition)).then_some(revision);
         self.ttl_seconds
             .take_if(|_| mutant::is(Mutant::CreateForgetsTtl));
-        let renewed = self.identity.map(|_| Identity::new(around.rng, around.now));
+        let reached = around.floors.end_of(&self.binding);
+        let renewed = self
+            .identity
+            .map(|_| Identity::new(around.rng, around.now, reached));
         self.identity = renewed;
     }
 }

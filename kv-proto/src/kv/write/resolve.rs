@@ -15,12 +15,17 @@
 //!                                                  '--no--> unknown
 //! ```
 //!
+//! A conflict is told only if the bucket is the one that it was, and its stream shows all that we were told of: if
+//! not, what we wrote may have been there, and have gone with the end of the stream.
+//!
 //! The condition is the fence: two attempts cannot both hold, as the first that does moves the key on. The
 //! id is only what a message is recognised by: servers differ in whether they look at the id or at the
 //! condition first, so a duplicate and a conflict both mean that what is there may be ours. An expected
 //! revision of 0 is a weaker fence: a key that was created can vanish and be created again, so there the
 //! message is sent again only while the server remembers ids, and that another's message is there proves
-//! nothing.
+//! nothing. One thing does: a tombstone that was there before the first attempt. While it is there the condition does
+//! not hold, and what has gone does not come back. That it is there still is proved by the next message, a create on
+//! the condition that it is the last; what a leader shows may be old. Until that one is acknowledged both are in doubt.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -153,6 +158,13 @@ impl Write {
         if let (Question::Life { last }, Answer::Reply(reply)) = (question, &answer) {
             return match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) if self.binding.is_of(&info) => {
+                    if self.went_with_the_end(&info, around) {
+                        took(Path::LostEnd);
+                        return superseded(last);
+                    }
+                    if self.stood_before(&last) {
+                        return self.go_on_over(last, around);
+                    }
                     self.lost_to(last, around)
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
@@ -217,15 +229,13 @@ impl Write {
         }
         let headers = Headers::parse(&message.hdrs, around.limits);
         let live = headers.defect().is_some() || !operation_of(&headers).is_tombstone();
-        let id = self
-            .identity
-            .as_ref()
-            .map(|identity| identity.text().as_bytes());
+        let id = headers.first(MESSAGE_ID);
+        let mut identities = [&self.identity, &self.earlier].into_iter().flatten();
         let condition = self.expect.map(|expected| format!("{expected}"));
         let condition = condition.as_deref().map(str::as_bytes);
         Found {
             place: Place { revision, live },
-            ours: headers.first(MESSAGE_ID) == id,
+            ours: identities.any(|one| id == Some(one.text().as_bytes())),
             same_condition: headers.first(EXPECTED) == condition,
         }
     }
@@ -262,6 +272,10 @@ impl Write {
                 }
                 if found.is_some_and(|found| self.has_won(&found)) {
                     took(Path::RivalIsLast);
+                    return self.confirm(last);
+                }
+                if self.stood_before(&last) {
+                    took(Path::StoodBefore);
                     return self.confirm(last);
                 }
                 if last.revision < expected || self.keeps_one() {
@@ -308,6 +322,15 @@ impl Write {
         Step::Send(self)
     }
 
+    /// Whether what we wrote may have been there and have gone: the stream has lost its end meanwhile.
+    fn went_with_the_end(&self, info: &StreamInfo, around: &mut Surroundings<'_>) -> bool {
+        let first = self.earlier.or(self.identity);
+        let since = first.map_or(around.now, |one| one.since());
+        let last = info.state.last_seq;
+        let floors = &mut around.floors;
+        floors.has_lost_end(&self.binding, last, since, around.now)
+    }
+
     /// Whether the message was stored in our place: on the same condition, which cannot hold twice.
     fn has_won(&self, found: &Found) -> bool {
         let expected = self.expect.map_or(0, Revision::get);
@@ -328,7 +351,7 @@ impl Write {
     /// Another write has taken our place, so that ours had no effect and cannot have one.
     fn lost_to(mut self, last: Place, around: &mut Surroundings<'_>) -> Step<Self> {
         took(Path::LostToRival);
-        self.doubt = None;
+        (self.doubt, self.earlier) = (None, None);
         let expected = self.expect.unwrap_or_default();
         match self.kind {
             Kind::Create if last.live => failed_step(WriteError::Exists {
@@ -348,6 +371,26 @@ impl Write {
                 current: Some(last.revision),
             }),
         }
+    }
+
+    /// Whether what is last is a tombstone that was there before a create for a key without a revision.
+    fn stood_before(&self, last: &Place) -> bool {
+        let reached = self.identity.map_or(0, |one| one.reached());
+        let is_first = self.kind == Kind::Create && self.expect == Some(Revision::new(0));
+        let revision = last.revision.get();
+        is_first && !last.live && (1..=reached).contains(&revision)
+    }
+
+    /// Sends a create again over a tombstone that stood before it, still in doubt: if that takes its place, it was
+    /// there all the time, and the attempt before cannot have been applied.
+    fn go_on_over(mut self, last: Place, around: &mut Surroundings<'_>) -> Step<Self> {
+        self.tries += 1;
+        if self.tries > MAX_TRIES {
+            return self.give_up();
+        }
+        self.earlier = self.identity;
+        self.expect_tombstone(last.revision, around);
+        Step::Send(self)
     }
 
     /// Ends it with the doubt that it is in.

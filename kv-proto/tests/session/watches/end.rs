@@ -208,12 +208,16 @@ fn deletions_are_remembered_within_bounds() {
     assert_idle(&world);
 }
 
-/// A deletion that nobody answers is asked for again, and given up in the end.
+/// A deletion that nobody confirms is asked for again, and given up in the end.
 #[test]
 fn a_deletion_is_asked_for_again() {
+    let reply = |text: &str| Rule::Reply(text.into());
     for rule in [
         Rule::Nobody,
         Rule::Silence,
+        reply("{}"),
+        reply("{\"success\":false}"),
+        reply("{\"success\":"),
         Rule::Reply(crate::support::peer::failure(503, 10_008, "not available").to_string()),
     ] {
         let (mut world, bucket) = World::with_values(config(), &VALUES);

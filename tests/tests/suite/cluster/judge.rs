@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kv_proto::{Cause, Doubt, Outcome, ReadError, Update, WriteError};
+use kv_tests::Witness;
 
 use super::load::{Condition, DEADLINE, Read, Record, Write};
 
@@ -62,6 +63,28 @@ pub(crate) fn judge_writes(record: &Record, kept: &[Kept], outage: Duration) {
             "long after its deadline: {write:?}"
         );
     }
+}
+
+/// The writes whose acknowledgement a witness heard, of messages that are not there.
+pub(crate) fn lost_by_servers(records: &[Record], kept: &[Kept], witness: &Witness) -> Vec<String> {
+    let kept: BTreeMap<u64, &Kept> = kept.iter().map(|kept| (kept.revision, kept)).collect();
+    let (mut told, mut heard) = (0, 0);
+    let mut lost = Vec::new();
+    for write in records.iter().flat_map(|record| &record.writes) {
+        let Ok(revision) = &write.result else {
+            continue;
+        };
+        told += 1;
+        if witness.has_heard(write.value.as_bytes(), revision.get()) {
+            heard += 1;
+            let found = kept.get(&revision.get());
+            if found.is_none_or(|kept| kept.value != write.value) {
+                lost.push(format!("{write:?}"));
+            }
+        }
+    }
+    assert!(2 * heard > told, "a deaf witness: {heard} of {told}");
+    lost
 }
 
 fn may_fail(write: &Write, doubted: bool, outage: Duration) -> bool {
