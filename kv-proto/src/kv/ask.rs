@@ -91,14 +91,14 @@ impl Ask {
         Request::api(&self.api, &self.call, "", &self.body)
     }
 
-    pub(crate) fn answer(self, answer: Answer<'_>, around: &Surroundings<'_>) -> Step<Self> {
+    pub(crate) fn answer(&self, answer: Answer<'_>, around: &Surroundings<'_>) -> Step {
         let heard = match answer {
             Answer::Reply(reply) => self.read(&reply),
             Answer::NoResponders => Heard::Nobody(around.absent(&self.api)),
             Answer::Denied(subject) => Heard::Denied(subject),
             Answer::LinkLost(_) => Heard::Nothing,
         };
-        Step::Done(Output::Heard(self.asker, heard))
+        Step::Done(Output::Heard(self.asker.clone(), heard))
     }
 
     fn read(&self, reply: &Reply<'_>) -> Heard {

@@ -183,7 +183,7 @@ impl Session {
         let Phase::Sent { link, token, .. } = running.phase else {
             return;
         };
-        let Some(machine) = running.machine.take() else {
+        let Some(machine) = &mut running.machine else {
             return;
         };
         let lost = matches!(answer, Answer::LinkLost(_));
@@ -197,22 +197,21 @@ impl Session {
             now: self.now,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
         };
-        let step = match machine.answer(answer, &mut around) {
-            Step::Ignore(machine) => {
+        let step = machine.answer(answer, &mut around);
+        match step {
+            Step::Ignore => {
                 self.stats.stray_messages.raise(1);
-                running.machine = Some(machine);
                 return;
             }
-            Step::Linger(machine, time) => {
+            Step::Linger(time) => {
                 let timer = self.timers.arm(self.now + time, Reason::Retry(id));
-                running.machine = Some(machine);
                 if let Some(earlier) = running.pause.replace(timer) {
                     self.timers.cancel(earlier);
                 }
                 return;
             }
-            step @ (Step::Send(_) | Step::Pause(..) | Step::Done(_)) => step,
-        };
+            Step::Send | Step::Pause(_) | Step::Done(_) => {}
+        }
         if let Some(timer) = running.pause.take() {
             self.timers.cancel(timer);
         }
@@ -225,18 +224,16 @@ impl Session {
                 Step::Done(Output::Read(Ok(Some(_)))) if !running.repeated => {
                     link.mux.complete(token, None);
                 }
-                Step::Send(_)
-                | Step::Pause(..)
-                | Step::Ignore(_)
-                | Step::Linger(..)
-                | Step::Done(_) => link.mux.abandon(token),
+                Step::Send | Step::Pause(_) | Step::Ignore | Step::Linger(_) | Step::Done(_) => {
+                    link.mux.abandon(token)
+                }
             }
         }
         self.take_step(id, step, lost);
         self.end_drained(link);
     }
 
-    fn take_step(&mut self, id: OpId, step: Step<Machine>, lost: bool) {
+    fn take_step(&mut self, id: OpId, step: Step, lost: bool) {
         if mutant::is(Mutant::DeadlineRestarts) {
             self.restart_deadline(id);
         }
@@ -244,8 +241,7 @@ impl Session {
             return;
         };
         match step {
-            Step::Send(machine) | Step::Ignore(machine) | Step::Linger(machine, _) => {
-                running.machine = Some(machine);
+            Step::Send | Step::Ignore | Step::Linger(_) => {
                 running.phase = Phase::Waiting;
                 // What was on a lost link was asked for before what waits.
                 if lost {
@@ -254,9 +250,8 @@ impl Session {
                     self.waiting.push_back(id);
                 }
             }
-            Step::Pause(machine, pause) => {
+            Step::Pause(pause) => {
                 let timer = self.timers.arm(self.now + pause, Reason::Retry(id));
-                running.machine = Some(machine);
                 running.phase = Phase::Paused;
                 running.pause = Some(timer);
             }
