@@ -134,13 +134,13 @@ fn parse_plain_ack(payload: &[u8]) -> Option<PublishReply<'_>> {
 
 /// Splits after the end of a text without escapes, and the comma behind it.
 fn split_plain_text(rest: &[u8]) -> Option<(&str, &[u8])> {
-    let end = rest.iter().position(|&byte| byte == b'"')?;
+    let plain = |byte: u8| !matches!(byte, b'"' | b'\\') && (b' '..=b'~').contains(&byte);
+    let end = rest.iter().position(|&byte| !plain(byte))?;
     let (text, rest) = rest.split_at_checked(end)?;
-    let plain = |byte: &u8| *byte != b'\\' && (b' '..=b'~').contains(byte);
     let text = core::str::from_utf8(text).ok()?;
     let rest = rest.strip_prefix(b"\",")?;
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
-    text.as_bytes().iter().all(plain).then_some((text, rest))
+    Some((text, rest))
 }
 
 /// Reads a number as servers write it: without a sign, a leading zero or an overflow.

@@ -78,7 +78,7 @@ impl Machine {
 
     /// Whether it has something to send, and waits for what comes back.
     pub(crate) fn works(&self) -> bool {
-        matches!(self, Self::Ping) || self.request().is_some()
+        !matches!(self, Self::Sweep | Self::Sleep)
     }
 
     pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {

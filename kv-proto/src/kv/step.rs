@@ -36,12 +36,12 @@ pub(crate) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn none() -> Self {
-        let unused = || Header {
+        const UNUSED: Header<'static> = Header {
             name: "",
             value: HeaderValue::Number(0),
         };
         Self {
-            lines: core::array::from_fn(|_| unused()),
+            lines: [UNUSED; MAX_LINES],
             len: 0,
         }
     }

@@ -178,11 +178,13 @@ impl Write {
             unanswered: false,
             reached: 0,
         };
-        let size = write.request().size();
-        match write.binding.max_message() {
-            Some(limit) if size > limit => Err(Refused::TooLarge { size, limit }.into()),
-            _ => Ok(write),
+        if let Some(limit) = write.binding.max_message() {
+            let size = write.request().size();
+            if size > limit {
+                return Err(Refused::TooLarge { size, limit }.into());
+            }
         }
+        Ok(write)
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
