@@ -218,7 +218,7 @@ enum Kind {
 /// All bytes: to look one up is much cheaper than to compare it with ranges, and each entry of a watch has a key.
 const KINDS: [Kind; 256] = {
     let mut kinds = [Kind::Foreign; 256];
-    let mut rest = kinds.as_mut_slice();
+    let mut rest: &mut [Kind] = &mut kinds;
     let mut byte = 0_u8;
     while let Some((kind, more)) = rest.split_first_mut() {
         *kind = match byte {

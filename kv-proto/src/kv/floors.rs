@@ -401,6 +401,9 @@ impl Bucket {
 
 impl Ord for Numbered {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self.0.is_same_as(&other.0) {
+            return Ordering::Equal; // nearly always
+        }
         self.0.numbered_by().cmp(&other.0.numbered_by())
     }
 }

@@ -141,6 +141,7 @@ impl Write {
     ///
     /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`],
     /// [`Cause::Unreachable`] or [`Refused::TooLarge`].
+    #[inline] // or it is copied on the way out
     pub(crate) fn new(
         binding: Binding,
         key: Key,
