@@ -30,44 +30,45 @@ impl<'a> Delivery<'a> {
     /// seq>.<time>.<pending>`, or the longer form that names domain and account
     /// before the stream and may have more behind `pending`.
     pub(crate) fn parse(reply: &'a [u8]) -> Option<Self> {
-        let mut rest = reply.strip_prefix(b"$JS.ACK.")?.split(|&byte| byte == b'.');
-        let mut next = || rest.next();
-        let first = [
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-        ];
-        let Some(eighth) = next() else {
-            let [_, consumer, deliveries, numbers @ ..] = first;
-            return Self::from_tokens(consumer, deliveries, numbers);
+        let mut rest = reply.strip_prefix(b"$JS.ACK.")?;
+        let dots = rest.iter().filter(|byte| **byte == b'.').count();
+        let before = match dots {
+            6 => 1,
+            8.. => 3,
+            _ => return None,
         };
-        let [_, _, _, consumer, deliveries, stream_seq, consumer_seq] = first;
-        let numbers = [stream_seq, consumer_seq, eighth, next()?];
-        Self::from_tokens(consumer, deliveries, numbers)
-    }
-
-    #[inline(always)]
-    fn from_tokens(consumer: &'a [u8], deliveries: &[u8], numbers: [&[u8]; 4]) -> Option<Self> {
-        let [stream_seq, consumer_seq, stored, pending] = numbers;
-        parse_sequence(deliveries)?;
-        let stored = i64::try_from(parse_sequence(stored)?).ok()?;
-        Some(Self {
+        for _ in 0..before {
+            (_, rest) = token(rest)?;
+        }
+        let (consumer, rest) = token(rest)?;
+        let (_deliveries, rest) = number(rest)?;
+        let (stream_seq, rest) = number(rest.strip_prefix(b".")?)?;
+        let (consumer_seq, rest) = number(rest.strip_prefix(b".")?)?;
+        let (stored, rest) = number(rest.strip_prefix(b".")?)?;
+        let (pending, rest) = number(rest.strip_prefix(b".")?)?;
+        // Between servers a reply subject has another one behind an `@`.
+        matches!(rest, [] | [b'.' | b'@', ..]).then_some(Self {
             consumer,
-            stream_seq: parse_sequence(stream_seq)?,
-            consumer_seq: parse_sequence(consumer_seq)?,
-            stored: Timestamp::from_unix_nanos(stored),
-            pending: parse_sequence(before_at(pending))?,
+            stream_seq,
+            consumer_seq,
+            stored: Timestamp::from_unix_nanos(i64::try_from(stored).ok()?),
+            pending,
         })
     }
 }
 
-/// Between servers a reply subject has another one behind an `@`.
-fn before_at(token: &[u8]) -> &[u8] {
-    token.split(|&byte| byte == b'@').next().unwrap_or(token)
+/// Splits after the first token, and the dot behind it.
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b'.')?;
+    let (token, rest) = text.split_at_checked(end)?;
+    Some((token, rest.get(1..)?))
+}
+
+/// Splits after a number.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit());
+    let (digits, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+    Some((parse_sequence(digits)?, rest))
 }
 
 /// A status message of a push consumer.
