@@ -328,9 +328,10 @@ impl Session {
     #[must_use]
     pub fn read_hint(&self, link: LinkId, have: usize) -> usize {
         let known = self.links.iter().find(|known| known.id == link);
-        let missing = known.map_or(1, |link| link.decoder.missing(have));
-        // Room grows with what was received, never with what is announced.
-        missing.min(have).max(READ_AHEAD)
+        let (missing, longest) =
+            known.map_or((1, 0), |link| (link.decoder.missing(have), link.longest));
+        // Room grows with what was received, now or before, never with what is announced.
+        missing.min(have.max(longest)).max(READ_AHEAD)
     }
 
     /// Returns the current instant as the session knows it: the largest that

@@ -30,30 +30,40 @@ impl<'a> Delivery<'a> {
     /// seq>.<time>.<pending>`, or the longer form that names domain and account
     /// before the stream and may have more behind `pending`.
     pub(crate) fn parse(reply: &'a [u8]) -> Option<Self> {
-        let mut rest = reply.strip_prefix(b"$JS.ACK.")?;
-        let dots = rest.iter().filter(|byte| **byte == b'.').count();
-        let before = match dots {
-            6 => 1,
-            8.. => 3,
-            _ => return None,
+        let (_, rest) = token(reply.strip_prefix(b"$JS.ACK.")?)?;
+        // Between servers a reply subject has another one behind an `@`.
+        let ends = |rest: &[u8]| match rest {
+            [] => true,
+            [b'@', other @ ..] => !other.contains(&b'.'),
+            _ => false,
         };
-        for _ in 0..before {
-            (_, rest) = token(rest)?;
+        if let Some((delivery, rest)) = Self::from_consumer(rest)
+            && ends(rest)
+        {
+            return Some(delivery);
         }
-        let (consumer, rest) = token(rest)?;
+        let (_account, rest) = token(rest)?;
+        let (_stream, rest) = token(rest)?;
+        let (delivery, rest) = Self::from_consumer(rest)?;
+        matches!(rest, [] | [b'.' | b'@', ..]).then_some(delivery)
+    }
+
+    /// Reads it from the consumer on; returns what is left as well.
+    fn from_consumer(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (consumer, rest) = token(text)?;
         let (_deliveries, rest) = number(rest)?;
         let (stream_seq, rest) = number(rest.strip_prefix(b".")?)?;
         let (consumer_seq, rest) = number(rest.strip_prefix(b".")?)?;
         let (stored, rest) = number(rest.strip_prefix(b".")?)?;
         let (pending, rest) = number(rest.strip_prefix(b".")?)?;
-        // Between servers a reply subject has another one behind an `@`.
-        matches!(rest, [] | [b'.' | b'@', ..]).then_some(Self {
+        let delivery = Self {
             consumer,
             stream_seq,
             consumer_seq,
             stored: Timestamp::from_unix_nanos(i64::try_from(stored).ok()?),
             pending,
-        })
+        };
+        Some((delivery, rest))
     }
 }
 
@@ -64,11 +74,21 @@ fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((token, rest.get(1..)?))
 }
 
-/// Splits after a number.
+/// Splits after a number, which is as servers write it. A watch reads five with each entry, hence the plain loop.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit());
-    let (digits, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
-    Some((parse_sequence(digits)?, rest))
+    let (mut value, mut rest) = (0_u64, text);
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        value = value
+            .checked_mul(10)?
+            .checked_add(u64::from(digit & 0x0f))?;
+        rest = more;
+    }
+    let is_canonical = match text {
+        [b'0', b'0'..=b'9', ..] => false,
+        [first, ..] => first.is_ascii_digit(),
+        [] => false,
+    };
+    is_canonical.then_some((value, rest))
 }
 
 /// A status message of a push consumer.
