@@ -110,6 +110,8 @@ pub(crate) struct Link {
     pub(crate) addr: ServerAddr,
     pub(crate) state: State,
     pub(crate) decoder: Decoder,
+    /// The length of the longest frame that it has brought.
+    pub(crate) longest: usize,
     pub(crate) outbox: Outbox,
     pub(crate) mux: Mux,
     pub(crate) handshake: Option<TimerId>,
@@ -191,6 +193,7 @@ impl Link {
             addr,
             state: State::Dialing,
             decoder: Decoder::new(),
+            longest: 0,
             outbox: Outbox::default(),
             mux,
             handshake: None,

@@ -240,9 +240,11 @@ fn token_text(slot: u32, generation: u32) -> String {
 }
 
 fn slot_of(text: &[u8]) -> Option<u32> {
-    let end = text.iter().position(|b| *b == b'-').unwrap_or(text.len());
-    let digits = core::str::from_utf8(text.get(..end)?).ok()?;
-    u32::from_str_radix(digits, 16).ok()
+    let mut digits = text.iter().take_while(|byte| **byte != b'-');
+    digits.try_fold(0_u32, |slot, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        slot.checked_mul(16)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

@@ -194,11 +194,11 @@ fn check_key(text: &str) -> Result<(), InvalidKey> {
     }
     let mut token_starts = true;
     for (at, byte) in text.bytes().enumerate() {
-        token_starts = match byte {
-            b'.' if token_starts => return Err(InvalidKey::EmptyToken { at }),
-            b'.' => true,
-            b'-' | b'/' | b'_' | b'=' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => false,
-            _ => return Err(InvalidKey::Character { at, byte }),
+        token_starts = match KINDS.get(usize::from(byte)) {
+            Some(Kind::Text) => false,
+            Some(Kind::Dot) if token_starts => return Err(InvalidKey::EmptyToken { at }),
+            Some(Kind::Dot) => true,
+            Some(Kind::Foreign) | None => return Err(InvalidKey::Character { at, byte }),
         };
     }
     if token_starts {
@@ -206,6 +206,31 @@ fn check_key(text: &str) -> Result<(), InvalidKey> {
     }
     Ok(())
 }
+
+/// What a byte is in a key.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Dot,
+    Foreign,
+}
+
+/// All bytes: to look one up is much cheaper than to compare it with ranges, and each entry of a watch has a key.
+const KINDS: [Kind; 256] = {
+    let mut kinds = [Kind::Foreign; 256];
+    let mut rest: &mut [Kind] = &mut kinds;
+    let mut byte = 0_u8;
+    while let Some((kind, more)) = rest.split_first_mut() {
+        *kind = match byte {
+            b'-' | b'/' | b'_' | b'=' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => Kind::Text,
+            b'.' => Kind::Dot,
+            _ => Kind::Foreign,
+        };
+        byte = byte.wrapping_add(1);
+        rest = more;
+    }
+    kinds
+};
 
 impl BucketName {
     /// Parses a bucket name.

@@ -252,7 +252,7 @@ pub(crate) enum Phase {
 
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// `None` only while it handles an answer, and after the end.
+    /// `None` after the end.
     pub(crate) machine: Option<Machine>,
     pub(crate) phase: Phase,
     pub(crate) deadline: Option<TimerId>,
@@ -295,6 +295,7 @@ impl Ops {
         self.len().saturating_sub(self.internal)
     }
 
+    #[inline] // or what is inserted is copied on the way
     #[allow(clippy::indexing_slicing, reason = "what is free is a slot")]
     pub(crate) fn insert(&mut self, running: Running) -> OpId {
         self.internal.raise(usize::from(running.internal));
@@ -326,16 +327,16 @@ impl Ops {
     }
 
     /// Frees the name; what still comes for it is recognised as late.
-    pub(crate) fn remove(&mut self, id: OpId) -> Option<Running> {
-        let slot = self
-            .slots
-            .get_mut(position(id.index))
-            .filter(|slot| slot.generation == id.generation)?;
-        let running = slot.running.take()?;
-        self.internal.lower(usize::from(running.internal));
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.index);
-        Some(running)
+    pub(crate) fn remove(&mut self, id: OpId) {
+        let slot = self.slots.get_mut(position(id.index));
+        if let Some(slot) = slot.filter(|slot| slot.generation == id.generation)
+            && let Some(running) = &slot.running
+        {
+            self.internal.lower(usize::from(running.internal));
+            slot.running = None;
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(id.index);
+        }
     }
 
     /// Returns whether any operation still works towards its end; sleeping is

@@ -21,6 +21,7 @@ mod watches;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::mem;
 
 use bytes::BytesMut;
 
@@ -35,7 +36,7 @@ use crate::limits::Limits;
 use crate::link::{Link, LinkId, State};
 use crate::mutant::{self, Mutant, TornFrame};
 use crate::mux::INBOX_SID;
-use crate::op::{Op, OpId, OpResult, Ops, Phase};
+use crate::op::{Elapsed, Op, OpId, OpResult, Ops, Output, Phase};
 use crate::out::Transmit;
 use crate::paths::{Path, took};
 use crate::pool::Pool;
@@ -327,9 +328,10 @@ impl Session {
     #[must_use]
     pub fn read_hint(&self, link: LinkId, have: usize) -> usize {
         let known = self.links.iter().find(|known| known.id == link);
-        let missing = known.map_or(1, |link| link.decoder.missing(have));
-        // Room grows with what was received, never with what is announced.
-        missing.min(have).max(READ_AHEAD)
+        let (missing, longest) =
+            known.map_or((1, 0), |link| (link.decoder.missing(have), link.longest));
+        // Room grows with what was received, now or before, never with what is announced.
+        missing.min(have.max(longest)).max(READ_AHEAD)
     }
 
     /// Returns the current instant as the session knows it: the largest that
@@ -344,15 +346,13 @@ impl Session {
     /// Returns the result of an operation that ended, once; `None` while it
     /// runs, and for a ticket that was taken or cancelled before.
     pub fn take<T: OpResult>(&mut self, op: &Op<T>) -> Option<Result<T, T::Error>> {
-        match self.ops.get(op.id())?.phase {
-            Phase::Ended(_) => {}
+        let running = self.ops.get_mut(op.id())?;
+        let output = match &mut running.phase {
+            Phase::Ended(output) => mem::replace(output, Output::Elapsed(Ok(Elapsed))),
             Phase::Waiting | Phase::Sent { .. } | Phase::Paused => return None,
-        }
-        let ended = self.ops.remove(op.id())?;
-        let Phase::Ended(output) = ended.phase else {
-            return None;
         };
-        self.result_bytes.lower(ended.held);
+        self.result_bytes.lower(running.held);
+        self.ops.remove(op.id());
         self.sweep_queues();
         T::from_output(output)
     }

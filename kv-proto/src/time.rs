@@ -111,7 +111,12 @@ impl Timestamp {
     /// `0001-01-01T00:00:00Z` is one of those.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        parse_rfc3339(text.as_bytes())
+        Self::parse_rfc3339_bytes(text.as_bytes())
+    }
+
+    /// The same of what may not be text.
+    pub(crate) fn parse_rfc3339_bytes(text: &[u8]) -> Option<Self> {
+        parse_rfc3339(text)
     }
 }
 

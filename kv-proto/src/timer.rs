@@ -63,7 +63,6 @@ pub(crate) struct TimerId {
 
 #[derive(Debug)]
 struct Slot {
-    at: Instant,
     serial: u64,
     /// `None`: free.
     reason: Option<Reason>,
@@ -71,11 +70,25 @@ struct Slot {
     place: usize,
 }
 
+/// What the heap is ordered by, in the heap itself: comparing does not touch the slots.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    at: Instant,
+    serial: u64,
+    slot: usize,
+}
+
+impl Armed {
+    fn is_before(&self, other: &Self) -> bool {
+        (self.at, self.serial) < (other.at, other.serial)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     slots: Vec<Slot>,
     free: Vec<usize>,
-    heap: Vec<usize>,
+    heap: Vec<Armed>,
     serial: u64,
 }
 
@@ -92,7 +105,6 @@ impl Timers {
         self.serial += 1;
         let place = self.heap.len();
         let filled = Slot {
-            at,
             serial: self.serial,
             reason: Some(reason),
             place,
@@ -107,12 +119,11 @@ impl Timers {
                 self.slots.len() - 1
             }
         };
-        self.heap.push(slot);
-        self.rise(place);
-        TimerId {
-            slot,
-            serial: self.serial,
-        }
+        let serial = self.serial;
+        let armed = Armed { at, serial, slot };
+        self.heap.push(armed);
+        self.rise(place, armed);
+        TimerId { slot, serial }
     }
 
     pub(crate) fn cancel(&mut self, id: TimerId) {
@@ -127,16 +138,13 @@ impl Timers {
 
     /// Takes the earliest timer that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Reason> {
-        let slot = *self.heap.first()?;
-        if self.slots[slot].at > now {
-            return None;
-        }
-        self.remove(slot)
+        let first = self.heap.first().filter(|armed| armed.at <= now)?;
+        self.remove(first.slot)
     }
 
     /// Returns when the earliest timer is due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.first().map(|slot| self.slots[*slot].at)
+        self.heap.first().map(|armed| armed.at)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -145,53 +153,47 @@ impl Timers {
 
     fn remove(&mut self, slot: usize) -> Option<Reason> {
         let place = self.slots[slot].place;
-        self.heap.swap_remove(place);
-        if let Some(moved) = self.heap.get(place) {
-            self.slots[*moved].place = place;
-            self.rise(place);
-            self.sink(place);
+        if let Some(last) = self.heap.pop()
+            && place < self.heap.len()
+        {
+            let place = self.sink(place);
+            self.rise(place, last);
         }
         self.free.push(slot);
         self.slots[slot].reason.take()
     }
 
-    fn earlier(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.slots[self.heap[a]], &self.slots[self.heap[b]]);
-        (a.at, a.serial) < (b.at, b.serial)
-    }
-
-    fn rise(&mut self, mut place: usize) {
-        while place > 0 && self.earlier(place, (place - 1) / 2) {
-            self.swap(place, (place - 1) / 2);
-            place = (place - 1) / 2;
-        }
-    }
-
-    fn sink(&mut self, mut place: usize) {
+    /// Moves an empty place to the bottom. What fills it came from there, so it will not rise far: that takes half of
+    /// the comparisons of letting it sink.
+    fn sink(&mut self, mut place: usize) -> usize {
         loop {
-            let left = 2 * place + 1;
-            if left >= self.heap.len() {
-                return;
-            }
-            let right = left + 1;
-            let child = if right < self.heap.len() && self.earlier(right, left) {
-                right
-            } else {
-                left
+            let (left, right) = (2 * place + 1, 2 * place + 2);
+            let child = match (self.heap.get(left), self.heap.get(right)) {
+                (Some(one), Some(other)) if other.is_before(one) => right,
+                (Some(_), _) => left,
+                (None, _) => return place,
             };
-            if !self.earlier(child, place) {
-                return;
-            }
-            self.swap(place, child);
+            self.put(place, self.heap[child]);
             place = child;
         }
     }
 
-    fn swap(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        let (at_a, at_b) = (self.heap[a], self.heap[b]);
-        self.slots[at_a].place = a;
-        self.slots[at_b].place = b;
+    /// Fills a place, or the one above it that is due.
+    fn rise(&mut self, mut place: usize, armed: Armed) {
+        while place > 0 {
+            let above = (place - 1) / 2;
+            if !armed.is_before(&self.heap[above]) {
+                break;
+            }
+            self.put(place, self.heap[above]);
+            place = above;
+        }
+        self.put(place, armed);
+    }
+
+    fn put(&mut self, place: usize, armed: Armed) {
+        self.heap[place] = armed;
+        self.slots[armed.slot].place = place;
     }
 }
 

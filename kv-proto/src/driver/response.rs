@@ -54,19 +54,20 @@ impl<T: OpResult> Future for Response<T> {
     /// When polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let State::Running(op) = &this.state {
+            let mut state = this.shared.lock();
+            let Some(result) = state.session.take(op) else {
+                state.wait_for_op(op.id(), cx);
+                return Poll::Pending;
+            };
+            drop(state);
+            this.state = State::Over;
+            return Poll::Ready(result);
+        }
         match core::mem::replace(&mut this.state, State::Over) {
             State::Refused(error) => Poll::Ready(Err(error)),
-            State::Running(op) => {
-                let mut state = this.shared.lock();
-                if let Some(result) = state.session.take(&op) {
-                    return Poll::Ready(result);
-                }
-                state.wait_for_op(op.id(), cx);
-                this.state = State::Running(op);
-                Poll::Pending
-            }
             #[allow(clippy::panic, reason = "what polls a future that is over is broken")]
-            State::Over => panic!("a response was polled after it was ready"),
+            State::Running(_) | State::Over => panic!("a response was polled after it was ready"),
         }
     }
 }

@@ -30,44 +30,65 @@ impl<'a> Delivery<'a> {
     /// seq>.<time>.<pending>`, or the longer form that names domain and account
     /// before the stream and may have more behind `pending`.
     pub(crate) fn parse(reply: &'a [u8]) -> Option<Self> {
-        let mut rest = reply.strip_prefix(b"$JS.ACK.")?.split(|&byte| byte == b'.');
-        let mut next = || rest.next();
-        let first = [
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-            next()?,
-        ];
-        let Some(eighth) = next() else {
-            let [_, consumer, deliveries, numbers @ ..] = first;
-            return Self::from_tokens(consumer, deliveries, numbers);
+        let (_, rest) = token(reply.strip_prefix(b"$JS.ACK.")?)?;
+        // Between servers a reply subject has another one behind an `@`.
+        let ends = |rest: &[u8]| match rest {
+            [] => true,
+            [b'@', other @ ..] => !other.contains(&b'.'),
+            _ => false,
         };
-        let [_, _, _, consumer, deliveries, stream_seq, consumer_seq] = first;
-        let numbers = [stream_seq, consumer_seq, eighth, next()?];
-        Self::from_tokens(consumer, deliveries, numbers)
+        if let Some((delivery, rest)) = Self::from_consumer(rest)
+            && ends(rest)
+        {
+            return Some(delivery);
+        }
+        let (_account, rest) = token(rest)?;
+        let (_stream, rest) = token(rest)?;
+        let (delivery, rest) = Self::from_consumer(rest)?;
+        matches!(rest, [] | [b'.' | b'@', ..]).then_some(delivery)
     }
 
-    #[inline(always)]
-    fn from_tokens(consumer: &'a [u8], deliveries: &[u8], numbers: [&[u8]; 4]) -> Option<Self> {
-        let [stream_seq, consumer_seq, stored, pending] = numbers;
-        parse_sequence(deliveries)?;
-        let stored = i64::try_from(parse_sequence(stored)?).ok()?;
-        Some(Self {
+    /// Reads it from the consumer on; returns what is left as well.
+    fn from_consumer(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (consumer, rest) = token(text)?;
+        let (_deliveries, rest) = number(rest)?;
+        let (stream_seq, rest) = number(rest.strip_prefix(b".")?)?;
+        let (consumer_seq, rest) = number(rest.strip_prefix(b".")?)?;
+        let (stored, rest) = number(rest.strip_prefix(b".")?)?;
+        let (pending, rest) = number(rest.strip_prefix(b".")?)?;
+        let delivery = Self {
             consumer,
-            stream_seq: parse_sequence(stream_seq)?,
-            consumer_seq: parse_sequence(consumer_seq)?,
-            stored: Timestamp::from_unix_nanos(stored),
-            pending: parse_sequence(before_at(pending))?,
-        })
+            stream_seq,
+            consumer_seq,
+            stored: Timestamp::from_unix_nanos(i64::try_from(stored).ok()?),
+            pending,
+        };
+        Some((delivery, rest))
     }
 }
 
-/// Between servers a reply subject has another one behind an `@`.
-fn before_at(token: &[u8]) -> &[u8] {
-    token.split(|&byte| byte == b'@').next().unwrap_or(token)
+/// Splits after the first token, and the dot behind it.
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b'.')?;
+    let (token, rest) = text.split_at_checked(end)?;
+    Some((token, rest.get(1..)?))
+}
+
+/// Splits after a number, which is as servers write it. A watch reads five with each entry, hence the plain loop.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut rest) = (0_u64, text);
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        value = value
+            .checked_mul(10)?
+            .checked_add(u64::from(digit & 0x0f))?;
+        rest = more;
+    }
+    let is_canonical = match text {
+        [b'0', b'0'..=b'9', ..] => false,
+        [first, ..] => first.is_ascii_digit(),
+        [] => false,
+    };
+    is_canonical.then_some((value, rest))
 }
 
 /// A status message of a push consumer.

@@ -2,6 +2,7 @@
 //! clean up after them. Nobody waits for such an operation: its answer goes to
 //! whatever asked.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use bytes::Bytes;
@@ -44,9 +45,9 @@ pub(crate) enum Question {
 /// What was heard.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    Created(ConsumerInfo),
+    Created(Box<ConsumerInfo>),
     Stream(StreamFacts),
-    Consumer(ConsumerInfo),
+    Consumer(Box<ConsumerInfo>),
     /// The sequence of the last message.
     Last(u64),
     Deleted,
@@ -91,20 +92,24 @@ impl Ask {
         Request::api(&self.api, &self.call, "", &self.body)
     }
 
-    pub(crate) fn answer(self, answer: Answer<'_>, around: &Surroundings<'_>) -> Step<Self> {
+    pub(crate) fn answer(&self, answer: Answer<'_>, around: &Surroundings<'_>) -> Step {
         let heard = match answer {
             Answer::Reply(reply) => self.read(&reply),
             Answer::NoResponders => Heard::Nobody(around.absent(&self.api)),
             Answer::Denied(subject) => Heard::Denied(subject),
             Answer::LinkLost(_) => Heard::Nothing,
         };
-        Step::Done(Output::Heard(self.asker, heard))
+        Step::Done(Output::Heard(self.asker.clone(), heard))
     }
 
     fn read(&self, reply: &Reply<'_>) -> Heard {
         let heard = match self.question {
-            Question::Create => reply.api().map(|reply| of(reply, Heard::Created)),
-            Question::Consumer => reply.api().map(|reply| of(reply, Heard::Consumer)),
+            Question::Create => reply
+                .api()
+                .map(|reply| of(reply, |info| Heard::Created(Box::new(info)))),
+            Question::Consumer => reply
+                .api()
+                .map(|reply| of(reply, |info| Heard::Consumer(Box::new(info)))),
             Question::Stream => reply
                 .api()
                 .map(|reply| of(reply, |info: StreamInfo| Heard::Stream((&info).into()))),

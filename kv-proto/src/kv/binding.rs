@@ -154,6 +154,11 @@ impl Binding {
         (stream, api.as_str(), unreachable.as_deref())
     }
 
+    /// Whether one is a clone of the other.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether that API can be asked from here.
     pub(crate) fn check_origin(&self) -> Result<(), Absent> {
         match &self.0.origin.unreachable {
@@ -275,7 +280,7 @@ impl fmt::Debug for Binding {
 impl PartialEq for Binding {
     /// Two bindings are equal if they are of the same life of the same bucket.
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.is_same_as(other)
             || self.0.name == other.0.name
                 && self.0.api == other.0.api
                 && self.0.created == other.0.created

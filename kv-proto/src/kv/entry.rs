@@ -16,7 +16,7 @@ use crate::js::message::StoredMessage;
 use crate::limits::{COPY_THRESHOLD, Limits};
 use crate::name::{BucketName, Key};
 use crate::time::Timestamp;
-use crate::wire::{HeaderDefect, Headers, Status};
+use crate::wire::{HeaderDefect, Headers, Status, decimal};
 
 /// The position of a write in its bucket: the sequence of the message in the
 /// bucket's stream. Revisions of one bucket grow with every write to any key.
@@ -234,7 +234,7 @@ impl<'a> Stored<'a> {
         defect: Option<HeaderDefect>,
         payload: Payload<'_>,
     ) -> Result<Self, Damaged> {
-        let revision = fields.sequence.and_then(number).map(Revision);
+        let revision = fields.sequence.and_then(decimal).map(Revision);
         let damaged = |defect| Damaged {
             revision,
             subject: fields.subject.map(Vec::from),
@@ -243,17 +243,16 @@ impl<'a> Stored<'a> {
         if let Some(defect) = defect {
             return Err(damaged(defect.into()));
         }
-        let field = |name| damaged(EntryDefect::Field(name));
-        fields.stream.ok_or(field("Nats-Stream"))?;
+        let missing = |name| move || damaged(EntryDefect::Field(name));
+        fields.stream.ok_or_else(missing("Nats-Stream"))?;
         let operation = Operation::from_headers(fields.operation, fields.reason);
         Ok(Self {
-            subject: Cow::Borrowed(fields.subject.ok_or(field("Nats-Subject"))?),
-            revision: revision.ok_or(field("Nats-Sequence"))?,
+            subject: Cow::Borrowed(fields.subject.ok_or_else(missing("Nats-Subject"))?),
+            revision: revision.ok_or_else(missing("Nats-Sequence"))?,
             created: fields
                 .time
-                .and_then(|time| core::str::from_utf8(time).ok())
-                .and_then(Timestamp::parse_rfc3339)
-                .ok_or(field("Nats-Time-Stamp"))?,
+                .and_then(Timestamp::parse_rfc3339_bytes)
+                .ok_or_else(missing("Nats-Time-Stamp"))?,
             operation,
             value: value_of(operation, || payload.keep()),
         })
@@ -305,10 +304,6 @@ fn value_of(operation: Operation, value: impl FnOnce() -> Bytes) -> Bytes {
     } else {
         value()
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

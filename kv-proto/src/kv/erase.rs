@@ -144,11 +144,7 @@ impl Erase {
         2 * self.filter.len() + FRAME
     }
 
-    pub(crate) fn answer(
-        mut self,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match answer {
             Answer::Reply(reply) => self.on_reply(&reply, around),
             Answer::NoResponders => match around.absent(self.binding.origin_api()) {
@@ -162,7 +158,7 @@ impl Erase {
                     self.doubt = Some(Doubt::LinkLost);
                 }
                 self.stage = Stage::Look;
-                Step::Send(self)
+                Step::Send
             }
         }
     }
@@ -172,14 +168,14 @@ impl Erase {
     }
 
     /// Tries again after a pause.
-    fn rest(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn rest(&mut self, around: &mut Surroundings<'_>) -> Step {
         took(Path::RemovedLater);
         self.unanswered = true;
         self.stage = Stage::Look;
-        Step::Pause(self, around.pause())
+        Step::Pause(around.pause())
     }
 
-    fn on_reply(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_reply(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         match &self.stage {
             Stage::Look => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) => self.on_seen(&info),
@@ -206,9 +202,9 @@ impl Erase {
         }
     }
 
-    fn on_seen(mut self, info: &StreamInfo) -> Step<Self> {
+    fn on_seen(&mut self, info: &StreamInfo) -> Step {
         if info.config.name != self.binding.acks_from() {
-            return Step::Ignore(self);
+            return Step::Ignore;
         }
         let end = Revision::new(info.state.last_seq.saturating_add(1));
         let bound = self.bound.unwrap_or(Bound {
@@ -231,14 +227,14 @@ impl Erase {
         let bound = Bound { before, ..bound };
         self.bound = Some(bound);
         self.stage = self.within(bound);
-        Step::Send(self)
+        Step::Send
     }
 
-    fn on_last(mut self, last: u64) -> Step<Self> {
+    fn on_last(&mut self, last: u64) -> Step {
         match self.bound {
             Some(bound) if bound.tombstone == Some(Revision::new(last)) => {
                 self.stage = self.purging(bound);
-                Step::Send(self)
+                Step::Send
             }
             Some(_) | None => {
                 took(Path::RemovedBetter);
@@ -247,7 +243,7 @@ impl Erase {
         }
     }
 
-    fn on_failure(self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_failure(&mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step {
         if error.is_transient() {
             return self.rest(around);
         }
@@ -270,16 +266,16 @@ impl Erase {
         self.output(Err(error))
     }
 
-    fn failed(self, error: BucketError) -> Step<Self> {
+    fn failed(&mut self, error: BucketError) -> Step {
         Step::Done(self.output(Err(error)))
     }
 
     /// The result. A failure that proves that the last purge had no effect
     /// proves nothing about an earlier one.
-    pub(crate) fn output(self, result: Result<u64, BucketError>) -> Output {
-        let result = match (result, self.doubt) {
+    pub(crate) fn output(&self, result: Result<u64, BucketError>) -> Output {
+        let result = match (result, &self.doubt) {
             (Err(error), Some(doubt)) if error.outcome() == Outcome::NotApplied => {
-                Err(BucketError::Unknown(doubt))
+                Err(BucketError::Unknown(doubt.clone()))
             }
             (result, _) => result,
         };

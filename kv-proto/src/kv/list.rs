@@ -72,22 +72,18 @@ impl List {
         Request::api(&self.api, call, "", &self.body)
     }
 
-    pub(crate) fn answer(
-        mut self,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match answer {
             Answer::Reply(reply) => self.on_page(&reply, around),
             Answer::NoResponders => match around.absent(&self.api) {
                 Some(absent) => self.failed(absent.into()),
                 None => {
                     self.unanswered = true;
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 }
             },
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
-            Answer::LinkLost(_) => Step::Send(self),
+            Answer::LinkLost(_) => Step::Send,
         }
     }
 
@@ -100,7 +96,7 @@ impl List {
         self.output(error)
     }
 
-    fn on_page(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_page(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         let text = reply.payload.bytes;
         let output = match self.what {
             What::Names => reply.api::<StreamNames>().map(|page| {
@@ -116,18 +112,18 @@ impl List {
             Some(Ok(output)) => Step::Done(output),
             Some(Err(error)) if error.is_transient() => {
                 self.unanswered = true;
-                Step::Pause(self, around.pause())
+                Step::Pause(around.pause())
             }
             Some(Err(error)) => self.failed(manage::refused(error)),
             None => self.failed(BucketError::Unknown(Doubt::Malformed)),
         }
     }
 
-    fn failed(self, error: BucketError) -> Step<Self> {
+    fn failed(&mut self, error: BucketError) -> Step {
         Step::Done(self.output(error))
     }
 
-    pub(crate) fn output(self, error: BucketError) -> Output {
+    pub(crate) fn output(&self, error: BucketError) -> Output {
         match self.what {
             What::Names => Output::Names(Err(error)),
             What::Statuses => Output::Statuses(Err(error)),

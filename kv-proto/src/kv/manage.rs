@@ -115,18 +115,14 @@ impl Manage {
         self.request().payload.len() + self.stream.len()
     }
 
-    pub(crate) fn answer(
-        mut self,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match answer {
             Answer::Reply(reply) => self.on_reply(&reply, around),
             Answer::NoResponders => match around.absent(&self.api) {
                 Some(absent) => self.failed(absent.into()),
                 None => {
                     self.unanswered = true;
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 }
             },
             Answer::Denied(subject) => self.failed(BucketError::Denied { subject }),
@@ -139,7 +135,7 @@ impl Manage {
                 if matches!(self.stage, Stage::Delete) && self.doubt.is_some() {
                     self.failed(BucketError::Unknown(Doubt::LinkLost))
                 } else {
-                    Step::Send(self)
+                    Step::Send
                 }
             }
         }
@@ -158,7 +154,7 @@ impl Manage {
         self.output(error)
     }
 
-    fn on_reply(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_reply(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         match &self.stage {
             Stage::Level => match reply.api::<AccountInfo>() {
                 Some(ApiReply::Success(account)) => self.on_level(&account),
@@ -166,26 +162,20 @@ impl Manage {
                 None => self.malformed(),
             },
             Stage::Fetch => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info)) if info.config.name != self.stream => {
-                    Step::Ignore(self)
-                }
+                Some(ApiReply::Success(info)) if info.config.name != self.stream => Step::Ignore,
                 Some(ApiReply::Success(info)) => self.on_fetched(info, reply),
                 Some(ApiReply::Failure(error)) => self.on_fetch_failure(error, around),
                 None => self.malformed(),
             },
             Stage::Create { .. } | Stage::Update { .. } => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info)) if info.config.name != self.stream => {
-                    Step::Ignore(self)
-                }
+                Some(ApiReply::Success(info)) if info.config.name != self.stream => Step::Ignore,
                 Some(ApiReply::Success(info)) => self.on_stored(info),
                 Some(ApiReply::Failure(error)) if error.is_stream_name_in_use() => self.on_exists(),
                 Some(ApiReply::Failure(error)) => self.on_failure(error, around),
                 None => self.malformed(),
             },
             Stage::Compare => match reply.api::<StreamInfo>() {
-                Some(ApiReply::Success(info)) if info.config.name != self.stream => {
-                    Step::Ignore(self)
-                }
+                Some(ApiReply::Success(info)) if info.config.name != self.stream => Step::Ignore,
                 Some(ApiReply::Success(info)) => self.on_compared(info),
                 Some(ApiReply::Failure(error)) => self.on_failure(error, around),
                 None => self.malformed(),
@@ -200,7 +190,7 @@ impl Manage {
         }
     }
 
-    fn on_level(mut self, account: &AccountInfo) -> Step<Self> {
+    fn on_level(&mut self, account: &AccountInfo) -> Step {
         let required = self.goal.config().and_then(BucketConfig::required_level);
         if let Some(required) = required
             && account.api_level() < required.level
@@ -211,10 +201,10 @@ impl Manage {
             });
         }
         self.stage = self.first_stage();
-        Step::Send(self)
+        Step::Send
     }
 
-    fn on_fetched(mut self, info: StreamInfo, reply: &Reply<'_>) -> Step<Self> {
+    fn on_fetched(&mut self, info: StreamInfo, reply: &Reply<'_>) -> Step {
         match &self.goal {
             Goal::Status => {
                 let text = reply.payload.bytes;
@@ -229,24 +219,24 @@ impl Manage {
                 self.stage = Stage::Update {
                     body: config.to_string().into(),
                 };
-                Step::Send(self)
+                Step::Send
             }
             Goal::Open | Goal::Create(_) | Goal::Delete => self.bound(info),
         }
     }
 
-    fn on_fetch_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_fetch_failure(&mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step {
         if let Goal::CreateOrUpdate(config) = &self.goal
             && error.is_stream_not_found()
         {
             self.stage = creating(config);
-            return Step::Send(self);
+            return Step::Send;
         }
         self.on_failure(error, around)
     }
 
     /// The server took the configuration; did it take all of it?
-    fn on_stored(self, info: StreamInfo) -> Step<Self> {
+    fn on_stored(&mut self, info: StreamInfo) -> Step {
         let ignored = self
             .goal
             .config()
@@ -262,16 +252,16 @@ impl Manage {
     }
 
     /// The bucket exists with another configuration.
-    fn on_exists(mut self) -> Step<Self> {
+    fn on_exists(&mut self) -> Step {
         self.tries += 1;
         let again = matches!(self.goal, Goal::CreateOrUpdate(_)) && self.tries < MAX_TRIES;
         self.stage = if again { Stage::Fetch } else { Stage::Compare };
-        Step::Send(self)
+        Step::Send
     }
 
     /// No difference can be found although the server sees one: clusters up
     /// to 2.12 refuse the very same sources. The bucket is what was asked for.
-    fn on_compared(self, info: StreamInfo) -> Step<Self> {
+    fn on_compared(&mut self, info: StreamInfo) -> Step {
         let differences = self
             .goal
             .config()
@@ -284,10 +274,10 @@ impl Manage {
         }
     }
 
-    fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_failure(&mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step {
         if error.is_transient() && !matches!(self.stage, Stage::Delete) {
             self.unanswered = true;
-            return Step::Pause(self, around.pause());
+            return Step::Pause(around.pause());
         }
         if self.changes() && error.management_outcome() == ManagementOutcome::Unknown {
             return self.failed(BucketError::Unknown(error.into()));
@@ -295,16 +285,16 @@ impl Manage {
         self.failed(refused(error))
     }
 
-    fn malformed(self) -> Step<Self> {
+    fn malformed(&mut self) -> Step {
         self.failed(BucketError::Unknown(Doubt::Malformed))
     }
 
-    fn bound(&self, info: StreamInfo) -> Step<Self> {
+    fn bound(&self, info: StreamInfo) -> Step {
         let binding = Binding::from_info(&self.api, info).map_err(|_| BucketError::NotABucket);
         Step::Done(Output::Bound(binding))
     }
 
-    fn failed(self, error: BucketError) -> Step<Self> {
+    fn failed(&mut self, error: BucketError) -> Step {
         Step::Done(self.output(error))
     }
 
@@ -318,9 +308,11 @@ impl Manage {
 
     /// The failure of the whole request. One that proves that the last attempt
     /// had no effect proves nothing about an earlier one.
-    pub(crate) fn output(self, error: BucketError) -> Output {
-        let error = match self.doubt {
-            Some(doubt) if error.outcome() == Outcome::NotApplied => BucketError::Unknown(doubt),
+    pub(crate) fn output(&self, error: BucketError) -> Output {
+        let error = match &self.doubt {
+            Some(doubt) if error.outcome() == Outcome::NotApplied => {
+                BucketError::Unknown(doubt.clone())
+            }
             Some(_) | None => error,
         };
         match self.goal {

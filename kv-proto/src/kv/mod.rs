@@ -78,22 +78,19 @@ impl Machine {
 
     /// Whether it has something to send, and waits for what comes back.
     pub(crate) fn works(&self) -> bool {
-        matches!(self, Self::Ping) || self.request().is_some()
+        !matches!(self, Self::Sweep | Self::Sleep)
     }
 
-    pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match self {
-            Self::Write(write) => write.answer(answer, around).map(Self::Write),
-            Self::Read(read) => read.answer(answer, around).map(Self::Read),
-            Self::Manage(manage) => {
-                let boxed = |manage| Self::Manage(Box::new(manage));
-                manage.answer(answer, around).map(boxed)
-            }
-            Self::List(list) => list.answer(answer, around).map(Self::List),
-            Self::Ask(ask) => ask.answer(answer, around).map(Self::Ask),
-            Self::Erase(erase) => erase.answer(answer, around).map(Self::Erase),
-            Self::Ping if matches!(answer, Answer::LinkLost(_)) => Step::Send(self),
-            Self::Sweep | Self::Ping | Self::Sleep => Step::Ignore(self),
+            Self::Write(write) => write.answer(answer, around),
+            Self::Read(read) => read.answer(answer, around),
+            Self::Manage(manage) => manage.answer(answer, around),
+            Self::List(list) => list.answer(answer, around),
+            Self::Ask(ask) => ask.answer(answer, around),
+            Self::Erase(erase) => erase.answer(answer, around),
+            Self::Ping if matches!(answer, Answer::LinkLost(_)) => Step::Send,
+            Self::Sweep | Self::Ping | Self::Sleep => Step::Ignore,
         }
     }
 
@@ -172,18 +169,6 @@ impl Machine {
             Self::Erase(erase) => erase.weight(),
             // What a watch asks is accounted for with its filters.
             Self::List(_) | Self::Ask(_) | Self::Sweep | Self::Ping | Self::Sleep => 0,
-        }
-    }
-}
-
-impl<M> Step<M> {
-    fn map<N>(self, into: impl FnOnce(M) -> N) -> Step<N> {
-        match self {
-            Self::Send(machine) => Step::Send(into(machine)),
-            Self::Pause(machine, pause) => Step::Pause(into(machine), pause),
-            Self::Ignore(machine) => Step::Ignore(into(machine)),
-            Self::Linger(machine, pause) => Step::Linger(into(machine), pause),
-            Self::Done(output) => Step::Done(output),
         }
     }
 }

@@ -111,7 +111,7 @@ impl Read {
         floor: Floor,
         replicas: bool,
     ) -> Self {
-        let read = Self {
+        let mut read = Self {
             direct: replicas && binding.allow_direct(),
             binding,
             key,
@@ -131,37 +131,35 @@ impl Read {
             believing: false,
             leader_denied: false,
         };
-        read.asking_again()
+        read.ask_again();
+        read
     }
 
     /// The question itself, to whomever it is for.
-    fn asking_again(self) -> Self {
+    fn ask_again(&mut self) {
         if self.direct && self.whom == Whom::Anyone {
-            self.asking_anyone()
+            self.ask_anyone();
         } else {
-            self.asking_the_leader()
+            self.ask_the_leader();
         }
     }
 
-    fn asking_anyone(mut self) -> Self {
+    fn ask_anyone(&mut self) {
         self.stage = Stage::Direct;
         self.body = self.revision.map_or_else(Bytes::new, at_revision);
-        self
     }
 
-    fn asking_the_leader(mut self) -> Self {
+    fn ask_the_leader(&mut self) {
         self.stage = Stage::Leader;
         self.body = match self.revision {
             Some(revision) => at_revision(revision),
             None => last_of(&self.binding, &self.key),
         };
-        self
     }
 
-    fn probing(mut self) -> Self {
+    fn probe(&mut self) {
         self.unanswered = true;
         self.stage = Stage::Probe;
-        self
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
@@ -199,7 +197,7 @@ impl Read {
         self.key.len() + self.body.len()
     }
 
-    pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match (self.stage, answer) {
             (Stage::Direct, Answer::Reply(reply)) => self.on_direct(&reply, around),
             (Stage::Leader, Answer::Reply(reply)) => self.on_leader(&reply, around),
@@ -214,13 +212,20 @@ impl Read {
             }
             (Stage::Direct | Stage::Leader | Stage::Verify, Answer::NoResponders) => {
                 took(Path::ReadNobody);
-                Step::Send(self.probing())
+                self.probe();
+                Step::Send
             }
             (Stage::Probe, Answer::NoResponders) => match around.absent(self.binding.api()) {
                 Some(absent) => failed(absent.into()),
-                None => Step::Pause(self.asking_again(), around.pause()),
+                None => {
+                    self.ask_again();
+                    Step::Pause(around.pause())
+                }
             },
-            (Stage::Probe, Answer::Denied(_)) => Step::Pause(self.asking_again(), around.pause()),
+            (Stage::Probe, Answer::Denied(_)) => {
+                self.ask_again();
+                Step::Pause(around.pause())
+            }
             (Stage::Leader, Answer::Denied(_)) if self.whom == Whom::Origin => {
                 self.on_leader_denied(around)
             }
@@ -230,7 +235,7 @@ impl Read {
             }
             (_, Answer::LinkLost(_)) => {
                 took(Path::ReadLost);
-                Step::Send(self)
+                Step::Send
             }
         }
     }
@@ -248,7 +253,7 @@ impl Read {
         }))
     }
 
-    fn on_leader(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_leader(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         match StoredMessage::parse(reply.payload.bytes) {
             Ok(ApiReply::Success(message)) => {
                 let stored = Stored::from_leader(message, around.limits);
@@ -263,25 +268,30 @@ impl Read {
         }
     }
 
-    fn on_probed(mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_probed(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         match reply.api::<StreamInfo>() {
             Some(ApiReply::Success(info)) if info.config.name != self.binding.stream() => {
-                Step::Ignore(self)
+                Step::Ignore
             }
             Some(ApiReply::Success(info)) if !info.config.allow_direct => {
                 took(Path::ReadDirectOff);
                 self.direct = false;
-                Step::Send(self.asking_the_leader())
+                self.ask_the_leader();
+                Step::Send
             }
-            Some(ApiReply::Success(_)) | None => Step::Pause(self.asking_again(), around.pause()),
+            Some(ApiReply::Success(_)) | None => {
+                self.ask_again();
+                Step::Pause(around.pause())
+            }
             Some(ApiReply::Failure(error)) if error.is_transient() => {
-                Step::Pause(self.asking_again(), around.pause())
+                self.ask_again();
+                Step::Pause(around.pause())
             }
             Some(ApiReply::Failure(error)) => self.on_failure(error, around),
         }
     }
 
-    fn on_failure(mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_failure(&mut self, error: ServerError, around: &mut Surroundings<'_>) -> Step {
         if error.is_stream_not_found() && self.asks_for_a_mirror() {
             self.on_silent_origin(around)
         } else if error.is_stream_not_found() {
@@ -291,14 +301,14 @@ impl Read {
             failed(ReadError::NoJetStream)
         } else if error.is_transient() {
             self.unanswered = true;
-            Step::Pause(self, around.pause())
+            Step::Pause(around.pause())
         } else {
             failed(error.into())
         }
     }
 
     /// The key has no revision, or not that one.
-    fn on_nothing(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_nothing(&mut self, around: &mut Surroundings<'_>) -> Step {
         if !self.admits(0, around) {
             return self.look_further(0, around);
         }
@@ -307,10 +317,10 @@ impl Read {
 
     /// Compares what came with what was asked for, and with what is known.
     fn judge(
-        mut self,
+        &mut self,
         stored: Result<Stored<'_>, Damaged>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         let stored = match stored {
             Ok(stored) => stored,
             // Damage to another key's revision is nothing to this one.
@@ -335,7 +345,7 @@ impl Read {
             .revision
             .is_some_and(|wanted| wanted != stored.revision)
         {
-            return Step::Ignore(self); // a copy of an answer to somebody else
+            return Step::Ignore; // a copy of an answer to somebody else
         }
         if !self.is_our_key(&stored.subject) {
             return self.on_other_key();
@@ -345,7 +355,7 @@ impl Read {
         }
         Step::Done(Output::Read(Ok(Some(Entry {
             bucket: self.binding.name().clone(),
-            key: self.key,
+            key: self.key.clone(),
             length: u64::try_from(stored.value.len()).unwrap_or(u64::MAX),
             value: stored.value,
             revision: stored.revision,
@@ -363,7 +373,7 @@ impl Read {
 
     /// A revision that exists and belongs to another key is none of ours; what else is of another key is a
     /// copy of an answer to somebody else.
-    fn on_other_key(self) -> Step<Self> {
+    fn on_other_key(&mut self) -> Step {
         match self.revision {
             Some(_) => {
                 took(Path::ReadOther);
@@ -371,7 +381,7 @@ impl Read {
             }
             None => {
                 took(Path::ReadStray);
-                Step::Ignore(self)
+                Step::Ignore
             }
         }
     }
@@ -383,6 +393,6 @@ pub(crate) fn at_revision(revision: Revision) -> Bytes {
     Bytes::from(json)
 }
 
-fn failed(error: ReadError) -> Step<Read> {
+fn failed(error: ReadError) -> Step {
     Step::Done(Output::Read(Err(error)))
 }

@@ -1,8 +1,8 @@
 //! What an operation's machine and the session say to each other.
 //!
 //! A machine is a value that describes its next request. It consumes the
-//! answer and itself, and becomes the next step: an answer that is impossible
-//! in a state has nothing to match against.
+//! answer, and its stage with it, and says what the next step is: an answer
+//! that is impossible in a stage has nothing to match against.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -36,12 +36,12 @@ pub(crate) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn none() -> Self {
-        let unused = || Header {
+        const UNUSED: Header<'static> = Header {
             name: "",
             value: HeaderValue::Number(0),
         };
         Self {
-            lines: core::array::from_fn(|_| unused()),
+            lines: [UNUSED; MAX_LINES],
             len: 0,
         }
     }
@@ -215,15 +215,15 @@ const SHORT_PAUSE: Duration = Duration::from_millis(5);
 
 /// What an operation does next.
 #[derive(Debug)]
-pub(crate) enum Step<M> {
+pub(crate) enum Step {
     /// It sends the request that the machine describes.
-    Send(M),
+    Send,
     /// It sends that request after a pause.
-    Pause(M, Duration),
+    Pause(Duration),
     /// The reply was not for it: it keeps waiting.
-    Ignore(M),
+    Ignore,
     /// The reply was probably not for it: it keeps waiting, but only so long.
-    Linger(M, Duration),
+    Linger(Duration),
     /// It is over.
     Done(Output),
 }

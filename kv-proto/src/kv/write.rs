@@ -144,6 +144,7 @@ impl Write {
     /// [`Cause::InvalidTtl`], [`Cause::TtlDisabled`], [`Cause::TtlUnderHistory`],
     /// [`Cause::Unreachable`] or [`Refused::TooLarge`].
     #[expect(clippy::too_many_arguments, reason = "what writes differ in")]
+    #[inline] // or it is copied on the way out
     pub(crate) fn new(
         binding: Binding,
         key: Key,
@@ -183,11 +184,13 @@ impl Write {
             reached: 0,
             begun,
         };
-        let size = write.request().size();
-        match write.binding.max_message() {
-            Some(limit) if size > limit => Err(Refused::TooLarge { size, limit }.into()),
-            _ => Ok(write),
+        if let Some(limit) = write.binding.max_message() {
+            let size = write.request().size();
+            if size > limit {
+                return Err(Refused::TooLarge { size, limit }.into());
+            }
         }
+        Ok(write)
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
@@ -255,18 +258,18 @@ impl Write {
         2 * self.key.len() + self.value.len()
     }
 
-    pub(crate) fn answer(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
-        let (binding, key, begun) = (self.binding.clone(), self.key.clone(), self.begun);
+    pub(crate) fn answer(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         let step = self.take(answer, around);
         if let Step::Done(Output::Written(result)) = &step
             && let Some(revision) = revision_told(result)
         {
-            around.floors.note(&binding, &key, revision.get(), begun);
+            let (binding, key) = (&self.binding, &self.key);
+            around.floors.note(binding, key, revision.get(), self.begun);
         }
         step
     }
 
-    fn take(mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn take(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match core::mem::replace(&mut self.stage, Stage::Publish) {
             Stage::Publish => self.on_published(answer, None, around),
             Stage::Doubtful(doubts) => self.on_published(answer, Some(doubts), around),
@@ -362,18 +365,18 @@ impl Write {
     }
 
     fn on_published(
-        mut self,
+        &mut self,
         answer: Answer<'_>,
         doubts: Option<Doubts>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         match answer {
             Answer::Reply(reply) => self.on_ack(&reply, doubts, around),
             Answer::NoResponders => {
                 took(Path::Nobody);
                 self.unanswered = true;
                 self.stage = Stage::Probe;
-                Step::Send(self)
+                Step::Send
             }
             Answer::Denied(subject) => match doubts {
                 None => {
@@ -383,22 +386,22 @@ impl Write {
                 // What was acknowledged was not refused.
                 Some(doubts) => {
                     self.stage = Stage::Doubtful(doubts);
-                    Step::Ignore(self)
+                    Step::Ignore
                 }
             },
             Answer::LinkLost(Handover::None) => {
                 took(Path::LostUnsent);
-                Step::Send(self)
+                Step::Send
             }
             Answer::LinkLost(Handover::Partial) if self.doubt.is_some() => {
                 took(Path::LostInPartInDoubt);
-                Step::Send(self)
+                Step::Send
             }
             Answer::LinkLost(Handover::Partial) => {
                 took(Path::LostInPart);
                 self.not_applied(Cause::LinkLost)
             }
-            Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send(self),
+            Answer::LinkLost(Handover::Whole) if self.repeats_what_was_lost() => Step::Send,
             Answer::LinkLost(Handover::Whole) if mutant::is(Mutant::LossIsNotApplied) => {
                 self.not_applied(Cause::LinkLost)
             }
@@ -410,17 +413,17 @@ impl Write {
                 took(Path::LostNamed);
                 self.doubt.get_or_insert(Doubt::LinkLost);
                 self.try_again(around.now);
-                Step::Send(self)
+                Step::Send
             }
         }
     }
 
     fn on_ack(
-        mut self,
+        &mut self,
         reply: &Reply<'_>,
         doubts: Option<Doubts>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         match PublishReply::parse(reply.payload.bytes) {
             Ok(PublishReply::Ack { seq: 0, .. }) => {
                 took(Path::AcknowledgedNothing);
@@ -441,7 +444,7 @@ impl Write {
                 if let Some(doubts) = doubts {
                     self.stage = Stage::Doubtful(doubts);
                 }
-                Step::Ignore(self)
+                Step::Ignore
             }
             Ok(PublishReply::Ack { seq, duplicate, .. }) => {
                 // What is no duplicate cannot be called one, and a copy of what another write was told of its own
@@ -460,7 +463,7 @@ impl Write {
                     let mut doubts = doubts.unwrap_or_else(|| Doubts::new(reply.acked_before));
                     doubts.push(seq);
                     self.stage = Stage::Doubtful(doubts);
-                    Step::Linger(self, LINGER)
+                    Step::Linger(LINGER)
                 }
             }
             Ok(PublishReply::Error(error)) if error.is_wrong_last_sequence() => {
@@ -469,7 +472,7 @@ impl Write {
             Ok(PublishReply::Error(error)) => match error.write_verdict() {
                 Verdict::Retry => {
                     took(Path::Later);
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 }
                 Verdict::Conflict { .. } => self.on_conflict(&error, around),
                 Verdict::Rejected => {
@@ -484,7 +487,7 @@ impl Write {
                 Verdict::Poll if self.identity.is_some() => {
                     took(Path::InProcess);
                     self.doubt.get_or_insert(error.into());
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 }
                 Verdict::Poll | Verdict::Unknown => {
                     took(Path::AnotherError);
@@ -497,11 +500,11 @@ impl Write {
     /// The condition does not hold. What the answer says is enough for an
     /// update; `create` has to see what is there, and the error for a write
     /// that lost against one in flight (10164) names no revision.
-    fn on_conflict(mut self, error: &ServerError, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_conflict(&mut self, error: &ServerError, around: &mut Surroundings<'_>) -> Step {
         if self.doubt.is_some() && !mutant::is(Mutant::ConflictWithItself) {
             took(Path::ConflictInDoubt);
             self.search();
-            return Step::Send(self);
+            return Step::Send;
         }
         let expected = self.expect.map_or(0, Revision::get);
         took(match error.current_sequence() {
@@ -523,7 +526,7 @@ impl Write {
         }
     }
 
-    fn on_probed(self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_probed(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Failure(error)) => match api_failure(&error) {
@@ -531,19 +534,19 @@ impl Write {
                         took(Path::ProbedNoBucket);
                         self.not_applied(cause)
                     }
-                    None => Step::Pause(self, around.pause()),
+                    None => Step::Pause(around.pause()),
                 },
                 Some(ApiReply::Success(_)) | None => {
                     took(Path::Probed);
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 }
             },
             Answer::NoResponders => match around.absent(self.binding.origin_api()) {
                 Some(absent) => self.not_applied(absent.into()),
-                None => Step::Pause(self, around.pause()),
+                None => Step::Pause(around.pause()),
             },
-            Answer::Denied(_) => Step::Pause(self, around.pause()),
-            Answer::LinkLost(_) => Step::Send(self),
+            Answer::Denied(_) => Step::Pause(around.pause()),
+            Answer::LinkLost(_) => Step::Send,
         }
     }
 
@@ -553,11 +556,11 @@ impl Write {
     }
 
     /// Ends an attempt that had no effect. If an earlier one may have had, nothing is proved.
-    fn not_applied(self, cause: Cause) -> Step<Self> {
-        match self.doubt {
+    fn not_applied(&mut self, cause: Cause) -> Step {
+        match &self.doubt {
             Some(doubt) if !mutant::is(Mutant::RefusalForgetsDoubt) => {
                 took(Path::RefusedInDoubt);
-                unknown(doubt)
+                unknown(doubt.clone())
             }
             Some(_) | None => failed_step(WriteError::NotApplied(cause)),
         }
@@ -598,11 +601,11 @@ fn failed(error: WriteError) -> Output {
     Output::Written(Err(error))
 }
 
-fn failed_step(error: WriteError) -> Step<Write> {
+fn failed_step(error: WriteError) -> Step {
     Step::Done(failed(error))
 }
 
-fn unknown(doubt: Doubt) -> Step<Write> {
+fn unknown(doubt: Doubt) -> Step {
     failed_step(WriteError::Unknown(doubt))
 }
 

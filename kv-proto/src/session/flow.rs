@@ -183,7 +183,7 @@ impl Session {
         let Phase::Sent { link, token, .. } = running.phase else {
             return;
         };
-        let Some(machine) = running.machine.take() else {
+        let Some(machine) = &mut running.machine else {
             return;
         };
         let lost = matches!(answer, Answer::LinkLost(_));
@@ -197,22 +197,21 @@ impl Session {
             now: self.now,
             jetstream: mux.as_ref().is_some_and(|link| link.info().jetstream),
         };
-        let step = match machine.answer(answer, &mut around) {
-            Step::Ignore(machine) => {
+        let step = machine.answer(answer, &mut around);
+        match step {
+            Step::Ignore => {
                 self.stats.stray_messages.raise(1);
-                running.machine = Some(machine);
                 return;
             }
-            Step::Linger(machine, time) => {
+            Step::Linger(time) => {
                 let timer = self.timers.arm(self.now + time, Reason::Retry(id));
-                running.machine = Some(machine);
                 if let Some(earlier) = running.pause.replace(timer) {
                     self.timers.cancel(earlier);
                 }
                 return;
             }
-            step @ (Step::Send(_) | Step::Pause(..) | Step::Done(_)) => step,
-        };
+            Step::Send | Step::Pause(_) | Step::Done(_) => {}
+        }
         if let Some(timer) = running.pause.take() {
             self.timers.cancel(timer);
         }
@@ -225,18 +224,16 @@ impl Session {
                 Step::Done(Output::Read(Ok(Some(_)))) if !running.repeated => {
                     link.mux.complete(token, None);
                 }
-                Step::Send(_)
-                | Step::Pause(..)
-                | Step::Ignore(_)
-                | Step::Linger(..)
-                | Step::Done(_) => link.mux.abandon(token),
+                Step::Send | Step::Pause(_) | Step::Ignore | Step::Linger(_) | Step::Done(_) => {
+                    link.mux.abandon(token)
+                }
             }
         }
         self.take_step(id, step, lost);
         self.end_drained(link);
     }
 
-    fn take_step(&mut self, id: OpId, step: Step<Machine>, lost: bool) {
+    fn take_step(&mut self, id: OpId, step: Step, lost: bool) {
         if mutant::is(Mutant::DeadlineRestarts) {
             self.restart_deadline(id);
         }
@@ -244,8 +241,7 @@ impl Session {
             return;
         };
         match step {
-            Step::Send(machine) | Step::Ignore(machine) | Step::Linger(machine, _) => {
-                running.machine = Some(machine);
+            Step::Send | Step::Ignore | Step::Linger(_) => {
                 running.phase = Phase::Waiting;
                 // What was on a lost link was asked for before what waits.
                 if lost {
@@ -254,9 +250,8 @@ impl Session {
                     self.waiting.push_back(id);
                 }
             }
-            Step::Pause(machine, pause) => {
+            Step::Pause(pause) => {
                 let timer = self.timers.arm(self.now + pause, Reason::Retry(id));
-                running.machine = Some(machine);
                 running.phase = Phase::Paused;
                 running.pause = Some(timer);
             }
@@ -375,14 +370,14 @@ impl Session {
     }
 
     /// Stores how an operation ended.
-    pub(super) fn end(&mut self, id: OpId, output: Output) {
+    pub(super) fn end(&mut self, id: OpId, mut output: Output) {
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
         if let Some(timer) = running.deadline.take() {
             self.timers.cancel(timer);
         }
-        let output = match output {
+        match output {
             Output::Heard(asker, heard) => {
                 self.forget_part(id);
                 return match asker {
@@ -394,46 +389,36 @@ impl Session {
                 self.forget_part(id);
                 return self.on_erased(sweep, id, result);
             }
-            Output::Swept(result) => {
-                self.end_sweep(id);
-                Output::Swept(result)
+            Output::Swept(_) => self.end_sweep(id),
+            Output::Bound(Ok(ref binding)) => self.floors.meet(binding),
+            Output::Deleted(Ok(())) => {
+                // The bucket's sequences start again if it is created again.
+                for link in &mut self.links {
+                    link.mux.forget();
+                }
             }
-            output @ (Output::Written(_)
+            Output::Written(_)
             | Output::Read(_)
-            | Output::Bound(_)
+            | Output::Bound(Err(_))
             | Output::Status(_)
-            | Output::Deleted(_)
+            | Output::Deleted(Err(_))
             | Output::Names(_)
             | Output::Statuses(_)
             | Output::Elapsed(_)
             | Output::Pinged(_)
-            | Output::Count(_)) => output,
-        };
+            | Output::Count(_) => {}
+        }
         let Some(running) = self.ops.get_mut(id) else {
             return;
         };
-        if let Output::Bound(Ok(binding)) = &output {
-            self.floors.meet(binding);
-        }
-        if matches!(output, Output::Deleted(Ok(()))) {
-            // The bucket's sequences start again if it is created again.
-            for link in &mut self.links {
-                link.mux.forget();
-            }
-        }
         self.pending_bytes.lower(running.held);
-        let room = self
-            .config
-            .limits
-            .max_result_bytes
-            .saturating_sub(self.result_bytes);
-        let output = if output.weight() > room {
-            took(Path::NoRoomForResult);
-            overflow(output)
-        } else {
-            output
-        };
+        let limit = self.config.limits.max_result_bytes;
         running.held = output.weight();
+        if running.held > limit.saturating_sub(self.result_bytes) {
+            took(Path::NoRoomForResult);
+            output = overflow(output);
+            running.held = output.weight();
+        }
         self.result_bytes.raise(running.held);
         running.machine = None;
         running.phase = Phase::Ended(output);
@@ -445,8 +430,9 @@ impl Session {
 
     /// Forgets an operation of the session's own.
     fn forget_part(&mut self, id: OpId) {
-        if let Some(gone) = self.ops.remove(id) {
+        if let Some(gone) = self.ops.get(id) {
             self.pending_bytes.lower(gone.held);
+            self.ops.remove(id);
         }
     }
 
@@ -464,7 +450,7 @@ impl Session {
         let was_sent_on = self.link_of(id);
         let handover = self.let_go(id);
         self.end_sweep(id);
-        let Some(gone) = self.ops.remove(id) else {
+        let Some(gone) = self.ops.get(id) else {
             return handover;
         };
         if let Some(timer) = gone.deadline {
@@ -476,6 +462,7 @@ impl Session {
                 self.pending_bytes.lower(gone.held);
             }
         }
+        self.ops.remove(id);
         self.sweep_queues();
         if let Some(link) = was_sent_on {
             self.end_drained(link);

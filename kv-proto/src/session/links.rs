@@ -170,6 +170,7 @@ impl Session {
                 self.on_frame(id, frame.op, None);
                 input.advance(len);
             } else {
+                link.longest = link.longest.max(len);
                 let owner = input.split_to(len).freeze();
                 if len > READ_BUFFER {
                     // Or else the next value would keep alive what this one took.

@@ -194,7 +194,7 @@ fn end(input: &[u8]) -> Parsed<'_, ()> {
 }
 
 /// The value of a run of decimal digits, unless it exceeds a `u64`.
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -38,3 +38,4 @@ pub use frame::{Message, ServerOp};
 pub use headers::{Fields, HeaderDefect, Headers, Status};
 pub use info::{ServerInfo, ServerVersion};
 pub use json::{JsonError, JsonErrorKind};
+pub(crate) use line::decimal;

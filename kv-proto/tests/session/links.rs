@@ -493,3 +493,24 @@ fn a_doubled_refusal_never_looks_like_success() {
         assert_eq!(world.peer.log.len(), log + 1);
     }
 }
+
+/// Room for what is announced is made at once only if so much has come before; else it grows with what comes.
+#[test]
+fn room_grows_with_what_was_received() {
+    let (mut world, _) = World::with_bucket(config());
+    let link = world.link();
+    let announced = format!("MSG stray 1 {}\r\n", 500_000);
+    world.inject(link, announced.as_bytes());
+    let hint = |world: &World| world.session.read_hint(link, announced.len());
+    assert!(hint(&world) < 20_000, "{}", hint(&world));
+    let mut rest = vec![b'x'; 500_000];
+    rest.extend_from_slice(b"\r\n");
+    world.inject(link, &rest);
+    world.inject(link, announced.as_bytes());
+    assert_eq!(hint(&world), rest.len());
+    let larger = "MSG stray 1 900000\r\n";
+    world.inject(link, &rest);
+    world.inject(link, larger.as_bytes());
+    let most = announced.len() + rest.len();
+    assert_eq!(world.session.read_hint(link, larger.len()), most);
+}

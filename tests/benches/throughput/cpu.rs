@@ -12,6 +12,12 @@ pub(crate) fn of_this_process() -> Duration {
     Duration::try_from(time).expect("a time after the start")
 }
 
+/// The CPU time of this thread so far.
+pub(crate) fn of_this_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("a time after the start")
+}
+
 /// The CPU time of another process so far, from `/proc/<pid>/task/*/schedstat`: in nanoseconds, where
 /// `/proc/<pid>/stat` counts ticks of ten milliseconds.
 pub(crate) fn of(pid: u32) -> Duration {

@@ -9,16 +9,17 @@ use crate::kv::entry::{Direct, server_status};
 use crate::kv::step::{Answer, Reply, Step, Surroundings};
 
 impl Read {
-    pub(super) fn on_direct(self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn on_direct(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         let Some(headers) = &reply.headers else {
-            return Step::Ignore(self);
+            return Step::Ignore;
         };
         match server_status(headers) {
             None => {}
             Some(status) if status.code == 404 => {
                 // Who says so is not told.
                 return if around.answerers.has_stranger(&self.binding) {
-                    Step::Send(self.distrusting())
+                    self.distrust();
+                    Step::Send
                 } else {
                     self.on_nothing(around)
                 };
@@ -27,7 +28,7 @@ impl Read {
                 let text = String::from_utf8_lossy(status.description);
                 let error = ServerError::from_status(status.code, &text);
                 return if error.is_transient() {
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 } else {
                     failed(error.into())
                 };
@@ -38,41 +39,51 @@ impl Read {
         match voucher {
             Some(Voucher::Unknown(vouch)) => {
                 around.stats.foreign_replies += 1;
-                Step::Send(self.doubting(vouch))
+                self.look_at(vouch);
+                Step::Send
             }
             Some(Voucher::Stranger) => {
                 around.stats.foreign_replies += 1;
-                Step::Send(self.distrusting())
+                self.distrust();
+                Step::Send
             }
             Some(Voucher::Good) | None => self.judge(stored, around),
         }
     }
 
-    fn doubting(mut self, vouch: Vouch) -> Self {
+    fn look_at(&mut self, vouch: Vouch) {
         self.stage = Stage::Vouch;
         self.doubted = Some(vouch);
-        self
     }
 
     /// Only the leader is to be asked.
-    fn distrusting(mut self) -> Self {
+    fn distrust(&mut self) {
         self.direct = false;
-        self.asking_again()
+        self.ask_again();
     }
 
-    pub(super) fn on_vouched(
-        mut self,
-        answer: Answer<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    pub(super) fn on_vouched(&mut self, answer: Answer<'_>, around: &mut Surroundings<'_>) -> Step {
         let Some(vouch) = self.doubted.take() else {
-            return Step::Send(self.asking_again());
+            self.ask_again();
+            return Step::Send;
         };
         match vouch.answer(&self.binding, answer, around) {
-            Vouched::Mirror => Step::Send(self.asking_anyone()),
-            Vouched::Not => Step::Send(self.distrusting()),
-            Vouched::Ignore => Step::Ignore(self.doubting(vouch)),
-            Vouched::Again => Step::Send(self.doubting(vouch)),
+            Vouched::Mirror => {
+                self.ask_anyone();
+                Step::Send
+            }
+            Vouched::Not => {
+                self.distrust();
+                Step::Send
+            }
+            Vouched::Ignore => {
+                self.look_at(vouch);
+                Step::Ignore
+            }
+            Vouched::Again => {
+                self.look_at(vouch);
+                Step::Send
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ impl Read {
     }
 
     /// Asks somebody who should know more.
-    pub(super) fn look_further(mut self, shown: u64, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn look_further(&mut self, shown: u64, around: &mut Surroundings<'_>) -> Step {
         self.shown = shown;
         match self.floor.judge(shown) {
             Judgement::Vague => {
@@ -89,43 +89,47 @@ impl Read {
         }
         if self.leader_denied || self.is_from_origin() {
             took(Path::LeaderIsBelow);
-            return Step::Send(self.verifying());
+            self.verify();
+            return Step::Send;
         }
         if self.binding.check_origin().is_err() {
             return self.on_silent_origin(around);
         }
         took(Path::AskedOrigin);
         self.whom = Whom::Origin;
-        Step::Send(self.asking_the_leader())
+        self.ask_the_leader();
+        Step::Send
     }
 
     /// The leader may not be asked for the message, but perhaps whether there is one.
-    pub(super) fn on_leader_denied(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn on_leader_denied(&mut self, around: &mut Surroundings<'_>) -> Step {
         took(Path::LeaderDenied);
         self.leader_denied = true;
         if self.floor.judge(self.shown) == Judgement::Old {
-            return Step::Send(self.verifying());
+            self.verify();
+            return Step::Send;
         }
         self.left_unexplained(around)
     }
 
     /// The state of the stream may not be asked for.
-    pub(super) fn on_state_denied(self, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn on_state_denied(&mut self, around: &mut Surroundings<'_>) -> Step {
         took(Path::StateDenied);
         let (binding, key) = (&self.binding, &self.key);
         if around.floors.doubt(binding, key, &self.floor, around.now) {
-            return self.believing_whom_it_asks();
+            return self.believe_whom_it_asks();
         }
         self.left_unexplained(around)
     }
 
     /// The origin of a mirror cannot be asked now: the mirror may come to know by itself. Where it is forgotten
     /// what is known, its word is all there is.
-    pub(super) fn on_silent_origin(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn on_silent_origin(&mut self, around: &mut Surroundings<'_>) -> Step {
         self.whom = Whom::Anyone;
         if self.floor.judge(self.shown) == Judgement::Vague {
             self.leader_denied = true;
-            return Step::Send(self.asking_whom_it_may());
+            self.ask_whom_it_may();
+            return Step::Send;
         }
         self.left_unexplained(around)
     }
@@ -135,23 +139,19 @@ impl Read {
         self.whom == Whom::Origin && self.binding.is_mirror()
     }
 
-    pub(super) fn on_verified(
-        self,
-        reply: &Reply<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    pub(super) fn on_verified(&mut self, reply: &Reply<'_>, around: &mut Surroundings<'_>) -> Step {
         match reply.api::<StreamInfo>() {
             Some(ApiReply::Success(info)) if info.config.name != self.binding.acks_from() => {
-                Step::Ignore(self)
+                Step::Ignore
             }
             Some(ApiReply::Success(info)) => self.explain(&info, around),
-            None => Step::Pause(self, around.pause()),
+            None => Step::Pause(around.pause()),
             Some(ApiReply::Failure(error)) => self.on_failure(error, around),
         }
     }
 
     /// Looks in the state of the stream for the reason why so little is shown of the key.
-    fn explain(mut self, info: &StreamInfo, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn explain(&mut self, info: &StreamInfo, around: &mut Surroundings<'_>) -> Step {
         self.unanswered = false;
         let (binding, key) = (&self.binding, &self.key);
         if !mutant::is(Mutant::FloorOutlivesBucket) {
@@ -161,7 +161,8 @@ impl Read {
                 around.stats.floors_dropped += 1;
                 self.floor = around.floors.of(binding, key, around.now);
                 self.unexplained = false;
-                return Step::Send(self.asking_whom_it_may());
+                self.ask_whom_it_may();
+                return Step::Send;
             }
         }
         let alone = info.config.num_replicas <= 1;
@@ -191,13 +192,14 @@ impl Read {
             around.floors.lose_end(binding, last, around.now);
             around.stats.floors_dropped += 1;
         }
-        self.believing_whom_it_asks()
+        self.believe_whom_it_asks()
     }
 
     /// Asks again after a pause.
-    pub(super) fn left_unexplained(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn left_unexplained(&mut self, around: &mut Surroundings<'_>) -> Step {
         self.unexplained = self.floor.judge(self.shown) == Judgement::Old;
-        Step::Pause(self.asking_whom_it_may(), around.pause())
+        self.ask_whom_it_may();
+        Step::Pause(around.pause())
     }
 
     /// What it ends with if nothing better is shown in time.
@@ -208,24 +210,24 @@ impl Read {
         }
     }
 
-    fn believing_whom_it_asks(mut self) -> Step<Self> {
+    fn believe_whom_it_asks(&mut self) -> Step {
         self.believing = true;
-        Step::Send(self.asking_whom_it_may())
+        self.ask_whom_it_may();
+        Step::Send
     }
 
-    fn asking_whom_it_may(self) -> Self {
+    fn ask_whom_it_may(&mut self) {
         if self.leader_denied && self.direct {
-            self.asking_anyone()
+            self.ask_anyone();
         } else {
-            self.asking_again()
+            self.ask_again();
         }
     }
 
-    fn verifying(mut self) -> Self {
+    fn verify(&mut self) {
         self.stage = Stage::Verify;
         let stored = format!("{}{}", self.binding.stored_prefix(), self.key);
         self.body = Bytes::from(json!({ "subjects_filter": stored }).to_string());
-        self
     }
 
     /// Whether whoever numbers the revisions is asked.

@@ -14,7 +14,7 @@ use crate::kv::binding::Binding;
 use crate::kv::entry::{Entry, Operation, Payload, Revision};
 use crate::mutant::{self, Mutant};
 use crate::name::Key;
-use crate::wire::{HeaderDefect, Headers};
+use crate::wire::{HeaderDefect, Headers, decimal};
 
 /// A message of a bucket's stream.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +121,9 @@ fn read(headers: &Headers<'_>) -> Result<Head, HeaderDefect> {
     if let Some(defect) = lines.defect() {
         return Err(defect);
     }
-    let length = length.and_then(|digits| core::str::from_utf8(digits).ok());
     Ok(Head {
         operation: Operation::from_headers(operation, reason),
-        length: length.and_then(|digits| digits.parse().ok()),
+        length: length.and_then(decimal),
     })
 }
 

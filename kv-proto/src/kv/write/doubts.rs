@@ -54,11 +54,11 @@ impl Doubts {
 
 impl Write {
     pub(super) fn on_checked(
-        mut self,
+        &mut self,
         doubts: Doubts,
         answer: Answer<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         match answer {
             Answer::Reply(reply) => match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) if info.config.name == self.binding.acks_from() => {
@@ -73,20 +73,20 @@ impl Write {
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
                     self.stage = Stage::Check(doubts);
-                    Step::Pause(self, around.pause())
+                    Step::Pause(around.pause())
                 }
                 _ => unknown(Doubt::Malformed),
             },
             Answer::NoResponders | Answer::Denied(_) => unknown(Doubt::Malformed),
             Answer::LinkLost(_) => {
                 self.stage = Stage::Check(doubts);
-                Step::Send(self)
+                Step::Send
             }
         }
     }
 
     /// Asks for the message at the next doubtful revision.
-    fn verify(mut self, mut doubts: Doubts) -> Step<Self> {
+    fn verify(&mut self, mut doubts: Doubts) -> Step {
         let Some(revision) = doubts.pop() else {
             return unknown(Doubt::Malformed);
         };
@@ -95,29 +95,29 @@ impl Write {
             revision,
             body: read::at_revision(Revision::new(revision)),
         };
-        Step::Send(self)
+        Step::Send
     }
 
     pub(super) fn on_verified(
-        self,
+        &mut self,
         doubts: Doubts,
         revision: u64,
         body: Bytes,
         answer: Answer<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let again = |mut write: Self| {
+    ) -> Step {
+        let again = |write: &mut Self, step| {
             write.stage = Stage::Verify {
                 doubts,
                 revision,
                 body,
             };
-            write
+            step
         };
         match answer {
             Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
                 Ok(ApiReply::Success(message)) if message.seq != revision => {
-                    Step::Ignore(again(self))
+                    again(self, Step::Ignore)
                 }
                 Ok(ApiReply::Success(message)) => {
                     let at_our_key = message.subject.as_bytes() == self.stored_subject();
@@ -135,11 +135,11 @@ impl Write {
                     }
                 }
                 Ok(ApiReply::Failure(error)) if error.is_transient() => {
-                    Step::Pause(again(self), around.pause())
+                    again(self, Step::Pause(around.pause()))
                 }
                 Ok(ApiReply::Failure(_)) | Err(_) => self.verify(doubts),
             },
-            Answer::LinkLost(_) => Step::Send(again(self)),
+            Answer::LinkLost(_) => again(self, Step::Send),
             Answer::NoResponders | Answer::Denied(_) => unknown(Doubt::Malformed),
         }
     }

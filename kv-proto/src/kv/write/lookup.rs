@@ -20,7 +20,7 @@ impl Write {
     /// Finds out at which revision the key is. The pause after a repeated
     /// conflict comes before the look and not after it: what was seen is to be
     /// used at once, before it is stale.
-    pub(super) fn look_up(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    pub(super) fn look_up(&mut self, around: &mut Surroundings<'_>) -> Step {
         self.tries += 1;
         if self.tries > MAX_TRIES {
             return self.not_applied(Cause::Contended);
@@ -29,27 +29,27 @@ impl Write {
             body: read::last_of(&self.binding, &self.key),
         };
         if self.tries == 1 {
-            Step::Send(self)
+            Step::Send
         } else {
-            Step::Pause(self, around.short_pause())
+            Step::Pause(around.short_pause())
         }
     }
 
     pub(super) fn on_looked_up(
-        mut self,
+        &mut self,
         body: Bytes,
         answer: Answer<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let again = |mut write: Self| {
+    ) -> Step {
+        let again = |write: &mut Self, step| {
             write.stage = Stage::Lookup { body };
-            write
+            step
         };
         match answer {
             Answer::Reply(reply) => match StoredMessage::parse(reply.payload.bytes) {
                 Ok(ApiReply::Success(message)) => {
                     if message.subject.as_bytes() != self.stored_subject() {
-                        return Step::Ignore(again(self));
+                        return again(self, Step::Ignore);
                     }
                     let revision = Revision::new(message.seq);
                     let stored = Stored::from_leader(message, around.limits);
@@ -68,35 +68,35 @@ impl Write {
                 }
                 Ok(ApiReply::Failure(error)) => match api_failure(&error) {
                     Some(cause) => self.not_applied(cause),
-                    None if error.is_transient() => Step::Pause(again(self), around.pause()),
+                    None if error.is_transient() => again(self, Step::Pause(around.pause())),
                     None => self.not_applied(error.into()),
                 },
-                Err(_) => Step::Pause(again(self), around.pause()),
+                Err(_) => again(self, Step::Pause(around.pause())),
             },
             Answer::NoResponders => match around.absent(self.binding.origin_api()) {
                 Some(absent) => self.not_applied(absent.into()),
                 None => {
                     self.unanswered = true;
-                    Step::Pause(again(self), around.pause())
+                    again(self, Step::Pause(around.pause()))
                 }
             },
             Answer::Denied(_) => {
                 took(Path::LookedReplica);
                 self.stage = Stage::DirectLookup;
-                Step::Send(self)
+                Step::Send
             }
-            Answer::LinkLost(_) => Step::Send(again(self)),
+            Answer::LinkLost(_) => again(self, Step::Send),
         }
     }
 
     pub(super) fn on_direct_looked_up(
-        mut self,
+        &mut self,
         answer: Answer<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
-        let again = |mut write: Self| {
+    ) -> Step {
+        let again = |write: &mut Self, step| {
             write.stage = Stage::DirectLookup;
-            write
+            step
         };
         match answer {
             Answer::Reply(reply) => match &reply.headers {
@@ -112,7 +112,7 @@ impl Write {
                 Some(headers) => match self.read_direct(headers, reply.payload, around) {
                     Err(doubt) => self.on_foreign(doubt, around),
                     Ok(Ok(stored)) if *stored.subject != *self.stored_subject() => {
-                        Step::Ignore(again(self))
+                        again(self, Step::Ignore)
                     }
                     Ok(Ok(stored)) => {
                         let live = !stored.operation.is_tombstone();
@@ -120,17 +120,17 @@ impl Write {
                     }
                     Ok(Err(damaged)) => match damaged.revision {
                         Some(revision) => self.on_replica(Some((revision, true)), around),
-                        None => Step::Pause(again(self), around.pause()),
+                        None => again(self, Step::Pause(around.pause())),
                     },
                 },
-                None => Step::Pause(again(self), around.pause()),
+                None => again(self, Step::Pause(around.pause())),
             },
             Answer::NoResponders => {
                 self.unanswered = true;
-                Step::Pause(again(self), around.pause())
+                again(self, Step::Pause(around.pause()))
             }
             Answer::Denied(subject) => self.not_applied(Cause::Denied { subject }),
-            Answer::LinkLost(_) => Step::Send(again(self)),
+            Answer::LinkLost(_) => again(self, Step::Send),
         }
     }
 
@@ -151,59 +151,59 @@ impl Write {
     }
 
     /// Another stream answered: it is looked at, or asked again until the bucket answers itself.
-    fn on_foreign(mut self, doubt: Option<Vouch>, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn on_foreign(&mut self, doubt: Option<Vouch>, around: &mut Surroundings<'_>) -> Step {
         around.stats.foreign_replies += 1;
         match doubt {
             Some(vouch) => {
                 self.stage = Stage::Vouch(vouch);
-                Step::Send(self)
+                Step::Send
             }
             None => self.look_again(around),
         }
     }
 
     pub(super) fn on_vouched(
-        mut self,
+        &mut self,
         vouch: Vouch,
         answer: Answer<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         let vouched = vouch.answer(&self.binding, answer, around);
         self.stage = Stage::Vouch(vouch);
         match vouched {
             Vouched::Mirror => {
                 self.stage = Stage::DirectLookup;
-                Step::Send(self)
+                Step::Send
             }
             Vouched::Not => self.look_again(around),
-            Vouched::Ignore => Step::Ignore(self),
-            Vouched::Again => Step::Send(self),
+            Vouched::Ignore => Step::Ignore,
+            Vouched::Again => Step::Send,
         }
     }
 
     /// Asks other replicas, not without end.
-    fn look_again(mut self, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn look_again(&mut self, around: &mut Surroundings<'_>) -> Step {
         self.tries += 1;
         if self.tries > MAX_TRIES {
             return self.not_applied(Cause::Contended);
         }
         self.stage = Stage::DirectLookup;
-        Step::Pause(self, around.pause())
+        Step::Pause(around.pause())
     }
 
     /// The key's revision after a conflict is known.
     fn on_current(
-        mut self,
+        &mut self,
         current: Option<(Revision, bool)>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         let revision = current.map_or(Revision::new(0), |(revision, _)| revision);
         let occupied = current.is_some_and(|(_, live)| live);
         match self.kind {
             Kind::Create if occupied => failed_step(WriteError::Exists { revision }),
             Kind::Create => {
                 self.expect_tombstone(revision, around);
-                Step::Send(self)
+                Step::Send
             }
             Kind::Put | Kind::Delete | Kind::Purge => match self.expect {
                 Some(expected) if expected != revision => failed_step(WriteError::Conflict {
@@ -213,7 +213,7 @@ impl Write {
                 // The rival's write came to nothing: the condition still holds.
                 Some(_) | None => {
                     took(Path::LookedUnchanged);
-                    Step::Send(self)
+                    Step::Send
                 }
             },
         }
@@ -222,10 +222,10 @@ impl Write {
     /// Some replica's word on the key. One that is behind what the key is known to have reached must not
     /// decide; that a key is free is safe to believe, as the condition is checked again.
     fn on_replica(
-        self,
+        &mut self,
         current: Option<(Revision, bool)>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         let revision = current.map_or(0, |(revision, _)| revision.get());
         let decides = self.kind != Kind::Create || current.is_some_and(|(_, live)| live);
         if !decides || revision >= self.reached {

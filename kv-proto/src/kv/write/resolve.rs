@@ -101,7 +101,7 @@ impl Search {
 
 impl Write {
     /// What was answered does not tell. If the message can be found again, it is looked for.
-    pub(super) fn in_doubt(mut self, doubt: Doubt) -> Step<Self> {
+    pub(super) fn in_doubt(&mut self, doubt: Doubt) -> Step {
         self.tries += 1;
         let doubt = self.doubt.take().unwrap_or(doubt);
         if self.identity.is_none() || self.tries > MAX_TRIES {
@@ -109,7 +109,7 @@ impl Write {
         }
         self.doubt = Some(doubt);
         self.search();
-        Step::Send(self)
+        Step::Send
     }
 
     /// Chooses how to find out: by the same message once more where that is safe, or by a look.
@@ -145,15 +145,15 @@ impl Write {
     }
 
     pub(super) fn on_searched(
-        mut self,
+        &mut self,
         search: Search,
         answer: Answer<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         let question = search.question;
-        let again = |mut write: Self| {
+        let again = |write: &mut Self, step| {
             write.stage = Stage::Search(search);
-            write
+            step
         };
         if let (Question::Life { last }, Answer::Reply(reply)) = (question, &answer) {
             return match reply.api::<StreamInfo>() {
@@ -168,13 +168,13 @@ impl Write {
                     self.lost_to(last, around)
                 }
                 Some(ApiReply::Failure(error)) if error.is_transient() => {
-                    Step::Pause(again(self), around.pause())
+                    again(self, Step::Pause(around.pause()))
                 }
                 Some(_) => {
                     took(Path::LostBucket);
                     superseded(last)
                 }
-                None => Step::Pause(again(self), around.pause()),
+                None => again(self, Step::Pause(around.pause())),
             };
         }
         match answer {
@@ -183,7 +183,7 @@ impl Write {
                     let is_base = matches!(question, Question::Base { .. });
                     let at_our_key = message.subject.as_bytes() == self.stored_subject();
                     if !at_our_key && !is_base {
-                        return Step::Ignore(again(self));
+                        return again(self, Step::Ignore);
                     }
                     let found = at_our_key.then(|| self.recognise(&message, around));
                     self.on_found(question, found, around)
@@ -194,7 +194,7 @@ impl Write {
                 Ok(ApiReply::Failure(error)) if !error.is_transient() => self.give_up(),
                 Ok(ApiReply::Failure(_)) | Err(_) => {
                     took(Path::NotNow);
-                    Step::Pause(again(self), around.pause())
+                    again(self, Step::Pause(around.pause()))
                 }
             },
             Answer::NoResponders => match around.absent(self.binding.origin_api()) {
@@ -202,13 +202,13 @@ impl Write {
                 None => {
                     took(Path::Unanswered);
                     self.unanswered = true;
-                    Step::Pause(again(self), around.pause())
+                    again(self, Step::Pause(around.pause()))
                 }
             },
             Answer::Denied(_) => self.give_up(),
             Answer::LinkLost(_) => {
                 took(Path::AskedOnNextLink);
-                Step::Send(again(self))
+                again(self, Step::Send)
             }
         }
     }
@@ -241,11 +241,11 @@ impl Write {
     }
 
     fn on_found(
-        mut self,
+        &mut self,
         question: Question,
         found: Option<Found>,
         around: &mut Surroundings<'_>,
-    ) -> Step<Self> {
+    ) -> Step {
         let expected = self.expect.unwrap_or_default();
         if let Some(found) = &found
             && found.ours
@@ -268,7 +268,7 @@ impl Write {
                         return self.give_up();
                     }
                     self.try_again(around.now);
-                    return Step::Pause(self, around.pause());
+                    return Step::Pause(around.pause());
                 }
                 if found.is_some_and(|found| self.has_won(&found)) {
                     took(Path::RivalIsLast);
@@ -290,7 +290,7 @@ impl Write {
                 let subject = format!("{}{}", self.binding.stored_prefix(), self.key);
                 let body = json!({ "seq": first, "next_by_subj": subject });
                 self.ask(Question::Next { last }, Bytes::from(body.to_string()));
-                Step::Send(self)
+                Step::Send
             }
             (Question::Next { last }, None) => {
                 took(Path::NoHistory);
@@ -302,7 +302,7 @@ impl Write {
             }
             (Question::Next { last }, Some(_)) if expected.get() > 0 && !self.can_vanish() => {
                 self.ask(Question::Base { last }, read::at_revision(expected));
-                Step::Send(self)
+                Step::Send
             }
             (Question::Next { last }, Some(_)) | (Question::Base { last }, None) => {
                 took(Path::BaseIsGone);
@@ -317,9 +317,9 @@ impl Write {
     }
 
     /// Another write has taken our place, if the bucket is still the one that it was.
-    fn confirm(mut self, last: Place) -> Step<Self> {
+    fn confirm(&mut self, last: Place) -> Step {
         self.ask(Question::Life { last }, Bytes::new());
-        Step::Send(self)
+        Step::Send
     }
 
     /// Whether what we wrote may have been there and have gone: the stream has lost its end meanwhile.
@@ -349,7 +349,7 @@ impl Write {
     }
 
     /// Another write has taken our place, so that ours had no effect and cannot have one.
-    fn lost_to(mut self, last: Place, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn lost_to(&mut self, last: Place, around: &mut Surroundings<'_>) -> Step {
         took(Path::LostToRival);
         (self.doubt, self.earlier) = (None, None);
         let expected = self.expect.unwrap_or_default();
@@ -364,7 +364,7 @@ impl Write {
                 }
                 took(Path::LostOverTombstone);
                 self.expect_tombstone(last.revision, around);
-                Step::Send(self)
+                Step::Send
             }
             Kind::Put | Kind::Delete | Kind::Purge => failed_step(WriteError::Conflict {
                 expected,
@@ -383,20 +383,20 @@ impl Write {
 
     /// Sends a create again over a tombstone that stood before it, still in doubt: if that takes its place, it was
     /// there all the time, and the attempt before cannot have been applied.
-    fn go_on_over(mut self, last: Place, around: &mut Surroundings<'_>) -> Step<Self> {
+    fn go_on_over(&mut self, last: Place, around: &mut Surroundings<'_>) -> Step {
         self.tries += 1;
         if self.tries > MAX_TRIES {
             return self.give_up();
         }
         self.earlier = self.identity;
         self.expect_tombstone(last.revision, around);
-        Step::Send(self)
+        Step::Send
     }
 
     /// Ends it with the doubt that it is in.
-    fn give_up(self) -> Step<Self> {
+    fn give_up(&mut self) -> Step {
         took(Path::GivenUp);
-        unknown(self.doubt.unwrap_or(Doubt::Malformed))
+        unknown(self.doubt.clone().unwrap_or(Doubt::Malformed))
     }
 }
 
@@ -409,7 +409,7 @@ impl Place {
 }
 
 /// The key has moved on, and what is left does not tell whether by us.
-fn superseded(last: Place) -> Step<Write> {
+fn superseded(last: Place) -> Step {
     unknown(Doubt::Superseded {
         current: last.revision,
     })
