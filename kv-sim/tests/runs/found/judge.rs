@@ -1,6 +1,6 @@
 //! Where the judge was wrong, not the client.
 
-use kv_sim::fault::{Fault::*, Reception::*};
+use kv_sim::fault::{Ending::*, Fault::*, Reception::*, Way::*};
 use kv_sim::profile::{Bucket, Clients, Consumers, Net, Profile};
 use kv_sim::scenario::{Act::*, Ask::*, Base::*, Scenario, Step, Watch};
 use kv_sim::scenario::{Purpose::*, Reader::*, Scope::*, Since::*};
@@ -593,6 +593,110 @@ fn each_connection_is_a_reason_to_ask_for_consumers() {
             Step {
                 at_us: 6574922,
                 act: Fault(Rewind { count: 7 }),
+            },
+        ],
+    );
+    assert_eq!(kv_sim::run(&scenario).violations, []);
+}
+
+/// Here the judge did not wait for a server that believed in a connection long after its client had given it up, and
+/// had forgotten what it listened to there, as its clock had jumped.
+#[test]
+fn what_a_server_believes_in_is_not_left_behind() {
+    let scenario = Scenario::new(
+        543173,
+        Profile {
+            version: V2_15,
+            servers: 1,
+            auth: false,
+            commit_us: 0,
+            lag_us: 0,
+            bucket: Bucket {
+                history: 5,
+                replicas: 1,
+                max_age_ms: 0,
+                markers: true,
+                max_bytes: 0,
+                direct: true,
+                memory: false,
+            },
+            net: Net {
+                latency_us: 30000,
+                max_chunk: 4096,
+                window: 65536,
+                quantum_us: 0,
+            },
+            clients: Clients {
+                count: 1,
+                request_ms: 300,
+                ping_ms: 1000,
+                connect_ms: 5000,
+                reconnect_ms: 10,
+                reconnect_max_ms: 200,
+                lazy_us: 0,
+                hints: false,
+                all_urls: false,
+                small_limits: false,
+                shuffle: true,
+                max_reconnects: 3,
+                auth_failures: 0,
+                few_floors: true,
+                twins: false,
+            },
+            consumers: Consumers {
+                flow_limit: 4096,
+                wide_replies: false,
+            },
+            keys: 2,
+            hostile: false,
+            storm_ms: 1500,
+        },
+        vec![
+            Step {
+                at_us: 452117,
+                act: Call {
+                    client: 0,
+                    timeout_ms: 0,
+                    ask: Get { key: 1 },
+                },
+            },
+            Step {
+                at_us: 471587,
+                act: Follow {
+                    client: 0,
+                    watch: Watch {
+                        purpose: Watching,
+                        scope: Every,
+                        since: Last,
+                        ignore_deletes: false,
+                        meta_only: false,
+                        heartbeat_ms: 0,
+                        patience_ms: 0,
+                        timeout_ms: 0,
+                        buffer: (0, 0),
+                        reader: Eager,
+                    },
+                },
+            },
+            Step {
+                at_us: 486425,
+                act: Fault(Cut {
+                    client: 0,
+                    way: Up,
+                    after: 60,
+                    how: Finished,
+                }),
+            },
+            Step {
+                at_us: 720048,
+                act: Fault(HalfOpen { client: 0, way: Up }),
+            },
+            Step {
+                at_us: 1024632,
+                act: Fault(Jump {
+                    client: 0,
+                    ms: 60000,
+                }),
             },
         ],
     );
