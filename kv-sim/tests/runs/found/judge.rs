@@ -915,3 +915,82 @@ fn what_has_ended_is_not_in_the_way() {
     );
     assert_eq!(kv_sim::run(&scenario).violations, []);
 }
+
+/// Here an embedder took a breath after it had begun a session, and its first attempts never had the time that they
+/// needed.
+#[test]
+fn a_session_begins_when_somebody_serves_it() {
+    let scenario = Scenario::new(
+        96286,
+        Profile {
+            version: V2_11,
+            servers: 1,
+            auth: true,
+            commit_us: 0,
+            lag_us: 0,
+            bucket: Bucket {
+                history: 5,
+                replicas: 1,
+                max_age_ms: 1000,
+                markers: false,
+                max_bytes: 0,
+                direct: true,
+                memory: false,
+            },
+            net: Net {
+                latency_us: 30000,
+                max_chunk: 1,
+                window: 65536,
+                quantum_us: 10000,
+            },
+            clients: Clients {
+                count: 3,
+                request_ms: 300,
+                ping_ms: 200,
+                connect_ms: 300,
+                reconnect_ms: 2000,
+                reconnect_max_ms: 200,
+                lazy_us: 0,
+                hints: true,
+                all_urls: false,
+                small_limits: false,
+                shuffle: false,
+                max_reconnects: 1,
+                auth_failures: 0,
+                few_floors: true,
+                twins: false,
+            },
+            consumers: Consumers {
+                flow_limit: 65536,
+                wide_replies: false,
+            },
+            keys: 20,
+            hostile: false,
+            storm_ms: 4000,
+        },
+        vec![
+            Step {
+                at_us: 960563,
+                act: Fault(Restart {
+                    server: 0,
+                    ms: 1,
+                    keep_memory: true,
+                }),
+            },
+            Step {
+                at_us: 996591,
+                act: Call {
+                    client: 1,
+                    timeout_ms: 0,
+                    ask: Update {
+                        key: 2,
+                        size: 20,
+                        base: Seen,
+                        ttl: 0,
+                    },
+                },
+            },
+        ],
+    );
+    assert_eq!(kv_sim::run(&scenario).violations, []);
+}
