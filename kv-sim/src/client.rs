@@ -173,10 +173,10 @@ impl Client {
         }
     }
 
-    /// Drops the session and begins another one.
-    pub(crate) fn begin_again(&mut self, profile: &Profile, now: Instant) {
+    /// Drops the session; another one begins at that time.
+    pub(crate) fn begin_again(&mut self, profile: &Profile, at: Instant) {
         self.life += 1;
-        let local = self.clock.show(now);
+        let local = self.clock.show(at);
         self.session = new_session(self.id, profile, self.domain, &mut self.rng, local);
         self.ledger = Ledger::default();
         self.has_dialled = false;
@@ -185,8 +185,8 @@ impl Client {
         self.consumers_made = 0;
         self.consumers_asked = 0;
         self.timer = None;
-        self.round_at = Some(now);
-        self.open_at = Some(now);
+        self.round_at = Some(at);
+        self.open_at = Some(at);
     }
 
     /// The time on the client's clock.

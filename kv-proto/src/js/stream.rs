@@ -40,6 +40,8 @@ pub(crate) struct StreamInfo {
     pub(crate) sources: Vec<SourceInfo>,
     /// The domain of the server that answers.
     pub(crate) domain: Option<String>,
+    /// The time on the clock of the server that answers.
+    pub(crate) now: Option<Timestamp>,
 }
 
 /// A stream's configuration.
@@ -267,6 +269,7 @@ impl<'de> Deserialize<'de> for StreamInfo {
             mirror: body.mirror,
             sources: body.sources,
             domain: body.domain,
+            now: body.now,
         })
     }
 }
@@ -285,6 +288,8 @@ struct InfoBody {
     sources: Vec<SourceInfo>,
     #[serde(default)]
     domain: Option<String>,
+    #[serde(default, rename = "ts", deserialize_with = "some_timestamp")]
+    now: Option<Timestamp>,
 }
 
 impl<'de> Deserialize<'de> for StreamConfig {

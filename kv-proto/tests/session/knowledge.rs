@@ -217,6 +217,26 @@ fn a_number_that_is_used_again_is_no_proof() {
     assert_eq!(world.wait(op), Err(WriteError::Unknown(doubt)));
 }
 
+/// The stream has lost the tombstone that this client was told of, and another one has got its number since.
+#[test]
+fn a_tombstone_that_is_younger_than_the_attempt_proves_nothing() {
+    let told = |age| {
+        let (mut world, op) = over_a_tombstone(1);
+        to_the_last_question(&mut world);
+        world.peer.held.clear();
+        world.peer.age = age;
+        let link = world.link();
+        world.cut(link, kv_proto::LinkErrorKind::Read);
+        world.wait(op)
+    };
+    assert_eq!(told(Some(60)), Ok(Revision::new(3)));
+    let current = Revision::new(2);
+    let doubt = Doubt::Superseded { current };
+    for young in [Some(1), None] {
+        assert_eq!(told(young), Err(WriteError::Unknown(doubt.clone())));
+    }
+}
+
 /// What was under way when a stream lost its end may be acknowledged afterwards, with a number that is used again.
 #[test]
 fn a_late_acknowledgement_of_what_was_lost_is_no_proof() {

@@ -113,6 +113,8 @@ pub(crate) struct Peer {
     pub(crate) lines: Vec<String>,
     rules: Vec<(String, Rule)>,
     pub(crate) creations: u64,
+    /// How many seconds old all messages are on its clock, if it tells its time with what it tells of a stream.
+    pub(crate) age: Option<u32>,
     pub(crate) ids: Ids,
     conns_made: u64,
 }
@@ -133,6 +135,7 @@ impl Peer {
             lines: Vec::new(),
             rules: Vec::new(),
             creations: 0,
+            age: Some(3_599),
             ids: Ids::default(),
             conns_made: 0,
         }
@@ -474,7 +477,11 @@ impl Peer {
             },
             "STREAM.INFO" => self.streams.get(name).map_or_else(not_found, |stream| {
                 let asked = if body.is_empty() { json!({}) } else { parsed() };
-                stream.info_of(asked["subjects_filter"].as_str())
+                let mut info = stream.info_of(asked["subjects_filter"].as_str());
+                if let Some(age) = self.age {
+                    info["ts"] = json!(format!("2026-11-23T19:{:02}:{:02}.1Z", age / 60, age % 60));
+                }
+                info
             }),
             "STREAM.DELETE" => {
                 assert!(body.is_empty(), "a delete has no body");

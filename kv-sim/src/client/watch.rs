@@ -204,12 +204,13 @@ impl Client {
         }
     }
 
-    /// From now on whoever lists reads at once, where there is little room: what a listing has brought can not
-    /// be asked for again, and is in the way of others until it is read.
+    /// From now on whoever lists, or follows what has ended, reads at once, where there is little room: what that
+    /// has brought can not be asked for again, and is in the way of others until it is read.
     pub(crate) fn make_room(&mut self, now: Instant) {
         let small = self.small_limits;
-        let listings = self.followers.iter_mut();
-        for follower in listings.filter(|one| small && one.asked.until_synced) {
+        let is_kept = |one: &Follower| one.asked.until_synced || one.state == WatchState::Ended;
+        let followers = self.followers.iter_mut();
+        for follower in followers.filter(|one| small && is_kept(one)) {
             follower.wake(now);
         }
     }

@@ -380,6 +380,11 @@ impl World<'_> {
 
     /// Nothing is held for what is over, by clients or servers.
     fn check_usage(&mut self) {
+        // A client whose clock jumped may have forgotten what it left to a server that still believes in its
+        // connection.
+        for client in 0..self.clients.len() {
+            self.forget_dead(client);
+        }
         // A watch that lives may just ask for something, or find out that it lost its consumer; and servers
         // need a while to notice that a client was dropped without a word.
         self.run_while(self.time_to_balance(), |world| world.imbalance().is_some());

@@ -85,10 +85,6 @@ impl World<'_> {
             // Nobody is left to delete what the dead session had.
             self.forget_dead(id);
         }
-        self.begin_again(id);
-        if let Some(client) = self.clients.get_mut(id) {
-            let at = self.now + BREATH;
-            (client.round_at, client.open_at) = (Some(at), Some(at));
-        }
+        self.begin_again(id, self.now + BREATH);
     }
 }

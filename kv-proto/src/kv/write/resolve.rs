@@ -23,7 +23,7 @@
 //! condition first, so a duplicate and a conflict both mean that what is there may be ours. An expected
 //! revision of 0 is a weaker fence: a key that was created can vanish and be created again, so there the
 //! message is sent again only while the server remembers ids, and that another's message is there proves
-//! nothing. One thing does: a tombstone that was there before the first attempt. While it is there the condition does
+//! nothing. One thing does: a tombstone that was there before the first attempt, by its number and by its age. While it is there the condition does
 //! not hold, and what has gone does not come back. That it is there still is proved by the next message, a create on
 //! the condition that it is the last; what a leader shows may be old. Until that one is acknowledged both are in doubt.
 
@@ -45,7 +45,7 @@ use crate::kv::step::{Answer, Request, Step, Surroundings};
 use crate::mutant::{self, Mutant};
 use crate::op::Output;
 use crate::paths::{Path, took};
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 use crate::wire::Headers;
 
 /// A question about the key, asked of the leader.
@@ -72,6 +72,8 @@ enum Question {
 struct Place {
     revision: Revision,
     live: bool,
+    /// When that was stored.
+    stored: Timestamp,
 }
 
 /// A message as it is to us.
@@ -158,7 +160,8 @@ impl Write {
         if let (Question::Life { last }, Answer::Reply(reply)) = (question, &answer) {
             return match reply.api::<StreamInfo>() {
                 Some(ApiReply::Success(info)) if self.binding.is_of(&info) => {
-                    if self.went_with_the_end(&info, around) {
+                    let lost_end = self.went_with_the_end(&info, around);
+                    if lost_end || self.came_since(&last, info.now, around.now) {
                         took(Path::LostEnd);
                         return superseded(last);
                     }
@@ -216,12 +219,13 @@ impl Write {
     /// What a message is to us. Whoever writes to the bucket controls these fields, so what they prove is
     /// proved among those who keep to the rules, like a condition itself.
     fn recognise(&self, message: &StoredMessage, around: &Surroundings<'_>) -> Found {
-        let revision = Revision::new(message.seq);
+        let (revision, stored) = (Revision::new(message.seq), message.time);
         if message.hdrs.is_empty() {
             return Found {
                 place: Place {
                     revision,
                     live: true,
+                    stored,
                 },
                 ours: false,
                 same_condition: false,
@@ -234,7 +238,11 @@ impl Write {
         let condition = self.expect.map(|expected| format!("{expected}"));
         let condition = condition.as_deref().map(str::as_bytes);
         Found {
-            place: Place { revision, live },
+            place: Place {
+                revision,
+                live,
+                stored,
+            },
             ours: identities.any(|one| id == Some(one.text().as_bytes())),
             same_condition: headers.first(EXPECTED) == condition,
         }
@@ -381,6 +389,15 @@ impl Write {
         is_first && !last.live && (1..=reached).contains(&revision)
     }
 
+    /// Whether a tombstone that has the number of one that stood there before is younger than the first attempt, on
+    /// its server's clock: the stream has lost its end, and its numbers were used again.
+    fn came_since(&self, last: &Place, now: Option<Timestamp>, here: Instant) -> bool {
+        let sent = self.identity.map_or(here, |one| one.since());
+        let age = now.map(|now| now.saturating_duration_since(last.stored));
+        let is_old = age.is_some_and(|age| age >= here.saturating_duration_since(sent));
+        self.stood_before(last) && !is_old
+    }
+
     /// Sends a create again over a tombstone that stood before it, still in doubt: if that takes its place, it was
     /// there all the time, and the attempt before cannot have been applied.
     fn go_on_over(&mut self, last: Place, around: &mut Surroundings<'_>) -> Step {
@@ -405,6 +422,7 @@ impl Place {
     const NONE: Self = Self {
         revision: Revision::new(0),
         live: false,
+        stored: Timestamp::from_unix_nanos(0),
     };
 }
 

@@ -40,12 +40,9 @@ impl Judge<'_> {
             }
             Cause::Denied => self.history.denied,
             Cause::Closed => watch.closing.is_some_and(|closing| closing <= at),
-            Cause::Recreated => {
-                let lives = |at| self.oracle.lives_by(at);
-                listing && lives(at) > self.behind.map_or(lives(watch.bound), |one| one.life)
-            }
+            Cause::Recreated => listing && self.oracle.lives_by(at) > self.began().0,
             Cause::Rewound => {
-                let since = self.behind.map_or(watch.bound, |behind| behind.at);
+                let since = self.began().1;
                 let mut rewinds = self.oracle.rewinds.iter();
                 listing && rewinds.any(|rewind| (since..=at).contains(rewind))
             }

@@ -15,20 +15,7 @@ impl Judge<'_> {
     /// Every reset has a cause of its own, later than what was told before it.
     pub(super) fn resets(&self, epochs: &[Epoch<'_>]) -> Option<Violation> {
         let watch = self.id;
-        let mut life = self.behind.map_or_else(
-            || self.oracle.lives_by(self.watch.bound),
-            |behind| behind.life,
-        );
-        // Nobody knows when a position was that has nothing before it.
-        let unknown = matches!(self.watch.asked.start, Start::Position { .. });
-        let mut since = match self.behind {
-            Some(behind) => behind.at,
-            None if unknown => {
-                life = 0;
-                Instant::ORIGIN
-            }
-            None => self.watch.bound,
-        };
+        let (mut life, mut since) = self.began();
         for epoch in epochs {
             if let Some((at, reason)) = epoch.reset {
                 let caused = match reason {
@@ -56,6 +43,17 @@ impl Judge<'_> {
             }
         }
         self.not_reset_first()
+    }
+
+    /// In which life of the bucket it began, and when: behind its entry, or when its handle was made. Nobody knows
+    /// when a position was that has nothing before it.
+    pub(super) fn began(&self) -> (u32, Instant) {
+        let is_position = matches!(self.watch.asked.start, Start::Position { .. });
+        match self.behind {
+            Some(behind) => (behind.life, behind.at),
+            None if is_position => (1, Instant::ORIGIN),
+            None => (self.oracle.lives_by(self.watch.bound), self.watch.bound),
+        }
     }
 
     /// A position of another life is told to be void before anything else.

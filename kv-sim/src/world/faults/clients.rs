@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_proto::ConnectionState;
+use kv_proto::{ConnectionState, Instant};
 
 use super::{Undo, World};
 use crate::mutant::{self, Mutant};
@@ -61,7 +61,7 @@ impl World<'_> {
             let body = br#"{"stream_name":"KV_b","config":{"durable_name":"left"}}"#;
             self.administrate("$JS.API.CONSUMER.DURABLE.CREATE.KV_b.left", "", body);
         }
-        self.begin_again(id)
+        self.begin_again(id, self.now)
     }
 
     /// What a client's connection is doing.
@@ -83,13 +83,14 @@ impl World<'_> {
         client.end_followers(self.now, true, &mut self.history);
         self.round(id);
         self.abandon(id);
-        self.begin_again(id)
+        self.begin_again(id, self.now)
     }
 
-    pub(in crate::world) fn begin_again(&mut self, id: usize) -> Option<()> {
+    /// Another session takes the place of a client's, now or later.
+    pub(in crate::world) fn begin_again(&mut self, id: usize, at: Instant) -> Option<()> {
         let client = self.clients.get_mut(id)?;
         client.end_followers(self.now, false, &mut self.history);
-        client.begin_again(&self.scenario.profile, self.now);
+        client.begin_again(&self.scenario.profile, at);
         self.scribe.begins_again(self.now, id);
         Some(())
     }

@@ -172,6 +172,27 @@ fn a_listing_is_interrupted_by_what_happened() {
     assert_eq!(interrupted(Cause::TimedOut, nothing), []);
 }
 
+/// A position that has nothing before it may be of any life of the bucket, also of one before its handle's.
+#[test]
+fn a_listing_from_an_unknown_place_is_interrupted_by_what_happened_before() {
+    let interrupted = |cause, change: fn(&mut Run)| {
+        let mut run = Run::new(Start::Position {
+            revision: 0,
+            behind: None,
+        });
+        run.watch.asked.until_synced = true;
+        run.watch.bound = t(8);
+        change(&mut run);
+        run.ends(13, cause);
+        run.verdict()
+    };
+    assert_eq!(interrupted(Cause::Recreated, |run| run.recreates(5)), []);
+    assert_eq!(interrupted(Cause::Rewound, |run| run.rewinds(5, 0)), []);
+    for cause in [Cause::Recreated, Cause::Rewound] {
+        assert_eq!(interrupted(cause, nothing), [uncaused(cause)]);
+    }
+}
+
 /// A listing that still runs when everything has come to rest never ends.
 #[test]
 fn a_listing_ends() {
