@@ -483,10 +483,12 @@ impl Write {
                     took(Path::NoResources);
                     self.not_applied(error.into())
                 }
-                // The first attempt is still under way; the same one again is told what becomes of it.
+                // The first attempt is still under way. Clusters of 2.11 say so for minutes of what they have
+                // refused, too: what is stored tells.
                 Verdict::Poll if self.identity.is_some() => {
                     took(Path::InProcess);
                     self.doubt.get_or_insert(error.into());
+                    self.search();
                     Step::Pause(around.pause())
                 }
                 Verdict::Poll | Verdict::Unknown => {

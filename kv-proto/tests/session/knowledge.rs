@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::embedder::{World, config, outcome};
-use crate::support::peer::{Message, Rule};
+use crate::support::peer::{Message, Rule, refusal};
 use kv_proto::{Binding, BucketConfig, CallOptions, Doubt, Op, Outcome, Revision, WriteError};
 
 const SUBJECT: &str = "$KV.b.k";
@@ -141,6 +141,25 @@ fn a_create_goes_on_over_a_tombstone_that_stood_before() {
 }
 
 /// One that others put may have ended what the first attempt stored.
+/// Clusters of 2.11 call what they have refused in process, as long as they remember its id: that is asked once, and
+/// then what is stored tells.
+#[test]
+fn what_is_in_process_for_ever_is_looked_for() {
+    let (mut world, bucket) = with_bucket(1);
+    let tombstone = world.delete(&bucket, "k");
+    world.wait(tombstone).unwrap();
+    let in_process = refusal(10_158, "duplicate message id is in process");
+    world.peer.rule(SUBJECT, Rule::Silence);
+    world.peer.rule(SUBJECT, Rule::Reply(in_process));
+    let op = world.create(&bucket, "k", "ours");
+    assert_eq!(world.wait(op), Ok(Revision::new(2)));
+    let [(_, first), (_, again), (condition, next)] = &sent(&world)[..] else {
+        panic!("{:?}", sent(&world));
+    };
+    assert_eq!((first, &condition[..]), (again, "1"));
+    assert_ne!(first, next);
+}
+
 #[test]
 fn a_tombstone_that_nobody_told_of_proves_nothing() {
     let tombstone = "KV-Operation: DEL";
