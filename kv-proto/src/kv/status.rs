@@ -103,8 +103,9 @@ impl BucketStatus {
                 history,
             });
         }
-        // What is not read here is not kept either.
+        // What is not read here is not kept either: the same status asked for twice is equal.
         info.config.raw = Map::new();
+        info.now = None;
         Ok(Self {
             bucket,
             config: BucketConfig::from_stream(&info.config),
@@ -291,7 +292,12 @@ mod tests {
     use super::*;
 
     fn status(config: Value) -> Result<BucketStatus, NotABucket> {
+        status_at("2026-11-23T19:11:00Z", config)
+    }
+
+    fn status_at(ts: &str, config: Value) -> Result<BucketStatus, NotABucket> {
         let info = json!({
+            "ts": ts,
             "config": config, "created": "2026-11-23T19:10:56.691077253Z", "domain": "hub",
             "state": {"messages": 8, "bytes": 515, "first_seq": 3, "last_seq": 17, "num_subjects": 7,
                 "last_ts": "2026-11-23T19:10:57Z"},
@@ -301,6 +307,12 @@ mod tests {
             "sources": [{"name": "KV_A", "lag": 2, "active": -1}, {"name": "KV_C", "active": 5}],
         });
         BucketStatus::from_info(serde_json::from_value(info).expect("a stream"))
+    }
+
+    #[test]
+    fn when_it_was_asked_for_makes_no_difference() {
+        let at = |ts| status_at(ts, json!({"name": "KV_B", "max_msgs_per_subject": 5}));
+        assert_eq!(at("2026-11-23T19:11:00Z"), at("2026-11-23T19:11:01Z"));
     }
 
     #[test]
