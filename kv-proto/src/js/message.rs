@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use super::error::{ErrorBody, ServerError};
 use crate::time::Timestamp;
+use crate::wire::decimal;
 use crate::wire::json::{JsonError, Object, parse_json};
 
 /// The reply to a management call: what was asked for, or an error.
@@ -145,19 +146,8 @@ fn split_plain_text(rest: &[u8]) -> Option<(&str, &[u8])> {
 
 /// Reads a number as servers write it: without a sign, a leading zero or an overflow.
 pub(super) fn parse_sequence(digits: &[u8]) -> Option<u64> {
-    if !matches!(digits, [b'0'] | [b'1'..=b'9', ..]) {
-        return None;
-    }
-    // A watch reads five numbers with each entry: a plain loop takes half of what a fold does.
-    let mut value = 0_u64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
-    Some(value)
+    let is_canonical = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
+    decimal(digits).filter(|_| is_canonical)
 }
 
 #[derive(serde::Deserialize)]

@@ -2,6 +2,7 @@
 //! broke a promise before it was mended.
 
 mod acknowledgements;
+mod calm;
 mod closing;
 mod given_up;
 mod judge;

@@ -66,21 +66,15 @@ fn note<T, E: Denial>(outcomes: &mut Vec<Outcome>, what: &'static str, result: R
 async fn when_the_last_is_gone(
     mut create: impl AsyncFnMut() -> Result<Bucket, BucketError>,
 ) -> Result<Bucket, BucketError> {
-    let mut result = create().await;
     for _ in 0..20 {
-        let BucketError::Unknown(Doubt::Server(error)) = (match &result {
-            Err(error) => error,
-            Ok(_) => break,
-        }) else {
-            break;
-        };
-        if error.err_code() != Some(10_049) {
-            break;
+        match create().await {
+            Err(BucketError::Unknown(Doubt::Server(error))) if error.err_code() == Some(10_049) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
         }
-        std::thread::sleep(Duration::from_millis(50));
-        result = create().await;
     }
-    result
+    create().await
 }
 
 /// Everything that can be done with a bucket.
