@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let program = async move {
         client.connected().await?;
         println!("connected to {}", client.server().ok_or("no server")?);
-        let bucket = client.create_bucket(BucketConfig::new("settings")).await?;
+        // Whoever follows is told of what was overwritten in the meantime, too.
+        let config = BucketConfig::new("settings").history(5);
+        let bucket = client.create_bucket(config).await?;
         bucket.put("log.level", "info").await?;
         bucket.put("pool.size", "8").await?;
 

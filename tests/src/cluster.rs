@@ -196,15 +196,14 @@ impl Cluster {
         if !wait(&mut || self.servers.iter().all(led)) {
             return false;
         }
-        let mut admin = Admin::connect(self.server(0));
         let probe = json!({"name": "kv-tests-probe", "num_replicas": SIZE, "storage": "memory"});
         let body = probe.to_string();
         let created = wait(&mut || {
-            let answer = admin.request("$JS.API.STREAM.CREATE.kv-tests-probe", body.as_bytes());
-            answer["error"].is_null()
+            let answer = self.ask("$JS.API.STREAM.CREATE.kv-tests-probe", body.as_bytes());
+            answer.is_some_and(|answer| answer["error"].is_null())
         });
         if created {
-            admin.delete_stream("kv-tests-probe");
+            Admin::connect(self.server(0)).delete_stream("kv-tests-probe");
         }
         created
     }
